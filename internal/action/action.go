@@ -1,0 +1,244 @@
+// Package action is the unit of work: a kernel, its canonical parameters and
+// the outputs of other actions it reads. A graph holds each action once: adding
+// an equal one returns the first. Actions know nothing of how they are keyed,
+// cached or scheduled, and nothing of the text they came from.
+package action
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/linalg"
+)
+
+// Class says how long an output's bytes are kept.
+type Class int
+
+const (
+	// Durable outputs are written to the store.
+	Durable Class = iota
+	// Transient outputs live while an action that needs them is pending.
+	Transient
+	// Checkpoint outputs are written to the store and removed when the node
+	// they belong to is complete.
+	Checkpoint
+)
+
+func (c Class) String() string { return [...]string{"durable", "transient", "checkpoint"}[c] }
+
+// Kernel is a pure function of its inputs' bytes and its parameters.
+type Kernel struct {
+	Name string
+	// Impl changes whenever the output's bytes do.
+	Impl int
+	// Run computes the outputs. It must not keep references to its inputs.
+	Run func(*Context) error
+}
+
+var kernels = map[string]*Kernel{}
+
+// NewKernel registers a kernel with parameters of type P, which must encode to
+// JSON the same way each time (structs, no maps with unsorted meaning).
+func NewKernel[P any](name string, impl int, run func(*Context, P) error) *Kernel {
+	if kernels[name] != nil {
+		panic("action: kernel " + name + " is registered twice")
+	}
+	k := &Kernel{Name: name, Impl: impl, Run: func(c *Context) error {
+		var p P
+		if err := json.Unmarshal(c.Params, &p); err != nil {
+			return fmt.Errorf("%s: parameters do not parse: %w", name, err)
+		}
+		return run(c, p)
+	}}
+	kernels[name] = k
+	return k
+}
+
+// LookupKernel returns the registered kernel, or nil.
+func LookupKernel(name string) *Kernel { return kernels[name] }
+
+// Context is what a running kernel sees.
+type Context struct {
+	context.Context
+	Params json.RawMessage
+	Pool   *linalg.Pool
+	// Progress, when set, is told the share of the action that is done.
+	Progress func(done, total int)
+
+	In  map[string]*artifact.Value
+	Out map[string]*artifact.Builder
+}
+
+// Input returns the named input; a missing one is a programmer's error.
+func (c *Context) Input(name string) *artifact.Value {
+	v := c.In[name]
+	if v == nil {
+		panic("action: input " + name + " was not declared")
+	}
+	return v
+}
+
+// Wants reports whether the named output is asked for.
+func (c *Context) Wants(name string) bool { return c.Out[name] != nil }
+
+// Output returns the builder of the named output.
+func (c *Context) Output(name string) *artifact.Builder {
+	b := c.Out[name]
+	if b == nil {
+		panic("action: output " + name + " was not declared")
+	}
+	return b
+}
+
+// Ref names one output of an action.
+type Ref struct {
+	Action *Action
+	Output string
+}
+
+// Valid reports whether r names anything.
+func (r Ref) Valid() bool { return r.Action != nil }
+
+// Input is a named edge.
+type Input struct {
+	Name string
+	Ref  Ref
+}
+
+// Output declares one result.
+type Output struct {
+	Name  string
+	Class Class
+	// Bytes estimates the size of the leaves that are new.
+	Bytes int64
+}
+
+// Action is one node of the graph. All fields are fixed once it is added, but
+// for Outputs, which grow while equal actions are added.
+type Action struct {
+	ID     int
+	Kernel *Kernel
+	// Params are the canonical JSON of the kernel's parameters.
+	Params  json.RawMessage
+	Inputs  []Input
+	Outputs []Output
+
+	// Leaf holds the outputs of a source, which has no kernel.
+	Leaf map[string]*artifact.Tree
+
+	// What follows is for schedules and people, and in no key.
+
+	Node  string // address of the node that asked first
+	Label string // what it works on: "block 3", "windows"
+	Flops float64
+	Peak  int64 // bytes of working memory beyond inputs and outputs
+}
+
+// OutputClass returns the declared class of the named output.
+func (a *Action) OutputClass(name string) Class {
+	for _, o := range a.Outputs {
+		if o.Name == name {
+			return o.Class
+		}
+	}
+	return Durable
+}
+
+// want adds outputs to what a yields.
+func (a *Action) want(outputs []Output) {
+next:
+	for _, o := range outputs {
+		for i := range a.Outputs {
+			if a.Outputs[i].Name == o.Name {
+				a.Outputs[i].Class = lasting(a.Outputs[i].Class, o.Class)
+				continue next
+			}
+		}
+		a.Outputs = append(a.Outputs, o)
+		slices.SortFunc(a.Outputs, func(x, y Output) int { return strings.Compare(x.Name, y.Name) })
+	}
+}
+
+// lasting returns the class that keeps bytes longer.
+func lasting(x, y Class) Class {
+	rank := map[Class]int{Transient: 0, Checkpoint: 1, Durable: 2}
+	if rank[x] >= rank[y] {
+		return x
+	}
+	return y
+}
+
+// Spec is what Graph.Add needs.
+type Spec struct {
+	Kernel  *Kernel
+	Params  any
+	Inputs  []Input
+	Outputs []Output
+	Node    string
+	Label   string
+	Flops   float64
+	Peak    int64
+}
+
+// Graph is a set of actions in which equal ones are one. It is not safe for
+// concurrent use.
+type Graph struct {
+	Actions []*Action
+	index   map[string]*Action
+	leaves  map[string]*Action
+	// Reused counts additions that found an equal action.
+	Reused int
+}
+
+// NewGraph returns an empty graph.
+func NewGraph() *Graph {
+	return &Graph{index: map[string]*Action{}, leaves: map[string]*Action{}}
+}
+
+// Add returns the action that s describes, the earlier one if there is an
+// equal one. Actions that differ only in the outputs they are asked for are
+// equal: the one action yields the union, each output in the more lasting of
+// the classes asked for. A kernel looks at Context.Out to see what is wanted,
+// and no output's bytes may depend on which others are.
+func (g *Graph) Add(s Spec) *Action {
+	params, err := json.Marshal(s.Params)
+	if err != nil {
+		panic(fmt.Sprintf("action: parameters of %s do not encode: %v", s.Kernel.Name, err))
+	}
+	var key strings.Builder
+	fmt.Fprintf(&key, "%s|%d|%s", s.Kernel.Name, s.Kernel.Impl, params)
+	for _, in := range s.Inputs {
+		if !in.Ref.Valid() {
+			panic(fmt.Sprintf("action: input %s of %s is not connected", in.Name, s.Kernel.Name))
+		}
+		fmt.Fprintf(&key, "|%s=%d.%s", in.Name, in.Ref.Action.ID, in.Ref.Output)
+	}
+	if a := g.index[key.String()]; a != nil {
+		g.Reused++
+		a.want(s.Outputs)
+		return a
+	}
+	a := &Action{ID: len(g.Actions), Kernel: s.Kernel, Params: params, Inputs: s.Inputs,
+		Node: s.Node, Label: s.Label, Flops: s.Flops, Peak: s.Peak}
+	a.want(s.Outputs)
+	g.Actions = append(g.Actions, a)
+	g.index[key.String()] = a
+	return a
+}
+
+// AddLeaf adds a source whose one output "out" is tree.
+func (g *Graph) AddLeaf(node string, tree *artifact.Tree) Ref {
+	d := string(tree.Digest())
+	a := g.leaves[d]
+	if a == nil {
+		a = &Action{ID: len(g.Actions), Leaf: map[string]*artifact.Tree{"out": tree}, Node: node,
+			Outputs: []Output{{Name: "out", Class: Durable, Bytes: tree.Size()}}}
+		g.Actions = append(g.Actions, a)
+		g.leaves[d] = a
+	}
+	return Ref{a, "out"}
+}

@@ -1,0 +1,132 @@
+// Package passes holds the one shape that every method has: an argument
+// struct, a type rule that needs no weights, and a lowering to actions. Methods
+// live in a folder a verb and a file a method. They know neither HCL, nor the
+// cache, nor the scheduler.
+package passes
+
+import (
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/model"
+)
+
+// Model is a model between blocks. Type is nil where the source is not at
+// hand; the parts are there once the block that yields the model is lowered.
+type Model struct {
+	Type *model.Type
+	// From is the address of the block that yields the model, for messages.
+	From string
+
+	// Meta holds the leaves config.json and tokenizer.json.
+	Meta action.Ref
+	// Embed holds the leaf model.embed_tokens.weight.
+	Embed action.Ref
+	// Blocks hold a decoder block's leaves each, without the block's prefix:
+	// "self_attn.q_proj.weight"; see package blockwise for masks, codes and
+	// side paths.
+	Blocks []action.Ref
+	// Final holds model.norm.weight and, when untied, lm_head.weight.
+	Final action.Ref
+}
+
+// RefKind names the kind in messages.
+func (*Model) RefKind() string { return "model" }
+
+// DataType is what is known of data before it is read.
+type DataType struct {
+	// Windows is 0 where the source is not at hand.
+	Windows        int
+	SequenceLength int
+	// Tokenizer is the digest of the tokenizer, "" when it is not known.
+	Tokenizer string
+	// WindowDigests identify each window's tokens, to find overlaps.
+	WindowDigests []string
+}
+
+// Data is tokenised text: windows of equal length that stand alone.
+type Data struct {
+	Type DataType
+	From string
+	// Tokens holds the leaf tokens, I32 [windows, sequence_length].
+	Tokens action.Ref
+}
+
+// RefKind names the kind in messages.
+func (*Data) RefKind() string { return "data" }
+
+// Adapter is a set of low-rank side paths apart from any model.
+type Adapter struct {
+	Base *Model
+	From string
+	Rank int
+	// Alpha is the numerator of the scale alpha/rank that stands before B·A.
+	Alpha float64
+	// Blocks hold "<linear>.lora_A" [r, in] and "<linear>.lora_B" [out, r].
+	Blocks []action.Ref
+}
+
+// RefKind names the kind in messages.
+func (*Adapter) RefKind() string { return "adapter" }
+
+// Metric is one number a report will hold.
+type Metric struct {
+	Name, Doc string
+}
+
+// Report is what an evaluation yields: a JSON leaf called "report" whose
+// fields include the metrics.
+type Report struct {
+	Metrics []Metric
+	Ref     action.Ref
+}
+
+// File is one file an export writes: its name below the export's path and the
+// output that holds its bytes.
+type File struct {
+	// Name is relative to the pipeline's folder.
+	Name string
+	Ref  action.Ref
+	// Leaf is the output's leaf whose bytes are the file.
+	Leaf string
+}
+
+// Export is what an export block yields.
+type Export struct {
+	Files []File
+}
+
+// Result is what a block yields; only the fields its verb makes are set.
+type Result struct {
+	Model   *Model
+	Adapter *Adapter
+	Report  *Report
+	Export  *Export
+}
+
+// Call is one block at one point, its arguments decoded.
+type Call struct {
+	// Node is the block's address with its point.
+	Node string
+	// Args points to the method's argument struct.
+	Args any
+	// Seed is the block's seed.
+	Seed uint64
+}
+
+// Pass is one method of one verb.
+type Pass struct {
+	Verb, Method string
+	// Summary is one line; Doc is the page's body in Markdown; Paper cites.
+	Summary, Doc, Paper string
+	// NewArgs returns a pointer to a zero argument struct; its schema says the
+	// defaults.
+	NewArgs func() any
+	// Type checks the call against the types of its inputs and returns the
+	// types of its outputs. It reads no weights. An input whose type is not
+	// known makes outputs whose type is not known.
+	Type func(*Call) (Result, diag.List)
+	// Lower adds the call's actions and returns the typed result with its
+	// references set. It is called once Type found no error and all inputs
+	// are lowered.
+	Lower func(*Call, *action.Graph, Result) Result
+}
