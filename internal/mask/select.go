@@ -1,0 +1,252 @@
+package mask
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+)
+
+// Score is the element type of a matrix of scores.
+type Score interface{ ~float32 | ~float64 }
+
+// ErrNaN is wrapped by the selection errors about a score that is not a number:
+// such a score has no place in an order.
+var ErrNaN = errors.New("score is not a number")
+
+// Select applies p to scores [rows, cols], row by row: NM for an N:M pattern,
+// Rows otherwise.
+func Select[T Score](scores []T, rows, cols int, p Pattern) (*Mask, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	if p.IsNM() {
+		return NM(scores, rows, cols, p.N, p.M)
+	}
+	return Rows(scores, rows, cols, p.Fraction)
+}
+
+// Rows drops the Count(cols, fraction) smallest scores of every row; of equal
+// scores the lower column goes first. It panics if scores has another length
+// than rows·cols or the fraction is outside [0, 1].
+func Rows[T Score](scores []T, rows, cols int, fraction float64) (*Mask, error) {
+	checkLen("scores", len(scores), rows, cols)
+	checkFraction(fraction)
+	if err := checkNaN(scores, cols); err != nil {
+		return nil, err
+	}
+	m := New(rows, cols)
+	k := Count(cols, fraction)
+	if k == 0 {
+		return m, nil
+	}
+	scratch := make([]T, cols)
+	for r := range rows {
+		row := scores[r*cols : (r+1)*cols]
+		bitsOf := m.row(r)
+		dropSmallest(row, scratch, k, func(c int) { bitsOf[c>>3] &^= 1 << (c & 7) })
+	}
+	return m, nil
+}
+
+// Matrix drops the Count(rows·cols, fraction) smallest scores of the whole
+// matrix; of equal scores the lower row, then the lower column goes first. It
+// panics as Rows does.
+func Matrix[T Score](scores []T, rows, cols int, fraction float64) (*Mask, error) {
+	checkLen("scores", len(scores), rows, cols)
+	checkFraction(fraction)
+	if err := checkNaN(scores, cols); err != nil {
+		return nil, err
+	}
+	m := New(rows, cols)
+	k := Count(rows*cols, fraction)
+	if k == 0 {
+		return m, nil
+	}
+	dropSmallest(scores, make([]T, len(scores)), k, func(i int) {
+		r, c := i/cols, i%cols
+		m.bits[r*m.stride+c>>3] &^= 1 << (c & 7)
+	})
+	return m, nil
+}
+
+// NM keeps, in every row, the n largest scores of each group of m consecutive
+// columns; of equal scores the lower column stays. A last group of len < m
+// columns keeps ceil(n·len/m). It panics unless 0 < n < m ≤ MaxGroup, or if
+// scores has another length than rows·cols.
+func NM[T Score](scores []T, rows, cols, n, m int) (*Mask, error) {
+	checkLen("scores", len(scores), rows, cols)
+	if !(0 < n && n < m && m <= MaxGroup) {
+		panic(fmt.Sprintf("mask: pattern %d:%d", n, m))
+	}
+	if err := checkNaN(scores, cols); err != nil {
+		return nil, err
+	}
+	p := Pattern{N: n, M: m}
+	mk := none(rows, cols)
+	for r := range rows {
+		row, bitsOf := scores[r*cols:(r+1)*cols], mk.row(r)
+		for c := 0; c < cols; c += m {
+			group := row[c:min(c+m, cols)]
+			kept := uint64(KeepGroup(group, p.KeepIn(len(group)))) << (c & 7)
+			for i := c >> 3; kept != 0; i, kept = i+1, kept>>8 {
+				bitsOf[i] |= byte(kept)
+			}
+		}
+	}
+	return mk, nil
+}
+
+// KeepGroup returns a bit for each of the keep largest of at most 32 scores
+// (bit i for scores[i]); of equal scores the lower index stays. The scores must be
+// numbers.
+func KeepGroup[T Score](scores []T, keep int) uint32 {
+	if len(scores) == 4 && keep == 2 {
+		return keep2of4(scores)
+	}
+	var kept uint32
+	for i, s := range scores {
+		rank := 0
+		for _, t := range scores[:i] {
+			if t >= s {
+				rank++
+			}
+		}
+		for _, t := range scores[i+1:] {
+			if t > s {
+				rank++
+			}
+		}
+		if rank < keep {
+			kept |= 1 << i
+		}
+	}
+	return kept
+}
+
+// keep2of4 is KeepGroup for the pattern that everyone uses, without branches
+// that depend on the data: each pair is compared once.
+func keep2of4[T Score](s []T) uint32 {
+	s = s[:4:4]
+	a, b, c, d := s[0], s[1], s[2], s[3]
+	ab, ac, ad := less(a, b), less(a, c), less(a, d)
+	bc, bd, cd := less(b, c), less(b, d), less(c, d)
+	ra := ab + ac + ad
+	rb := 1 - ab + bc + bd
+	rc := 2 - ac - bc + cd
+	rd := 3 - ad - bd - cd
+	return (ra>>1^1)&1 | ((rb>>1^1)&1)<<1 | ((rc>>1^1)&1)<<2 | ((rd>>1^1)&1)<<3
+}
+
+func less[T Score](a, b T) uint32 {
+	if a < b {
+		return 1
+	}
+	return 0
+}
+
+// DropSmallest calls drop with the indices of the k smallest scores in ascending
+// order; of equal scores the lower index is dropped. scratch must be as long as
+// scores and is overwritten. Scores must be numbers.
+func DropSmallest[T Score](scores, scratch []T, k int, drop func(i int)) {
+	if len(scratch) != len(scores) || k < 0 || k > len(scores) {
+		panic(fmt.Sprintf("mask: %d smallest of %d scores with scratch of %d", k, len(scores), len(scratch)))
+	}
+	if k > 0 {
+		dropSmallest(scores, scratch, k, drop)
+	}
+}
+
+func dropSmallest[T Score](scores, scratch []T, k int, drop func(i int)) {
+	copy(scratch, scores)
+	limit := kthSmallest(scratch, k-1)
+	below := 0
+	for _, s := range scores {
+		if s < limit {
+			below++
+		}
+	}
+	ties := k - below // how many that equal the limit go as well
+	for i, s := range scores {
+		if s < limit {
+			drop(i)
+		} else if s == limit && ties > 0 {
+			ties--
+			drop(i)
+		}
+	}
+}
+
+// kthSmallest returns the k-th smallest (from 0) of a, which it reorders.
+// Quickselect with a median of three (of nine when long) and a three-way split,
+// because scores of quantised weights have many ties; a run of bad pivots ends
+// in a sort, so that no input is quadratic. The value does not depend on pivots.
+func kthSmallest[T Score](a []T, k int) T {
+	for budget := 2 * bits.Len(uint(len(a))); len(a) > 12; budget-- {
+		if budget == 0 {
+			break
+		}
+		pivot := choosePivot(a)
+		lt, gt, i := 0, len(a), 0
+		for i < gt {
+			switch v := a[i]; {
+			case v < pivot:
+				a[i], a[lt] = a[lt], v
+				lt++
+				i++
+			case v > pivot:
+				gt--
+				a[i], a[gt] = a[gt], v
+			default:
+				i++
+			}
+		}
+		switch {
+		case k < lt:
+			a = a[:lt]
+		case k >= gt:
+			a, k = a[gt:], k-gt
+		default:
+			return pivot
+		}
+	}
+	slices.Sort(a)
+	return a[k]
+}
+
+func choosePivot[T Score](a []T) T {
+	n := len(a)
+	if n < 64 {
+		return median(a[0], a[n/2], a[n-1])
+	}
+	s := n / 8
+	return median(
+		median(a[0], a[s], a[2*s]),
+		median(a[n/2-s], a[n/2], a[n/2+s]),
+		median(a[n-1-2*s], a[n-1-s], a[n-1]))
+}
+
+func median[T Score](a, b, c T) T {
+	if a > b {
+		a, b = b, a
+	}
+	if b > c {
+		b = max(a, c)
+	}
+	return b
+}
+
+func checkFraction(f float64) {
+	if !(f >= 0 && f <= 1) {
+		panic(fmt.Sprintf("mask: fraction %v", f))
+	}
+}
+
+func checkNaN[T Score](scores []T, cols int) error {
+	for i, s := range scores {
+		if s != s {
+			return fmt.Errorf("mask: %w at [%d, %d]; check the weights and the calibration for overflow", ErrNaN, i/cols, i%cols)
+		}
+	}
+	return nil
+}
