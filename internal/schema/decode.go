@@ -1,0 +1,308 @@
+package schema
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/didyoumean"
+)
+
+// Input is one body, evaluated.
+type Input struct {
+	Values map[string]cty.Value
+	// Blocks hold the nested blocks by type; each type stands once at most.
+	Blocks map[string]BlockInput
+	// Overrides in the order they are written.
+	Overrides []OverrideInput
+
+	// partial leaves required arguments alone that are missing.
+	partial bool
+}
+
+// BlockInput is a nested block.
+type BlockInput struct {
+	// Label is "" where the block has none.
+	Label string
+	Input
+}
+
+// OverrideInput is an override block.
+type OverrideInput struct {
+	Selector Selector
+	Values   map[string]cty.Value
+}
+
+// Decode fills the argument struct that dst points to from values alone, with
+// defaults for what is absent.
+func Decode(dst any, values map[string]cty.Value) diag.List {
+	s, err := For(dst)
+	if err != nil {
+		panic(err)
+	}
+	_, diags := s.Decode(dst, Input{Values: values})
+	return diags
+}
+
+// Decode fills the argument struct that dst points to. Absent and null
+// arguments get their defaults. All findings are reported, not only the first;
+// their Arg is the argument's name, "block.name" in a nested block and
+// "override[i].name" in an override. Arguments whose values are not known yet
+// keep their zero values and are returned by name.
+func (s *Schema) Decode(dst any, in Input) (unknown []string, diags diag.List) {
+	v := reflect.ValueOf(dst).Elem()
+	if v.Type() != s.typ {
+		panic(fmt.Sprintf("schema: decode into %s with the schema of %s", v.Type(), s.typ))
+	}
+	s.decode(v, in, "", &unknown, &diags)
+	return unknown, diags
+}
+
+func (s *Schema) decode(dst reflect.Value, in Input, prefix string, unknown *[]string, diags *diag.List) {
+	s.checkNames(in, prefix, diags)
+	for _, a := range s.Args {
+		v, present := in.Values[a.Name]
+		if present && a.Deprecated != "" {
+			diags.Warnf(prefix+a.Name, "Deprecated argument", "%q is deprecated: %s", a.Name, a.Deprecated)
+		}
+		if !present || v.IsKnown() && v.IsNull() {
+			if a.Required {
+				if !in.partial {
+					diags.Errorf(prefix+a.Name, "Missing argument", "The argument %q (%s) is required, but %s.",
+						a.Name, a.typeName, map[bool]string{true: "is null", false: "was not given"}[present])
+				}
+				continue
+			}
+			if a.Default == cty.NilVal {
+				continue
+			}
+			v = a.Default
+		}
+		if !v.IsWhollyKnown() {
+			if _, isRef := RefOf(v); !isRef {
+				*unknown = append(*unknown, prefix+a.Name)
+				continue
+			}
+		}
+		a.set(dst.FieldByIndex(a.index), v, prefix, diags)
+	}
+	for _, b := range s.Blocks {
+		inner, present := in.Blocks[b.Name]
+		if !present {
+			if b.Required && !in.partial {
+				diags.Errorf(prefix+b.Name, "Missing block", "A block %q is required here.", b.Name)
+			}
+			b.Schema.decode(dst.FieldByIndex(b.index), Input{partial: true}, prefix+b.Name+".", unknown, diags)
+			continue
+		}
+		if inner.Label != b.Label {
+			want := "no label"
+			if b.Label != "" {
+				want = fmt.Sprintf("the label %q", b.Label)
+			}
+			diags.Errorf(prefix+b.Name, "Wrong label", "A %s block here has %s.", b.Name, want)
+		}
+		b.Schema.decode(dst.FieldByIndex(b.index), inner.Input, prefix+b.Name+".", unknown, diags)
+	}
+	if s.Overrides {
+		dst.FieldByIndex(s.overrides).Set(reflect.ValueOf(s.decodeOverrides(in.Overrides, prefix, unknown, diags)))
+	}
+}
+
+func (s *Schema) checkNames(in Input, prefix string, diags *diag.List) {
+	names := make([]string, 0, len(in.Values))
+	for n := range in.Values {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		if s.argIndex[n] == nil {
+			diags.Errorf(prefix+n, "Unsupported argument", "An argument named %q is not expected here.%s",
+				n, didyoumean.Hint(n, s.ArgNames()))
+		}
+	}
+	blocks := make([]string, 0, len(in.Blocks))
+	for n := range in.Blocks {
+		blocks = append(blocks, n)
+	}
+	slices.Sort(blocks)
+	for _, n := range blocks {
+		if s.Block(n) == nil {
+			diags.Errorf(prefix+n, "Unsupported block", "Blocks of type %q are not expected here.", n)
+		}
+	}
+	if len(in.Overrides) > 0 && !s.Overrides {
+		diags.Errorf(prefix+"override[0]", "Unsupported block", "Overrides are not supported here.")
+	}
+}
+
+// set converts v and stores it; what is wrong with v goes to diags.
+func (a *Arg) set(dst reflect.Value, v cty.Value, prefix string, diags *diag.List) {
+	name := prefix + a.Name
+	switch a.Kind {
+	case Reference:
+		r, ok := RefOf(v)
+		if !ok || r.Value == nil || !reflect.TypeOf(r.Value).AssignableTo(a.typ) {
+			diags.Errorf(name, "Wrong type of argument", "The argument %q takes %s, not %s.", a.Name, article(a.RefKind), Spell(v))
+			return
+		}
+		dst.Set(reflect.ValueOf(r.Value))
+	case Custom:
+		if err := dst.Addr().Interface().(Scalar).ParseArg(v); err != nil {
+			diags.Errorf(name, "Invalid value", "The argument %q (%s) is %s: %v.", a.Name, a.typeName, Spell(v), err)
+			return
+		}
+		a.checkEnum(v, name, diags)
+	case StringList, IntList, FloatList:
+		element := cty.Number
+		if a.Kind == StringList {
+			element = cty.String
+		}
+		list, err := convert.Convert(v, cty.List(element))
+		if err != nil || !v.CanIterateElements() {
+			diags.Errorf(name, "Wrong type of argument", "The argument %q takes a %s, not %s.", a.Name, a.typeName, Spell(v))
+			return
+		}
+		out := reflect.MakeSlice(a.typ, 0, list.LengthInt())
+		for it := list.ElementIterator(); it.Next(); {
+			_, e := it.Element()
+			slot := reflect.New(a.typ.Elem()).Elem()
+			if !a.setScalar(slot, e, name, diags) {
+				return
+			}
+			out = reflect.Append(out, slot)
+		}
+		dst.Set(out)
+	default:
+		a.setScalar(dst, v, name, diags)
+	}
+}
+
+func (a *Arg) setScalar(dst reflect.Value, v cty.Value, name string, diags *diag.List) bool {
+	want, word := cty.String, "a string"
+	switch a.Kind {
+	case Bool:
+		want, word = cty.Bool, "true or false"
+	case Int, IntList:
+		want, word = cty.Number, "a whole number"
+	case Float, FloatList:
+		want, word = cty.Number, "a number"
+	}
+	c, err := convert.Convert(v, want)
+	if err != nil || c.IsNull() {
+		diags.Errorf(name, "Wrong type of argument", "The argument %q takes %s, not %s.", a.Name, word, Spell(v))
+		return false
+	}
+	switch want {
+	case cty.String:
+		dst.SetString(c.AsString())
+	case cty.Bool:
+		dst.SetBool(c.True())
+	default:
+		if !a.setNumber(dst, c, name, diags) {
+			return false
+		}
+	}
+	return a.checkEnum(c, name, diags)
+}
+
+func (a *Arg) setNumber(dst reflect.Value, v cty.Value, name string, diags *diag.List) bool {
+	f := v.AsBigFloat()
+	whole := a.Kind == Int || a.Kind == IntList
+	if whole && !f.IsInt() {
+		diags.Errorf(name, "Invalid value", "The argument %q takes a whole number, not %s.", a.Name, Spell(v))
+		return false
+	}
+	if !a.inRange(f) {
+		diags.Errorf(name, "Value out of range", "The argument %q is %s, but must be %s.", a.Name, Spell(v), a.Range())
+		return false
+	}
+	ok := true
+	switch dst.Kind() {
+	case reflect.Float32, reflect.Float64:
+		x, _ := f.Float64()
+		ok = !math.IsInf(x, 0) && !dst.OverflowFloat(x)
+		if ok {
+			dst.SetFloat(x)
+		}
+	case reflect.Uint32, reflect.Uint64:
+		x, acc := f.Uint64()
+		ok = acc == big.Exact && !dst.OverflowUint(x)
+		if ok {
+			dst.SetUint(x)
+		}
+	default:
+		x, acc := f.Int64()
+		ok = acc == big.Exact && !dst.OverflowInt(x)
+		if ok {
+			dst.SetInt(x)
+		}
+	}
+	if !ok {
+		diags.Errorf(name, "Value out of range", "The argument %q is %s, more than its type %s holds.", a.Name, Spell(v), dst.Type())
+	}
+	return ok
+}
+
+func (a *Arg) inRange(f *big.Float) bool {
+	if a.Min != nil {
+		if c := f.Cmp(big.NewFloat(*a.Min)); c < 0 || c == 0 && a.ExclusiveMin {
+			return false
+		}
+	}
+	if a.Max != nil {
+		if c := f.Cmp(big.NewFloat(*a.Max)); c > 0 || c == 0 && a.ExclusiveMax {
+			return false
+		}
+	}
+	return true
+}
+
+// Range spells the bounds: "at least 0 and below 1", "" for none.
+func (a *Arg) Range() string {
+	var parts []string
+	bound := func(b *float64, excl bool, inclusive, exclusive string) {
+		if b == nil {
+			return
+		}
+		word := inclusive
+		if excl {
+			word = exclusive
+		}
+		parts = append(parts, word+" "+strconv.FormatFloat(*b, 'g', -1, 64))
+	}
+	bound(a.Min, a.ExclusiveMin, "at least", "above")
+	bound(a.Max, a.ExclusiveMax, "at most", "below")
+	return strings.Join(parts, " and ")
+}
+
+func (a *Arg) checkEnum(v cty.Value, name string, diags *diag.List) bool {
+	if len(a.Enum) == 0 {
+		return true
+	}
+	text := Spell(v)
+	quoted := slices.Clone(a.Enum)
+	if v.Type() == cty.String {
+		text = v.AsString()
+		for i, e := range a.Enum {
+			quoted[i] = strconv.Quote(e)
+		}
+	}
+	if slices.Contains(a.Enum, text) {
+		return true
+	}
+	hint := ""
+	if v.Type() == cty.String {
+		hint = didyoumean.Hint(text, a.Enum)
+	}
+	diags.Errorf(name, "Invalid value", "The argument %q is %s, but must be %s.%s", a.Name, Spell(v), didyoumean.Join(quoted), hint)
+	return false
+}
