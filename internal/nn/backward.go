@@ -1,0 +1,116 @@
+package nn
+
+// BlockGradOf says which gradients of a block are wanted: non-nil slices are
+// added to. Linears is in the order of BlockOf.Linears.
+type BlockGradOf[T Float] struct {
+	InputNorm, PostNorm []T // [hidden]
+	QNorm, KNorm        []T // [head dim]
+	Linears             [7]LinearGradOf[T]
+}
+
+// BlockGrad is the float32 form.
+type BlockGrad = BlockGradOf[float32]
+
+// backScratch is what one block's backward pass needs besides the tape.
+type backScratch[T Float] struct {
+	linear       gradScratch[T]
+	mid, gate    []T // [n, intermediate]
+	h            []T // [n, hidden]
+	att, q, k, v []T // [n, heads·dim], [n, kv heads·dim]
+	partK, partV []T
+	sig          []T // a row of σ(gate) for each worker
+}
+
+// Backward turns dx [n, hidden], the gradient at the block's output, into the
+// one at its input, and adds the gradients that g asks for. tape is what
+// ForwardTape recorded with the same block; it is read only, so a tape can be
+// used again.
+func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockGradOf[T]) {
+	c, n, a, s, pool := r.c, tape.rows, &tape.act, &r.grad, r.pool
+	d, qw, kw, f := c.Hidden, c.QDim(), c.KVDim(), c.Intermediate
+	mustLen("dx", len(dx), n*d)
+	if g == nil {
+		g = &BlockGradOf[T]{}
+	}
+	linear := func(i int, l *LinearOf[T], x, dy []T, beta T, to []T) {
+		l.backward(pool, x, dy, n, a.hidden[i], &g.Linears[i], beta, to, &s.linear)
+	}
+
+	// MLP. dx stands for the residual branch and is only added to.
+	dMid, dGate := grown(&s.mid, n*f), grown(&s.gate, n*f)
+	linear(6, &b.Down, a.mid, dx, 0, dMid)
+	r.gateBackward(a, dMid, dGate, n)
+	dH := grown(&s.h, n*d)
+	linear(4, &b.Gate, a.h2, dGate, 0, dH)
+	linear(5, &b.Up, a.h2, dMid, 1, dH)
+	if g.PostNorm != nil {
+		addGainGradient(pool, g.PostNorm, dH, a.x1, n, a.inv2)
+	}
+	rmsBackward(pool, dx, dH, a.x1, b.PostNorm, n, a.inv2)
+
+	// Attention.
+	dAtt := grown(&s.att, n*qw)
+	linear(3, &b.O, a.att, dx, 0, dAtt)
+	dQ, dK, dV := grown(&s.q, n*qw), grown(&s.k, n*kw), grown(&s.v, n*kw)
+	partK, partV := grown(&s.partK, attnParts*n*qw), grown(&s.partV, attnParts*n*qw)
+	r.attention(b).backward(pool, a.q, a.k, a.v, dAtt, dQ, dK, dV, n, r.tile(n), partK, partV)
+	r.turnBack(b, a, dQ, dK, n, g)
+	linear(0, &b.Q, a.h1, dQ, 0, dH)
+	linear(1, &b.K, a.h1, dK, 1, dH)
+	linear(2, &b.V, a.h1, dV, 1, dH)
+	if g.InputNorm != nil {
+		addGainGradient(pool, g.InputNorm, dH, a.x, n, a.inv1)
+	}
+	rmsBackward(pool, dx, dH, a.x, b.InputNorm, n, a.inv1)
+}
+
+// gateBackward replaces dMid, the gradient at silu(gate)·up, by the one at up,
+// and sets dGate.
+func (r *RunnerOf[T]) gateBackward(a *activations[T], dMid, dGate []T, n int) {
+	f := r.c.Intermediate
+	sigs := grown(&r.grad.sig, r.workers()*f)
+	r.pool.For(n, func(worker, t int) {
+		sig := sigs[worker*f : (worker+1)*f]
+		gate, up := a.gate[t*f:(t+1)*f], a.up[t*f:(t+1)*f]
+		dm, dg := dMid[t*f:(t+1)*f], dGate[t*f:(t+1)*f]
+		sigmoid(sig, gate)
+		up, dm, dg, gate = up[:len(sig)], dm[:len(sig)], dg[:len(sig)], gate[:len(sig)]
+		for i, s := range sig {
+			m, z := dm[i], gate[i]
+			dg[i] = T(m*up[i]) * T(s*(1+T(z*(1-s))))
+			dm[i] = m * T(z*s)
+		}
+	})
+}
+
+// turnBack undoes the rotary embedding and the query and key norms in dQ, dK.
+func (r *RunnerOf[T]) turnBack(b *BlockOf[T], a *activations[T], dQ, dK []T, n int, g *BlockGradOf[T]) {
+	dim := r.c.HeadDim
+	rotate := func(d []T, heads int) {
+		overRows(r.pool, n, func(lo, hi int) {
+			for t := lo; t < hi; t++ {
+				for h := range heads {
+					r.rope.rotate(d[(t*heads+h)*dim:(t*heads+h+1)*dim], t, true)
+				}
+			}
+		})
+	}
+	rotate(dQ, r.c.Heads)
+	rotate(dK, r.c.KVHeads)
+	norm := func(d, in, gain, inv, dGain []T, heads int) {
+		if gain == nil {
+			return
+		}
+		if dGain != nil {
+			addGainGradient(r.pool, dGain, d, in, n*heads, inv)
+		}
+		overRows(r.pool, n*heads, func(lo, hi int) {
+			for t := lo; t < hi; t++ {
+				v := d[t*dim : (t+1)*dim]
+				rmsRowBackward(v, nil, v, in[t*dim:(t+1)*dim], gain, inv[t])
+			}
+		})
+	}
+	norm(dQ, a.qIn, b.QNorm, a.invQ, g.QNorm, r.c.Heads)
+	norm(dK, a.kIn, b.KNorm, a.invK, g.KNorm, r.c.KVHeads)
+}

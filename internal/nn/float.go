@@ -1,0 +1,157 @@
+package nn
+
+import (
+	"math"
+
+	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
+)
+
+// Float is an element type that the decoder can be run in.
+type Float interface{ float32 | float64 }
+
+// gemm is C = alpha·op(A)·op(B) + beta·C, row-major, in T's precision. A nil
+// pool runs it serially, as inside a task.
+func gemm[T Float](p *linalg.Pool, tA, tB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+	switch a := any(a).(type) {
+	case []float32:
+		p.Sgemm(tA, tB, m, n, k, float32(alpha), a, lda, any(b).([]float32), ldb, float32(beta), any(c).([]float32), ldc)
+	case []float64:
+		p.Dgemm(tA, tB, m, n, k, float64(alpha), a, lda, any(b).([]float64), ldb, float64(beta), any(c).([]float64), ldc)
+	}
+}
+
+// expOf sets dst to e^x, element by element. dst may be x.
+func expOf[T Float](dst, x []T) {
+	switch x := any(x).(type) {
+	case []float32:
+		vmath.Exp(any(dst).([]float32), x)
+	case []float64:
+		d := any(dst).([]float64)
+		for i, v := range x {
+			d[i] = vmath.Exp64(v)
+		}
+	}
+}
+
+// softmax replaces a row by its softmax.
+func softmax[T Float](row []T) {
+	switch row := any(row).(type) {
+	case []float32:
+		vmath.Softmax(row)
+	case []float64:
+		hi := math.Inf(-1)
+		for _, v := range row {
+			hi = max(hi, v)
+		}
+		var sum float64
+		for i, v := range row {
+			row[i] = vmath.Exp64(v - hi)
+			sum += row[i]
+		}
+		for i := range row {
+			row[i] /= sum
+		}
+	}
+}
+
+// silu sets dst to x·σ(x), element by element. dst may be x.
+func silu[T Float](dst, x []T) {
+	switch x := any(x).(type) {
+	case []float32:
+		vmath.SiLU(any(dst).([]float32), x)
+	case []float64:
+		d := any(dst).([]float64)
+		for i, v := range x {
+			d[i] = v / (1 + vmath.Exp64(-v))
+		}
+	}
+}
+
+// sigmoid sets dst to σ(x) = 1/(1+e^−x), element by element. dst may be x.
+func sigmoid[T Float](dst, x []T) {
+	for i, v := range x {
+		dst[i] = -v
+	}
+	expOf(dst, dst)
+	for i, v := range dst[:len(x)] {
+		dst[i] = 1 / (1 + v)
+	}
+}
+
+// sumSq returns Σ x² in float64, in a fixed order.
+func sumSq[T Float](x []T) float64 {
+	switch x := any(x).(type) {
+	case []float32:
+		return vmath.SumSq(x)
+	case []float64:
+		return dot(x, x)
+	}
+	panic("unreachable")
+}
+
+// dot returns Σ a·b in float64, in a fixed order: four lanes, added pairwise.
+func dot[T Float](a, b []T) float64 {
+	b = b[:len(a)]
+	var s0, s1, s2, s3 float64
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		s0 += float64(float64(a[i]) * float64(b[i]))
+		s1 += float64(float64(a[i+1]) * float64(b[i+1]))
+		s2 += float64(float64(a[i+2]) * float64(b[i+2]))
+		s3 += float64(float64(a[i+3]) * float64(b[i+3]))
+	}
+	for ; i < len(a); i++ {
+		s0 += float64(float64(a[i]) * float64(b[i]))
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+// sum returns Σ x in float64, in the order of dot.
+func sum[T Float](x []T) float64 {
+	var s0, s1, s2, s3 float64
+	i := 0
+	for ; i+4 <= len(x); i += 4 {
+		s0 += float64(x[i])
+		s1 += float64(x[i+1])
+		s2 += float64(x[i+2])
+		s3 += float64(x[i+3])
+	}
+	for ; i < len(x); i++ {
+		s0 += float64(x[i])
+	}
+	return (s0 + s1) + (s2 + s3)
+}
+
+// add is dst += x.
+func add[T Float](dst, x []T) {
+	x = x[:len(dst)]
+	for i, v := range x {
+		dst[i] += v
+	}
+}
+
+// rowChunk is how many rows one task of an element-wise pass takes: long enough
+// to hide the hand-out, short enough to balance.
+const rowChunk = 16
+
+// overRows runs f over [lo, hi) pieces of rows. f must treat each row by itself.
+func overRows(p *linalg.Pool, rows int, f func(lo, hi int)) {
+	p.For((rows+rowChunk-1)/rowChunk, func(_, t int) {
+		f(t*rowChunk, min(t*rowChunk+rowChunk, rows))
+	})
+}
+
+// columnChunk is how many columns one task of a sum over rows takes.
+const columnChunk = 64
+
+// addColumnSums is dst[j] += Σ_t x[t, j], t ascending.
+func addColumnSums[T Float](p *linalg.Pool, dst, x []T, rows, width int) {
+	p.For((width+columnChunk-1)/columnChunk, func(_, c int) {
+		lo, hi := c*columnChunk, min(c*columnChunk+columnChunk, width)
+		d := dst[lo:hi]
+		for t := range rows {
+			add(d, x[t*width+lo:t*width+hi])
+		}
+	})
+}
