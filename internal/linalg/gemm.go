@@ -1,0 +1,238 @@
+package linalg
+
+import (
+	"fmt"
+
+	"github.com/compressc/compressc/internal/linalg/kernel"
+)
+
+// kBlockMax bounds a K block: at 320 a 48-column float32 panel of B is 60 KiB
+// and ten 8-row panels of A 100 KiB, which share the L2 cache of every current
+// core. Part of the numeric contract.
+const kBlockMax = 320
+
+const (
+	taskPanelsA = 10   // panels of A a task runs over: they stay in L2
+	taskPanelsB = 4    // panels of B a task runs over
+	packPanels  = 4    // panels packed by one task
+	columnsMax  = 4096 // columns of B packed at a time: bounds the buffer
+	// serialBelow is the number of multiply-adds under which a product runs on
+	// its caller alone: about 4 µs of work.
+	serialBelow = 1 << 19
+)
+
+// kBlock returns the length of the K blocks (the last may be shorter). It
+// depends on k alone: part of the numeric contract.
+func kBlock(k int) int {
+	blocks := (k + kBlockMax - 1) / kBlockMax
+	return ((k+blocks-1)/blocks + 15) &^ 15
+}
+
+// triangle says which part of a square C a product writes.
+type triangle int
+
+const (
+	whole triangle = iota
+	upperPart
+	lowerPart
+)
+
+func trianglePart(upper bool) triangle {
+	if upper {
+		return upperPart
+	}
+	return lowerPart
+}
+
+// Sgemm computes C = alpha·op(A)·op(B) + beta·C with op(A) [m, k], op(B) [k, n]
+// and C [m, n]. tA means that A is stored [k, m], tB that B is stored [n, k].
+// With beta = 0, C is not read; with alpha = 0 or k = 0, A and B are not.
+func (p *Pool) Sgemm(tA, tB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+	gemm(p, whole, tA, tB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+// Dgemm is Sgemm in float64.
+func (p *Pool) Dgemm(tA, tB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+	gemm(p, whole, tA, tB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+// Ssyrk computes one triangle, diagonal included, of C = alpha·A·Aᵀ + beta·C
+// with A [n, k], or with trans of C = alpha·Aᵀ·A + beta·C with A stored [k, n].
+// The other triangle of C [n, n] is left as it was. The triangles are bit for
+// bit each other's mirror.
+func (p *Pool) Ssyrk(upper, trans bool, n, k int, alpha float32, a []float32, lda int, beta float32, c []float32, ldc int) {
+	gemm(p, trianglePart(upper), trans, !trans, n, n, k, alpha, a, lda, a, lda, beta, c, ldc)
+}
+
+// Dsyrk is Ssyrk in float64.
+func (p *Pool) Dsyrk(upper, trans bool, n, k int, alpha float64, a []float64, lda int, beta float64, c []float64, ldc int) {
+	gemm(p, trianglePart(upper), trans, !trans, n, n, k, alpha, a, lda, a, lda, beta, c, ldc)
+}
+
+// checkMatrix panics unless a rows×cols matrix of row stride ld fits size.
+func checkMatrix(op, name string, rows, cols, ld, size int) {
+	if rows < 0 || cols < 0 || ld < cols || rows > 0 && cols > 0 && size < (rows-1)*ld+cols {
+		panic(fmt.Sprintf("linalg: %s: matrix %s is %d×%d with row stride %d, but its slice has %d elements", op, name, rows, cols, ld, size))
+	}
+}
+
+func stored(trans bool, rows, cols int) (int, int) {
+	if trans {
+		return cols, rows
+	}
+	return rows, cols
+}
+
+func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+	checkMatrix("product", "C", m, n, ldc, len(c))
+	if m == 0 || n == 0 {
+		return
+	}
+	if alpha == 0 || k == 0 {
+		scale(part, m, n, beta, c, ldc)
+		return
+	}
+	r, s := stored(tA, m, k)
+	checkMatrix("product", "A", r, s, lda, len(a))
+	r, s = stored(tB, k, n)
+	checkMatrix("product", "B", r, s, ldb, len(b))
+	if beta != 0 && beta != 1 {
+		scale(part, m, n, beta, c, ldc)
+	}
+	if m*n*k < serialBelow {
+		p = nil
+	}
+	kn := kernel.Select[T](n)
+	mr, nr := kn.MR, kn.NR
+	kcMax := kBlock(k)
+	panelsA := (m + mr - 1) / mr
+	ncMax := columnsMax / nr * nr
+	aBuf := takeBuffer[T](panelsA*mr*min(kcMax, k) + kernel.PanelSlack)
+	bBuf := takeBuffer[T]((min(n, ncMax)+nr-1)/nr*nr*min(kcMax, k) + kernel.PanelSlack)
+	scratch := takeBuffer[T](p.Threads() * kernel.MaxTile)
+	for jc := 0; jc < n; jc += ncMax {
+		nc := min(ncMax, n-jc)
+		for pc := 0; pc < k; pc += kcMax {
+			kc := min(kcMax, k-pc)
+			t := tiling[T]{
+				kernel: kn, part: part, alpha: alpha, add: beta != 0 || pc > 0,
+				m: m, n: nc, jc: jc, kc: kc,
+				a: aBuf.s, b: bBuf.s, c: c, ldc: ldc, scratch: scratch.s,
+			}
+			panelsB := (nc + nr - 1) / nr
+			groupsB := (panelsB + packPanels - 1) / packPanels
+			groupsA := (panelsA + packPanels - 1) / packPanels
+			p.For(groupsA+groupsB, func(_, task int) {
+				if task < groupsB {
+					for q := task * packPanels; q < min(panelsB, (task+1)*packPanels); q++ {
+						j := jc + q*nr
+						packPanel(bBuf.s[q*nr*kc:], b, ldb, j, pc, kc, nr, n, min(nr, jc+nc-j), !tB)
+					}
+					return
+				}
+				task -= groupsB
+				for q := task * packPanels; q < min(panelsA, (task+1)*packPanels); q++ {
+					packPanel(aBuf.s[q*mr*kc:], a, lda, q*mr, pc, kc, mr, m, min(mr, m-q*mr), tA)
+				}
+			})
+			rowTasks := (panelsA + taskPanelsA - 1) / taskPanelsA
+			colTasks := (panelsB + taskPanelsB - 1) / taskPanelsB
+			p.For(rowTasks*colTasks, func(w, task int) {
+				ti, tj := task/colTasks, task%colTasks
+				for q := tj * taskPanelsB; q < min(panelsB, (tj+1)*taskPanelsB); q++ {
+					for r := ti * taskPanelsA; r < min(panelsA, (ti+1)*taskPanelsA); r++ {
+						t.tile(w, r, q)
+					}
+				}
+			})
+		}
+	}
+	aBuf.give()
+	bBuf.give()
+	scratch.give()
+}
+
+// packPanel packs the panel of w rows from row i of an operand with rows rows;
+// trans says that row i of the operand is a column of the stored matrix.
+func packPanel[T kernel.Float](dst, src []T, ld, i, k0, kc, w, rows, cnt int, trans bool) {
+	if trans {
+		src = src[k0*ld+i:]
+	} else {
+		src = src[i*ld+k0:]
+	}
+	kernel.Pack(dst, src, ld, kc, w, cnt, rows-i, trans)
+}
+
+// scale multiplies the part of C by beta, and clears it for beta = 0.
+func scale[T kernel.Float](part triangle, m, n int, beta T, c []T, ldc int) {
+	for i := range m {
+		lo, hi := 0, n
+		switch part {
+		case upperPart:
+			lo = min(i, n)
+		case lowerPart:
+			hi = min(i+1, n)
+		}
+		row := c[i*ldc+lo : i*ldc+hi]
+		if beta == 0 {
+			clear(row)
+			continue
+		}
+		for j := range row {
+			row[j] = T(row[j] * beta)
+		}
+	}
+}
+
+// tiling is the work between packing and C for one K block and one stretch of
+// columns.
+type tiling[T kernel.Float] struct {
+	kernel  kernel.Gemm[T]
+	part    triangle
+	alpha   T
+	add     bool
+	m, n    int // n columns from jc on
+	jc, kc  int
+	a, b, c []T
+	ldc     int
+	scratch []T
+}
+
+// tile computes the tile of A panel r and B panel q.
+func (t *tiling[T]) tile(worker, r, q int) {
+	mr, nr := t.kernel.MR, t.kernel.NR
+	i, j := r*mr, t.jc+q*nr
+	h, w := min(mr, t.m-i), min(nr, t.jc+t.n-j)
+	if t.part == upperPart && j+w-1 < i || t.part == lowerPart && j > i+h-1 {
+		return
+	}
+	onDiagonal := t.part == upperPart && j < i+h-1 || t.part == lowerPart && j+w-1 > i
+	add := 0
+	if t.add {
+		add = 1
+	}
+	ap, bp := &t.a[r*mr*t.kc], &t.b[q*nr*t.kc]
+	if h == mr && w == nr && !onDiagonal {
+		t.kernel.Run(t.kc, ap, bp, &t.c[i*t.ldc+j], t.ldc, t.alpha, add)
+		return
+	}
+	tmp := t.scratch[worker*kernel.MaxTile:][:mr*nr]
+	if t.add {
+		for y := range h {
+			copy(tmp[y*nr:y*nr+w], t.c[(i+y)*t.ldc+j:])
+		}
+	}
+	t.kernel.Run(t.kc, ap, bp, &tmp[0], nr, t.alpha, add)
+	for y := range h {
+		lo, hi := 0, w
+		switch t.part {
+		case upperPart:
+			lo = min(max(0, i+y-j), w)
+		case lowerPart:
+			hi = max(0, min(w, i+y-j+1))
+		}
+		if lo < hi {
+			copy(t.c[(i+y)*t.ldc+j+lo:(i+y)*t.ldc+j+hi], tmp[y*nr+lo:y*nr+hi])
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package linalg
+
+import (
+	"unsafe"
+
+	"github.com/compressc/compressc/internal/linalg/kernel"
+)
+
+// GramAdd adds XᵀX to the upper triangle, diagonal included, of C [n, n], where
+// X [rows, n] holds the activations of one window. The product is one float32
+// chain over the window's rows, added to C in float64, so a Gram matrix depends
+// on the windows and their order, not on how many are at hand at once. The
+// strict lower triangle of C is left as it was until GramMirror.
+func (p *Pool) GramAdd(c []float64, x []float32, rows, n int) {
+	checkMatrix("Gram matrix", "C", n, n, n, len(c))
+	checkMatrix("Gram matrix", "X", rows, n, n, len(x))
+	if rows == 0 || n == 0 {
+		return
+	}
+	if n*n*rows < serialBelow {
+		p = nil
+	}
+	kn := kernel.Select[float32](n)
+	mr, nr := kn.MR, kn.NR
+	panelsA, panelsB := (n+mr-1)/mr, (n+nr-1)/nr
+	aBuf := takeBuffer[float32](panelsA*mr*rows + kernel.PanelSlack)
+	bBuf := takeBuffer[float32](panelsB*nr*rows + kernel.PanelSlack)
+	scratch := takeBuffer[float32](p.Threads() * kernel.MaxTile)
+	groupsA, groupsB := (panelsA+packPanels-1)/packPanels, (panelsB+packPanels-1)/packPanels
+	p.For(groupsA+groupsB, func(_, task int) {
+		if task < groupsB {
+			for q := task * packPanels; q < min(panelsB, (task+1)*packPanels); q++ {
+				packPanel(bBuf.s[q*nr*rows:], x, n, q*nr, 0, rows, nr, n, min(nr, n-q*nr), true)
+			}
+			return
+		}
+		task -= groupsB
+		for q := task * packPanels; q < min(panelsA, (task+1)*packPanels); q++ {
+			packPanel(aBuf.s[q*mr*rows:], x, n, q*mr, 0, rows, mr, n, min(mr, n-q*mr), true)
+		}
+	})
+	rowTasks := (panelsA + taskPanelsA - 1) / taskPanelsA
+	p.For(rowTasks*panelsB, func(w, task int) {
+		q, first := task/rowTasks, task%rowTasks*taskPanelsA
+		j, width := q*nr, min(nr, n-q*nr)
+		tmp := scratch.s[w*kernel.MaxTile:][:mr*nr]
+		for r := first; r < min(panelsA, first+taskPanelsA); r++ {
+			i := r * mr
+			if j+width-1 < i {
+				return
+			}
+			kn.Run(rows, unsafe.SliceData(aBuf.s[r*mr*rows:]), unsafe.SliceData(bBuf.s[q*nr*rows:]), &tmp[0], nr, 1, 0)
+			for y := range min(mr, n-i) {
+				lo := min(max(0, i+y-j), width)
+				row := c[(i+y)*n+j+lo : (i+y)*n+j+width]
+				for z, v := range tmp[y*nr+lo : y*nr+width] {
+					row[z] += float64(v)
+				}
+			}
+		}
+	})
+	aBuf.give()
+	bBuf.give()
+	scratch.give()
+}
+
+// GramMirror copies the strict upper triangle of C [n, n] to the lower one.
+func GramMirror(c []float64, n int) {
+	checkMatrix("mirror", "C", n, n, n, len(c))
+	mirrorUpper(nil, n, c, n)
+}
+
+// mirrorBlock keeps both the rows read and the columns written in L1.
+const mirrorBlock = 32
+
+// mirrorUpper makes a symmetric by copying its upper triangle to the lower.
+func mirrorUpper(p *Pool, n int, a []float64, lda int) {
+	blocks := (n + mirrorBlock - 1) / mirrorBlock
+	p.For(blocks, func(_, b int) {
+		for b2 := b; b2 < blocks; b2++ {
+			for i := b * mirrorBlock; i < min(n, (b+1)*mirrorBlock); i++ {
+				for j := max(i+1, b2*mirrorBlock); j < min(n, (b2+1)*mirrorBlock); j++ {
+					a[j*lda+i] = a[i*lda+j]
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,339 @@
+//go:build ignore
+
+// gen writes kernel_amd64.s and kernel_amd64.go: the AVX-512 and AVX2 forms of
+// the kernels. Plain text generation on purpose: the assembler of one kernel is
+// a few nested loops over registers, and a reader compares the two at a glance.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+var asm, decl strings.Builder
+
+func p(f string, a ...any)  { fmt.Fprintf(&asm, f+"\n", a...) }
+func gp(f string, a ...any) { fmt.Fprintf(&decl, f+"\n", a...) }
+
+// fn opens a function: declaration, comment and TEXT line. args counts bytes.
+func fn(name, sig string, args int) {
+	gp("//go:noescape\nfunc %s(%s)\n", name, sig)
+	p("// func %s(%s)", name, sig)
+	p("TEXT ·%s(SB), NOSPLIT, $0-%d", name, args)
+}
+
+// tile is one GEMM kernel: mr rows by nv vectors of accumulators.
+type tile struct {
+	name   string
+	f64    bool
+	zmm    bool
+	mr, nv int
+	memBc  bool // broadcast as FMA memory operand (zmm only): no register for it
+}
+
+func (k tile) emit() {
+	es, sh, ty, sfx, bc := 4, 2, "float32", "PS", "VBROADCASTSS"
+	if k.f64 {
+		es, sh, ty, sfx, bc = 8, 3, "float64", "PD", "VBROADCASTSD"
+	}
+	R, vb, zero, regs := "Y", 32, "VXORPS", 16
+	if k.zmm {
+		R, vb, zero, regs = "Z", 64, "VPXORD", 32
+	}
+	mov, fma := "VMOVU"+sfx, "VFMADD231"+sfx
+	nacc := k.mr * k.nv
+	breg, free := nacc, nacc+k.nv
+	nb := regs - free
+	if nb < 1 && !k.memBc {
+		panic(k.name)
+	}
+	fn(k.name, fmt.Sprintf("kc int, a, b, c *%s, ldc int, alpha %s, add int", ty, ty), 56)
+	p("\tMOVQ kc+0(FP), CX\n\tMOVQ a+8(FP), SI\n\tMOVQ b+16(FP), DI\n\tMOVQ c+24(FP), DX\n\tMOVQ ldc+32(FP), R8\n\tMOVQ add+48(FP), R10\n\tSHLQ $%d, R8", sh)
+	p("\tMOVQ DX, R9")
+	for i := 0; i < nacc; i++ {
+		p("\t%s %s%d, %s%d, %s%d", zero, R, i, R, i, R, i)
+	}
+	for i := 0; i < k.mr; i++ {
+		for v := 0; v < k.nv*vb; v += 64 {
+			p("\tPREFETCHT0 %d(R9)", v)
+		}
+		p("\tADDQ R8, R9")
+	}
+	step := func(u int) {
+		for v := 0; v < k.nv; v++ {
+			p("\t%s %d(DI), %s%d", mov, u*k.nv*vb+v*vb, R, breg+v)
+		}
+		for i := 0; i < k.mr; i++ {
+			off := (u*k.mr + i) * es
+			if k.memBc {
+				for v := 0; v < k.nv; v++ {
+					p("\t%s.BCST %d(SI), %s%d, %s%d", fma, off, R, breg+v, R, i*k.nv+v)
+				}
+				continue
+			}
+			r := free + i%nb
+			p("\t%s %d(SI), %s%d", bc, off, R, r)
+			for v := 0; v < k.nv; v++ {
+				p("\t%s %s%d, %s%d, %s%d", fma, R, breg+v, R, r, R, i*k.nv+v)
+			}
+		}
+	}
+	const U = 4
+	p("\tMOVQ CX, BX\n\tSHRQ $2, BX\n\tANDQ $3, CX\n\tTESTQ BX, BX\n\tJZ %s_rem", k.name)
+	p("\tPCALIGN $64\n%s_l4:", k.name)
+	p("\tPREFETCHT0 %d(SI)", 4*U*k.mr*es)
+	for u := 0; u < U; u++ {
+		step(u)
+	}
+	p("\tADDQ $%d, SI\n\tADDQ $%d, DI\n\tDECQ BX\n\tJNZ %s_l4", U*k.mr*es, U*k.nv*vb, k.name)
+	p("%s_rem:\n\tTESTQ CX, CX\n\tJZ %s_end\n%s_l1:", k.name, k.name, k.name)
+	step(0)
+	p("\tADDQ $%d, SI\n\tADDQ $%d, DI\n\tDECQ CX\n\tJNZ %s_l1\n%s_end:", k.mr*es, k.nv*vb, k.name, k.name)
+	ra, rt := breg, regs-1
+	if rt <= ra {
+		panic("registers")
+	}
+	p("\t%s alpha+40(FP), %s%d", bc, R, ra)
+	p("\tTESTQ R10, R10\n\tJZ %s_store", k.name)
+	for _, load := range []bool{true, false} {
+		if !load {
+			p("%s_store:", k.name)
+		}
+		for i := 0; i < k.mr; i++ {
+			for v := 0; v < k.nv; v++ {
+				if load {
+					p("\t%s %d(DX), %s%d", mov, v*vb, R, rt)
+				} else {
+					p("\t%s %s%d, %s%d, %s%d", zero, R, rt, R, rt, R, rt)
+				}
+				p("\t%s %s%d, %s%d, %s%d", fma, R, i*k.nv+v, R, ra, R, rt)
+				p("\t%s %s%d, %d(DX)", mov, R, rt, v*vb)
+			}
+			if i+1 < k.mr {
+				p("\tADDQ R8, DX")
+			}
+		}
+		p("\tVZEROUPPER\n\tRET")
+	}
+	p("")
+}
+
+// transpack512 reads w rows (stride ld) of nblk blocks of w columns and writes
+// column k, masked, at dst + k·stride; w is one vector.
+func transpack512(f64 bool) {
+	name, ty, w, es, sh, mov := "transpackF32AVX512", "float32", 16, 4, 2, "VMOVUPS"
+	if f64 {
+		name, ty, w, es, sh, mov = "transpackF64AVX512", "float64", 8, 8, 3, "VMOVUPD"
+	}
+	fn(name, fmt.Sprintf("nblk int, src *%s, ld int, dst *%s, stride int, mask int", ty, ty), 48)
+	p("\tMOVQ nblk+0(FP), CX\n\tMOVQ src+8(FP), SI\n\tMOVQ ld+16(FP), R8\n\tSHLQ $%d, R8\n\tMOVQ dst+24(FP), DI\n\tMOVQ stride+32(FP), R9\n\tSHLQ $%d, R9\n\tMOVQ mask+40(FP), AX\n\tKMOVW AX, K1", sh, sh)
+	p("%s_l:\n\tMOVQ SI, R10", name)
+	for i := 0; i < w; i++ {
+		p("\t%s (R10), Z%d", mov, i)
+		if i+1 < w {
+			p("\tADDQ R8, R10")
+		}
+	}
+	op := func(o string, imm int, b, a, d int) {
+		if imm >= 0 {
+			p("\t%s $%d, Z%d, Z%d, Z%d", o, imm, b, a, d)
+		} else {
+			p("\t%s Z%d, Z%d, Z%d", o, b, a, d)
+		}
+	}
+	var out [16]int
+	if !f64 {
+		for i := 0; i < 8; i++ {
+			op("VUNPCKLPS", -1, 2*i+1, 2*i, 16+2*i)
+			op("VUNPCKHPS", -1, 2*i+1, 2*i, 16+2*i+1)
+		}
+		for q := 0; q < 4; q++ {
+			t := 16 + 4*q
+			op("VUNPCKLPD", -1, t+2, t, 4*q)
+			op("VUNPCKHPD", -1, t+2, t, 4*q+1)
+			op("VUNPCKLPD", -1, t+3, t+1, 4*q+2)
+			op("VUNPCKHPD", -1, t+3, t+1, 4*q+3)
+		}
+		for h := 0; h < 2; h++ {
+			for i := 0; i < 4; i++ {
+				op("VSHUFF32X4", 0x88, 8*h+4+i, 8*h+i, 16+8*h+i)
+				op("VSHUFF32X4", 0xdd, 8*h+4+i, 8*h+i, 16+8*h+4+i)
+			}
+		}
+		for i := 0; i < 8; i++ {
+			op("VSHUFF32X4", 0x88, 24+i, 16+i, i)
+			op("VSHUFF32X4", 0xdd, 24+i, 16+i, 8+i)
+		}
+		for i := range out {
+			out[i] = i
+		}
+	} else {
+		for i := 0; i < 4; i++ {
+			op("VUNPCKLPD", -1, 2*i+1, 2*i, 16+2*i)
+			op("VUNPCKHPD", -1, 2*i+1, 2*i, 16+2*i+1)
+		}
+		for h := 0; h < 2; h++ {
+			t := 16 + 4*h
+			op("VSHUFF64X2", 0x88, t+2, t, 4*h)
+			op("VSHUFF64X2", 0x88, t+3, t+1, 4*h+1)
+			op("VSHUFF64X2", 0xdd, t+2, t, 4*h+2)
+			op("VSHUFF64X2", 0xdd, t+3, t+1, 4*h+3)
+		}
+		for i := 0; i < 4; i++ {
+			op("VSHUFF64X2", 0x88, 4+i, i, 16+i)
+			op("VSHUFF64X2", 0xdd, 4+i, i, 20+i)
+		}
+		for i := 0; i < 8; i++ {
+			out[i] = 16 + i
+		}
+	}
+	for i := 0; i < w; i++ {
+		p("\t%s Z%d, K1, (DI)\n\tADDQ R9, DI", mov, out[i])
+	}
+	p("\tADDQ $%d, SI\n\tDECQ CX\n\tJNZ %s_l\n\tVZEROUPPER\n\tRET\n", w*es, name)
+}
+
+// packRows512 copies, for each of kc rows, nv full vectors and one masked one.
+func packRows512() {
+	fn("packRowsAVX512", "kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, nv int, mask int, dstBytes int", 56)
+	p("\tMOVQ kc+0(FP), CX\n\tMOVQ src+8(FP), SI\n\tMOVQ ldBytes+16(FP), R8\n\tMOVQ dst+24(FP), DI\n\tMOVQ nv+32(FP), R11\n\tMOVQ mask+40(FP), AX\n\tKMOVW AX, K1\n\tMOVQ dstBytes+48(FP), R12")
+	p("pr_k:\n\tMOVQ R11, BX\n\tXORQ R10, R10\n\tTESTQ BX, BX\n\tJZ pr_m")
+	p("pr_v:\n\tVMOVUPS (SI)(R10*1), Z0\n\tVMOVUPS Z0, (DI)(R10*1)\n\tADDQ $64, R10\n\tDECQ BX\n\tJNZ pr_v")
+	p("pr_m:\n\tTESTQ AX, AX\n\tJZ pr_n\n\tVMOVUPS.Z (SI)(R10*1), K1, Z0\n\tVMOVUPS Z0, K1, (DI)(R10*1)")
+	p("pr_n:\n\tADDQ R8, SI\n\tADDQ R12, DI\n\tDECQ CX\n\tJNZ pr_k\n\tVZEROUPPER\n\tRET\n")
+}
+
+// reduce sums the eight float64 lanes of an accumulator as
+// ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)) into X<r>; lo and hi are its halves.
+func reduce(lo, hi, r, t int) {
+	p("\tVADDPD Y%d, Y%d, Y%d", hi, lo, r)
+	p("\tVEXTRACTF128 $1, Y%d, X%d", r, t)
+	p("\tVADDPD X%d, X%d, X%d", t, r, r)
+	p("\tVPERMILPD $1, X%d, X%d", r, t)
+	p("\tVADDSD X%d, X%d, X%d", t, r, r)
+}
+
+// gemvRows: y[i] = the eight-lane sum of a[i,:]·x; n is a multiple of 8.
+func gemvRows(zmm bool) {
+	name, rows := "gemvRowsAVX2", 4
+	if zmm {
+		name, rows = "gemvRowsAVX512", 8
+	}
+	fn(name, "m, n int, a *float64, lda int, x, y *float64", 48)
+	p("\tMOVQ m+0(FP), CX\n\tMOVQ a+16(FP), SI\n\tMOVQ lda+24(FP), R8\n\tSHLQ $3, R8\n\tMOVQ x+32(FP), DI\n\tMOVQ y+40(FP), DX")
+	p("\tLEAQ (R8)(R8*2), R9")
+	for _, nr := range []int{rows, 1} {
+		l := fmt.Sprintf("%s_%d", name, nr)
+		p("%s:\n\tCMPQ CX, $%d\n\tJLT %s_done", l, nr, l)
+		p("\tMOVQ n+8(FP), BX\n\tSHRQ $3, BX\n\tMOVQ DI, R10\n\tMOVQ SI, R11\n\tLEAQ (SI)(R8*4), R12")
+		for i := 0; i < nr; i++ {
+			if zmm {
+				p("\tVPXORD Z%d, Z%d, Z%d", i, i, i)
+			} else {
+				p("\tVXORPD Y%d, Y%d, Y%d\n\tVXORPD Y%d, Y%d, Y%d", 2*i, 2*i, 2*i, 2*i+1, 2*i+1, 2*i+1)
+			}
+		}
+		p("\tTESTQ BX, BX\n\tJZ %s_sum\n%s_k:", l, l)
+		at := func(i, off int) string {
+			b := "R11"
+			if i >= 4 {
+				b = "R12"
+			}
+			ix := []string{"", "(R8*1)", "(R8*2)", "(R9*1)"}[i%4]
+			return fmt.Sprintf("%d(%s)%s", off, b, ix)
+		}
+		if zmm {
+			p("\tVMOVUPD (R10), Z31")
+			for i := 0; i < nr; i++ {
+				p("\tVFMADD231PD %s, Z31, Z%d", at(i, 0), i)
+			}
+		} else {
+			p("\tVMOVUPD (R10), Y14\n\tVMOVUPD 32(R10), Y15")
+			for i := 0; i < nr; i++ {
+				p("\tVFMADD231PD %s, Y14, Y%d\n\tVFMADD231PD %s, Y15, Y%d", at(i, 0), 2*i, at(i, 32), 2*i+1)
+			}
+		}
+		p("\tADDQ $64, R10\n\tADDQ $64, R11\n\tADDQ $64, R12\n\tDECQ BX\n\tJNZ %s_k\n%s_sum:", l, l)
+		for i := 0; i < nr; i++ {
+			if zmm {
+				p("\tVEXTRACTF64X4 $1, Z%d, Y15", i)
+				reduce(i, 15, 14, 13)
+			} else {
+				reduce(2*i, 2*i+1, 14, 13)
+			}
+			p("\tVMOVSD X14, %d(DX)", 8*i)
+		}
+		p("\tADDQ $%d, DX\n\tSUBQ $%d, CX", 8*nr, nr)
+		if nr == 1 {
+			p("\tADDQ R8, SI")
+		} else if nr == 4 {
+			p("\tLEAQ (SI)(R8*4), SI")
+		} else {
+			p("\tLEAQ (SI)(R8*8), SI")
+		}
+		p("\tJMP %s\n%s_done:", l, l)
+	}
+	p("\tVZEROUPPER\n\tRET\n")
+}
+
+// gemvCols: y[j] = fma chain over i of c[i]·a[i,j] from y[j]; n is a multiple of 8.
+func gemvCols(zmm bool) {
+	name, R, vb, regs := "gemvColsAVX2", "Y", 32, 8
+	if zmm {
+		name, R, vb, regs = "gemvColsAVX512", "Z", 64, 8
+	}
+	fn(name, "m, n int, a *float64, lda int, c, y *float64", 48)
+	p("\tMOVQ n+8(FP), CX\n\tMOVQ a+16(FP), SI\n\tMOVQ lda+24(FP), R8\n\tSHLQ $3, R8\n\tMOVQ y+40(FP), DX")
+	small := 64 / vb // vectors in eight columns
+	for _, nv := range []int{regs, small} {
+		l := fmt.Sprintf("%s_%d", name, nv)
+		cols := nv * vb / 8
+		p("%s:\n\tCMPQ CX, $%d\n\tJLT %s_done", l, cols, l)
+		p("\tMOVQ m+0(FP), BX\n\tMOVQ c+32(FP), DI\n\tMOVQ SI, R11")
+		for v := 0; v < nv; v++ {
+			p("\tVMOVUPD %d(DX), %s%d", v*vb, R, v)
+		}
+		p("\tTESTQ BX, BX\n\tJZ %s_put\n%s_i:", l, l)
+		p("\tVBROADCASTSD (DI), %s15", R)
+		for v := 0; v < nv; v++ {
+			p("\tVFMADD231PD %d(R11), %s15, %s%d", v*vb, R, R, v)
+		}
+		p("\tADDQ $8, DI\n\tADDQ R8, R11\n\tDECQ BX\n\tJNZ %s_i\n%s_put:", l, l)
+		for v := 0; v < nv; v++ {
+			p("\tVMOVUPD %s%d, %d(DX)", R, v, v*vb)
+		}
+		p("\tADDQ $%d, SI\n\tADDQ $%d, DX\n\tSUBQ $%d, CX\n\tJMP %s\n%s_done:", nv*vb, nv*vb, cols, l, l)
+	}
+	p("\tVZEROUPPER\n\tRET\n")
+}
+
+func main() {
+	gp("// Code generated by gen/main.go. DO NOT EDIT.\n\npackage kernel\n\nimport \"unsafe\"\n")
+	p("// Code generated by gen/main.go. DO NOT EDIT.\n\n#include \"textflag.h\"\n")
+	for _, k := range []tile{
+		{"sgemm8x48AVX512", false, true, 8, 3, false},
+		{"sgemm24x16AVX512", false, true, 24, 1, true},
+		{"dgemm8x24AVX512", true, true, 8, 3, false},
+		{"dgemm24x8AVX512", true, true, 24, 1, true},
+		{"sgemm6x16AVX2", false, false, 6, 2, false},
+		{"dgemm6x8AVX2", true, false, 6, 2, false},
+	} {
+		k.emit()
+	}
+	transpack512(false)
+	transpack512(true)
+	packRows512()
+	gemvRows(true)
+	gemvRows(false)
+	gemvCols(true)
+	gemvCols(false)
+	fn("pause", "n int", 8)
+	p("\tMOVQ n+0(FP), CX\npause_l:\n\tPAUSE\n\tDECQ CX\n\tJNZ pause_l\n\tRET")
+	if err := os.WriteFile("kernel_amd64.s", []byte(asm.String()), 0o644); err != nil {
+		panic(err)
+	}
+	if err := os.WriteFile("kernel_amd64.go", []byte(decl.String()), 0o644); err != nil {
+		panic(err)
+	}
+}

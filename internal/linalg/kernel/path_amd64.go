@@ -1,0 +1,43 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+var avx512Table = table{
+	path:        AVX512,
+	sgemm:       Gemm[float32]{MR: 8, NR: 48, Run: sgemm8x48AVX512},
+	sgemmNarrow: Gemm[float32]{MR: 24, NR: 16, Run: sgemm24x16AVX512},
+	dgemm:       Gemm[float64]{MR: 8, NR: 24, Run: dgemm8x24AVX512},
+	dgemmNarrow: Gemm[float64]{MR: 24, NR: 8, Run: dgemm24x8AVX512},
+	packF32:     packAVX512[float32],
+	packF64:     packAVX512[float64],
+	gemvRows:    gemvRowsAVX512,
+	gemvCols:    gemvColsAVX512,
+}
+
+var avx2Table = table{
+	path:        AVX2,
+	sgemm:       Gemm[float32]{MR: 6, NR: 16, Run: sgemm6x16AVX2},
+	sgemmNarrow: Gemm[float32]{MR: 6, NR: 16, Run: sgemm6x16AVX2},
+	dgemm:       Gemm[float64]{MR: 6, NR: 8, Run: dgemm6x8AVX2},
+	dgemmNarrow: Gemm[float64]{MR: 6, NR: 8, Run: dgemm6x8AVX2},
+	packF32:     packGo[float32],
+	packF64:     packGo[float64],
+	gemvRows:    gemvRowsAVX2,
+	gemvCols:    gemvColsAVX2,
+}
+
+func tables() []*table {
+	x := cpu.X86
+	var ts []*table
+	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL && x.HasAVX2 && x.HasFMA {
+		ts = append(ts, &avx512Table)
+	}
+	if x.HasAVX2 && x.HasFMA {
+		ts = append(ts, &avx2Table)
+	}
+	return append(ts, &goTable)
+}
+
+// Pause spins for about n pause instructions (some 40 cycles each on current
+// processors), telling the core that this is a wait loop. n > 0.
+func Pause(n int) { pause(n) }
