@@ -18,20 +18,36 @@ type Leaf struct {
 // Builder collects the leaves of one output. It is not safe for concurrent use.
 type Builder struct {
 	leaves map[string]Leaf
+	sink   func(Entry, []byte)
 }
 
-// NewBuilder returns an empty builder.
+// NewBuilder returns an empty builder, which keeps the leaves' bytes.
 func NewBuilder() *Builder { return &Builder{leaves: map[string]Leaf{}} }
+
+// NewSinkBuilder returns an empty builder that hands the bytes of each new leaf
+// to sink, which owns them from then on, and keeps none: an output need not be
+// in memory as a whole. Leaves that are carried over are not new. sink runs in
+// the caller's goroutine.
+func NewSinkBuilder(sink func(Entry, []byte)) *Builder {
+	return &Builder{leaves: map[string]Leaf{}, sink: sink}
+}
 
 func (b *Builder) put(l Leaf) {
 	if _, dup := b.leaves[l.Name]; dup {
 		panic(fmt.Sprintf("artifact: leaf %q is put twice", l.Name))
+	}
+	if b.sink != nil && l.Data != nil {
+		b.sink(l.Entry, l.Data)
+		l.Data = nil
 	}
 	b.leaves[l.Name] = l
 }
 
 // PutBytes adds a tensor; the builder takes ownership of data.
 func (b *Builder) PutBytes(name string, m tensor.Meta, data []byte) {
+	if data == nil {
+		data = []byte{} // a new leaf without elements is not one carried over
+	}
 	b.put(Leaf{Entry{name, m, Sum(data), int64(len(data))}, data})
 }
 
