@@ -1,0 +1,163 @@
+package grid
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/mask"
+)
+
+// Quantized is a matrix [Out, In] as codes on its grids.
+type Quantized struct {
+	Spec
+	Out, In int
+	// Codes [Out, In]: u of s·(u−z), each at most Spec.MaxCode().
+	Codes []uint8
+	// Scales and Zeros [Out, Groups]. Zeros are filled on symmetric grids too.
+	Scales []float32
+	Zeros  []uint8
+}
+
+// New returns a matrix whose codes and grids are all zero, for the caller to
+// fill.
+func New(spec Spec, out, in int) (*Quantized, error) {
+	if err := spec.Validate(in); err != nil {
+		return nil, err
+	}
+	if out < 1 {
+		return nil, fmt.Errorf("%w: %d rows", ErrSpec, out)
+	}
+	g := spec.Groups(in)
+	return &Quantized{
+		Spec: spec, Out: out, In: in,
+		Codes:  make([]uint8, out*in),
+		Scales: make([]float32, out*g),
+		Zeros:  make([]uint8, out*g),
+	}, nil
+}
+
+// Fit sets the grids of group g of row r to the weights w of that group.
+func (q *Quantized) Fit(r, g int, w []float32) {
+	i := r*q.Groups(q.In) + g
+	q.Scales[i], q.Zeros[i] = q.Spec.Fit(w)
+}
+
+// Rounder returns the grid of group g of row r.
+func (q *Quantized) Rounder(r, g int) Rounder {
+	i := r*q.Groups(q.In) + g
+	return q.rounder(q.Scales[i], q.Zeros[i])
+}
+
+// FitAll sets every grid to w [Out, In]. Where keep is not nil, dropped weights
+// count as zero.
+func (q *Quantized) FitAll(p *linalg.Pool, w []float32, keep *mask.Mask) {
+	q.checkShape(w, keep)
+	q.eachRow(p, w, keep, func(r int, row []float32) {
+		for g := range q.Groups(q.In) {
+			lo, hi := q.Columns(g, q.In)
+			q.Fit(r, g, row[lo:hi])
+		}
+	})
+}
+
+// Quantize rounds w [out, in] to nearest: each group to its own grid. Where keep
+// is not nil, dropped weights count as zero and their code is the zero point,
+// so that they read back as exactly zero. It returns an error for a Spec that
+// does not fit the shape and for a weight that is not finite, and panics if w or
+// keep have another shape. Results do not depend on p.
+func Quantize(p *linalg.Pool, w []float32, out, in int, spec Spec, keep *mask.Mask) (*Quantized, error) {
+	q, err := New(spec, out, in)
+	if err != nil {
+		return nil, err
+	}
+	q.checkShape(w, keep)
+	if err := CheckFinite(w, in); err != nil {
+		return nil, err
+	}
+	q.eachRow(p, w, keep, func(r int, row []float32) {
+		codes := q.Codes[r*in : (r+1)*in]
+		for g := range q.Groups(in) {
+			lo, hi := q.Columns(g, in)
+			q.Fit(r, g, row[lo:hi])
+			rd := q.Rounder(r, g)
+			for c := lo; c < hi; c++ {
+				codes[c] = rd.code(row[c])
+			}
+		}
+	})
+	return q, nil
+}
+
+// rowsPerTask makes a parallel task of tens of microseconds.
+const rowsPerTask = 16
+
+// eachRow calls f with every row of w, its dropped weights replaced by zero.
+func (q *Quantized) eachRow(p *linalg.Pool, w []float32, keep *mask.Mask, f func(r int, row []float32)) {
+	p.For((q.Out+rowsPerTask-1)/rowsPerTask, func(_, task int) {
+		var flags []bool
+		var masked []float32
+		if keep != nil {
+			flags, masked = make([]bool, q.In), make([]float32, q.In)
+		}
+		for r := task * rowsPerTask; r < min((task+1)*rowsPerTask, q.Out); r++ {
+			row := w[r*q.In : (r+1)*q.In]
+			if keep != nil {
+				keep.RowFlags(flags, r)
+				for c, k := range flags {
+					masked[c] = 0
+					if k {
+						masked[c] = row[c]
+					}
+				}
+				row = masked
+			}
+			f(r, row)
+		}
+	})
+}
+
+func (q *Quantized) checkShape(w []float32, keep *mask.Mask) {
+	if len(w) != q.Out*q.In {
+		panic(fmt.Sprintf("grid: %d weights for [%d, %d]", len(w), q.Out, q.In))
+	}
+	if keep != nil {
+		if r, c := keep.Shape(); r != q.Out || c != q.In {
+			panic(fmt.Sprintf("grid: mask [%d, %d] for weights [%d, %d]", r, c, q.Out, q.In))
+		}
+	}
+}
+
+// ErrNotFinite is wrapped by the errors about an infinite weight or one that is
+// not a number.
+var ErrNotFinite = errors.New("weight is not finite")
+
+// CheckFinite returns an error that names the first weight of w [_, in] that is
+// not finite.
+func CheckFinite(w []float32, in int) error {
+	for i, v := range w {
+		if v-v != 0 {
+			return fmt.Errorf("%w: %v at [%d, %d]", ErrNotFinite, v, i/in, i%in)
+		}
+	}
+	return nil
+}
+
+// Dequantize writes the values s·(u−z) to dst [Out, In]. A code that equals its
+// zero point gives +0. It panics if dst has another length.
+func (q *Quantized) Dequantize(dst []float32) {
+	q.checkShape(dst, nil)
+	for r := range q.Out {
+		for g := range q.Groups(q.In) {
+			lo, hi := q.Columns(g, q.In)
+			rd := q.Rounder(r, g)
+			values := dst[r*q.In+lo : r*q.In+hi]
+			for c, u := range q.Codes[r*q.In+lo : r*q.In+hi] {
+				values[c] = rd.value(u)
+			}
+		}
+	}
+}
+
+// BitsPerWeight returns what the matrix takes in storage, see Spec.StorageBits.
+func (q *Quantized) BitsPerWeight() float64 { return q.Spec.BitsPerWeight(q.Out, q.In) }

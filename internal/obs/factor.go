@@ -1,0 +1,205 @@
+// Package obs prunes and quantises a linear layer so that its output changes
+// little: the Optimal Brain Surgeon in the form that GPTQ (Frantar et al. 2022,
+// arXiv:2210.17323) and SparseGPT (Frantar and Alistarh 2023, arXiv:2301.00774)
+// made cheap.
+//
+// A layer has weights W [out, in] and sees inputs X [tokens, in]; its Hessian is
+// the Gram matrix H = XᵀX [in, in] (any positive multiple gives the same
+// weights). The columns are visited one by one. A visited column is frozen: each
+// of its weights is dropped, rounded to its grid, or left as it is; the error
+// made is passed on to the columns not yet visited in the way that keeps
+// ‖(W−Ŵ)X ᵀ‖² smallest. All that H contributes is one triangular factor, the same
+// for every row: Prepare computes it, Sweep uses it.
+//
+// The statistics, the factor and the working weights are float64; weights go in
+// and out as float32. Results are the same bits for any number of threads. The
+// package knows nothing of models, of files, or of where H comes from.
+package obs
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/compressc/compressc/internal/linalg"
+)
+
+// Factor is what a Sweep needs of a Hessian. It depends on the Hessian, the
+// damping and the order of the columns alone, so one Factor serves every layer
+// with these inputs, every pattern and every grid. It is read-only after
+// Prepare and safe for concurrent use.
+type Factor struct {
+	// N is the number of inputs.
+	N int
+	// Order is the column visited at each step, nil for the natural order.
+	Order []int
+	// Dead marks the inputs that were zero on all tokens, by column. Their
+	// weights have no effect and become zero.
+	Dead []bool
+	// Lambda was added to the diagonal.
+	Lambda float64
+	// u [N, N] is upper triangular in the visited order, with
+	// uᵀu = (H + Lambda·I)⁻¹.
+	u []float64
+}
+
+// Errors that Prepare wraps.
+var (
+	// ErrHessian: the statistics are not those of any inputs.
+	ErrHessian = errors.New("unusable Hessian")
+	// ErrNotPositiveDefinite: no damping that was tried made it invertible.
+	ErrNotPositiveDefinite = errors.New("Hessian is not positive definite")
+)
+
+// dampingTries is how often the damping is raised tenfold before giving up.
+const dampingTries = 4
+
+// Prepare factorises the Hessian h [n, n], of which it reads the upper triangle.
+//
+// damping is relative: damping times the mean diagonal entry of the live inputs
+// is added to the diagonal; 0.01 is the published value. If the sum cannot be
+// inverted the damping is raised tenfold, at most four times; damping 0 is never
+// raised. order lists every column once in the order of visit, nil for the
+// natural one; it panics on any other list.
+//
+// It returns an error if h has an entry that is not finite or a negative
+// diagonal (ErrHessian), if every input is dead (ErrHessian), and if no damping
+// helps (ErrNotPositiveDefinite).
+func Prepare(p *linalg.Pool, h []float64, n int, damping float64, order []int) (*Factor, error) {
+	if len(h) != n*n || n < 1 {
+		panic(fmt.Sprintf("obs: Hessian of %d entries for %d inputs", len(h), n))
+	}
+	if !(damping >= 0) || math.IsInf(damping, 0) {
+		panic(fmt.Sprintf("obs: damping %v", damping))
+	}
+	checkOrder(order, n)
+	f := &Factor{N: n, Order: slices.Clone(order), Dead: make([]bool, n)}
+	mean, err := f.survey(h)
+	if err != nil {
+		return nil, err
+	}
+	f.u = make([]float64, n*n)
+	for try := range dampingTries + 1 {
+		f.Lambda = damping * mean
+		if err = f.factorize(p, h, mean); err == nil {
+			return f, nil
+		}
+		if damping == 0 || try == dampingTries {
+			break
+		}
+		damping *= 10
+	}
+	hint := "use more calibration tokens"
+	if damping == 0 {
+		hint = "use a damping above 0, such as 0.01, or more calibration tokens"
+	}
+	return nil, fmt.Errorf("%w with damping %.3g: %w; %s", ErrNotPositiveDefinite, damping, err, hint)
+}
+
+func checkOrder(order []int, n int) {
+	if order == nil {
+		return
+	}
+	seen := make([]bool, n)
+	for _, c := range order {
+		if c < 0 || c >= n || seen[c] {
+			panic(fmt.Sprintf("obs: order names column %d twice or outside %d", c, n))
+		}
+		seen[c] = true
+	}
+	if len(order) != n {
+		panic(fmt.Sprintf("obs: order of %d columns for %d", len(order), n))
+	}
+}
+
+// survey checks h, marks the dead inputs and returns the mean diagonal entry of
+// the others. Dead inputs stay out of the mean so that their number does not
+// change the weights of the rest.
+func (f *Factor) survey(h []float64) (mean float64, err error) {
+	live, sum := 0, 0.0
+	for i := range f.N {
+		row := h[i*f.N : (i+1)*f.N]
+		for j, v := range row[i:] {
+			if v-v != 0 {
+				return 0, fmt.Errorf("%w: entry [%d, %d] is %v; check the calibration for overflow", ErrHessian, i, i+j, v)
+			}
+		}
+		switch d := row[i]; {
+		case d < 0:
+			return 0, fmt.Errorf("%w: diagonal entry %d is %v, expected a sum of squares", ErrHessian, i, d)
+		case d == 0:
+			f.Dead[i] = true
+		default:
+			live++
+			sum += d
+		}
+	}
+	if live == 0 {
+		return 0, fmt.Errorf("%w: all %d inputs are zero on every calibration token", ErrHessian, f.N)
+	}
+	return sum / float64(live), nil
+}
+
+// factorize computes f.u for f.Lambda. With J the reversal of the order, the
+// lower Cholesky factor L of J(H+λI)J gives u = J·L⁻¹·J: one factorization and
+// one triangular inverse, where inverting first and factorising the inverse
+// would cost three times as much and be less accurate.
+func (f *Factor) factorize(p *linalg.Pool, h []float64, mean float64) error {
+	n := f.N
+	l := make([]float64, n*n)
+	p.For(n, func(_, i int) {
+		ci := f.Column(n - 1 - i)
+		for j := range i + 1 {
+			cj := f.Column(n - 1 - j)
+			v := h[min(ci, cj)*n+max(ci, cj)]
+			if i == j {
+				if f.Dead[ci] {
+					v = mean
+				}
+				v += f.Lambda
+			} else if f.Dead[ci] || f.Dead[cj] {
+				v = 0
+			}
+			l[i*n+j] = v
+		}
+	})
+	if err := p.Cholesky(n, l, n); err != nil {
+		return err
+	}
+	invertLower(p, n, l, n)
+	for i := range n {
+		dst, src := f.u[i*n:(i+1)*n], l[(n-1-i)*n:(n-i)*n]
+		clear(dst[:i])
+		for j := i; j < n; j++ {
+			v := src[n-1-j]
+			if v-v != 0 {
+				return errors.New("the inverse is not finite")
+			}
+			dst[j] = v
+		}
+	}
+	return nil
+}
+
+// Column returns the column visited at step i.
+func (f *Factor) Column(i int) int {
+	if f.Order == nil {
+		return i
+	}
+	return f.Order[i]
+}
+
+// DescendingDiagonal returns the columns of h [n, n] by descending diagonal
+// entry, equal ones in their natural order: the order that visits the inputs
+// with the most energy first, while there are many columns left to take up the
+// error.
+func DescendingDiagonal(h []float64, n int) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(h[b*n+b], h[a*n+a]) })
+	return order
+}
