@@ -1,0 +1,173 @@
+package cache
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/compressc/compressc/cache/fault"
+)
+
+// Put stores data and returns its digest. If the blob exists nothing is
+// written. The bytes are durable when Put returns; the name becomes durable
+// with the PutEntry that names it, or with Sync. Put does not keep data.
+func (s *Store) Put(data []byte) (Digest, error) {
+	d := Sum(data)
+	if ok, err := s.existing(d, int64(len(data))); ok || err != nil {
+		return d, err
+	}
+	w, err := s.Writer()
+	if err != nil {
+		return "", err
+	}
+	if _, err := w.Write(data); err != nil {
+		w.Abort()
+		return "", err
+	}
+	got, _, err := w.Commit()
+	return got, err
+}
+
+// existing leases d and reports whether its blob is there with the right
+// size. A blob of another size is damaged and is quarantined.
+func (s *Store) existing(d Digest, size int64) (bool, error) {
+	if err := s.Lease(d); err != nil {
+		return false, err
+	}
+	info, err := s.statBlob(d)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cache: blob %s: %w", d.Short(), err)
+	}
+	if info.Size() != size {
+		return false, s.quarantine(d, info, fmt.Sprintf("it has %d bytes, expected %d", info.Size(), size))
+	}
+	s.touch(s.shard(dirBlobs, d), info)
+	return true, nil
+}
+
+// statBlob looks for the file of blob d, and takes it back from the trash if
+// gc has put it there.
+func (s *Store) statBlob(d Digest) (fs.FileInfo, error) {
+	path := s.shard(dirBlobs, d)
+	info, err := os.Stat(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return info, err
+	}
+	trashed := filepath.Join(s.dir, dirTrash, string(d))
+	if _, err := os.Stat(trashed); err != nil {
+		return nil, err
+	}
+	err = s.shared(func() error {
+		err := os.Rename(trashed, path)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+				return err
+			}
+			err = os.Rename(trashed, path)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, s.writeError("blob "+d.Short()+" back from the trash", -1, err)
+	}
+	return os.Stat(path)
+}
+
+// A BlobWriter streams one blob into the store. Nothing is visible before
+// Commit. It must be ended by Commit or Abort and serves one goroutine.
+type BlobWriter struct {
+	s    *Store
+	file *os.File
+	buf  *bufio.Writer
+	hash hash.Hash
+	size int64
+	err  error // of an earlier write
+	done bool
+}
+
+// writerBuffer makes one system call of many small writes; large writes
+// bypass it.
+const writerBuffer = 256 << 10
+
+// Writer starts a new blob.
+func (s *Store) Writer() (*BlobWriter, error) {
+	f, err := s.createTemp()
+	if err != nil {
+		return nil, s.writeError("a new blob", -1, err)
+	}
+	w := &BlobWriter{s: s, file: f, hash: sha256.New()}
+	w.buf = bufio.NewWriterSize(faultyFile{s.fault, f}, writerBuffer)
+	return w, nil
+}
+
+type faultyFile struct {
+	set  *fault.Set
+	file *os.File
+}
+
+func (f faultyFile) Write(b []byte) (int, error) {
+	return f.set.Write(fault.Write, f.file.Name(), f.file, b)
+}
+
+// Write appends p to the blob.
+func (w *BlobWriter) Write(p []byte) (int, error) {
+	if w.done {
+		return 0, fmt.Errorf("cache: write to a blob that is committed or aborted: %w", os.ErrClosed)
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.buf.Write(p)
+	w.hash.Write(p[:n])
+	w.size += int64(n)
+	w.err = w.s.writeError("a blob, so far", w.size, err)
+	return n, w.err
+}
+
+// Commit makes the blob visible and returns its digest and size. What Put says
+// about durability holds here too. After an error nothing is visible.
+func (w *BlobWriter) Commit() (Digest, int64, error) {
+	if w.done {
+		return "", 0, fmt.Errorf("cache: commit of a blob that is committed or aborted: %w", os.ErrClosed)
+	}
+	if w.err == nil {
+		w.err = w.buf.Flush()
+	}
+	if w.err != nil {
+		w.Abort()
+		return "", 0, w.s.writeError("a blob", w.size, w.err)
+	}
+	d := digestOf(w.hash)
+	if ok, err := w.s.existing(d, w.size); ok || err != nil {
+		w.Abort()
+		return d, w.size, err
+	}
+	w.done = true
+	err := w.s.finishTemp(w.file, w.size)
+	if err == nil {
+		err = w.s.place(w.file.Name(), w.s.shard(dirBlobs, d), replace)
+	}
+	if err != nil {
+		return "", 0, w.s.writeError("blob "+d.Short(), w.size, err)
+	}
+	return d, w.size, nil
+}
+
+// Abort drops the blob. After Commit or Abort it does nothing.
+func (w *BlobWriter) Abort() {
+	if w.done {
+		return
+	}
+	w.done = true
+	if err := errors.Join(w.file.Close(), removeIfThere(w.file.Name())); err != nil {
+		w.s.logf("cache: dropping %s: %v", w.file.Name(), err)
+	}
+}
