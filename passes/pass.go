@@ -5,7 +5,11 @@
 package passes
 
 import (
+	"context"
+	"io"
+
 	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/model"
 )
@@ -17,8 +21,9 @@ type Model struct {
 	// From is the address of the block that yields the model, for messages.
 	From string
 
-	// Meta holds the leaves config.json and tokenizer.json.
-	Meta action.Ref
+	// Config holds the leaf config.json, Tokenizer the leaf tokenizer.json; a
+	// model without a tokenizer has no valid Tokenizer.
+	Config, Tokenizer action.Ref
 	// Embed holds the leaf model.embed_tokens.weight.
 	Embed action.Ref
 	// Blocks hold a decoder block's leaves each, without the block's prefix:
@@ -80,19 +85,20 @@ type Report struct {
 	Ref     action.Ref
 }
 
-// File is one file an export writes: its name below the export's path and the
-// output that holds its bytes.
-type File struct {
-	// Name is relative to the pipeline's folder.
-	Name string
-	Ref  action.Ref
-	// Leaf is the output's leaf whose bytes are the file.
-	Leaf string
-}
-
-// Export is what an export block yields.
+// Export is files made from values. It is no action: its bytes go to the
+// user's folder, streamed, and not to the store; what identifies them does.
 type Export struct {
-	Files []File
+	// Kernel and Impl name the writer; Params are all that its bytes depend on
+	// besides the inputs. Paths are not among them.
+	Kernel string
+	Impl   int
+	Params any
+	Inputs []action.Input
+	// Files are the paths to write, relative to the pipeline's folder.
+	Files []string
+	// Write streams every file. open loads an input by name and returns its
+	// release; create starts one of Files, which is complete once closed.
+	Write func(ctx context.Context, open func(input string) (*artifact.Value, func(), error), create func(file string) (io.WriteCloser, error)) error
 }
 
 // Result is what a block yields; only the fields its verb makes are set.
@@ -101,6 +107,9 @@ type Result struct {
 	Adapter *Adapter
 	Report  *Report
 	Export  *Export
+	// Layers are JSON leaves called "report", one a decoder block that was
+	// changed: linear → numbers such as relative_output_error.
+	Layers []action.Ref
 }
 
 // Call is one block at one point, its arguments decoded.

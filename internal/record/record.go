@@ -1,0 +1,152 @@
+// Package record is what a run leaves behind: which nodes there were at which
+// points, what each yielded, what was cached and what ran, and every number
+// that was measured. It is kept with the cache and printed by "show -json"; its
+// fields are a contract with other programs.
+package record
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// FormatVersion is raised in its first part when a field changes its meaning or
+// goes, in its second when one comes.
+const FormatVersion = "1.0"
+
+// Status of a run, node, gate or output.
+const (
+	OK          = "ok"
+	Cached      = "cached"
+	Run         = "run"
+	Failed      = "failed"
+	Withheld    = "withheld"
+	Skipped     = "skipped"
+	Passed      = "passed"
+	Undecided   = "undecided"
+	GateFailed  = "gate_failed"
+	Interrupted = "interrupted"
+)
+
+// Record is one run.
+type Record struct {
+	FormatVersion string    `json:"format_version"`
+	ID            string    `json:"id"`
+	Version       string    `json:"compressc_version"`
+	Pipeline      string    `json:"pipeline"`
+	Time          time.Time `json:"time"`
+	Seconds       float64   `json:"seconds"`
+	Status        string    `json:"status"`
+	Threads       int       `json:"threads"`
+	MemoryBytes   int64     `json:"memory_bytes"`
+	// PeakAnonBytes is the largest resident set without file-backed pages.
+	PeakAnonBytes int64 `json:"peak_anon_bytes"`
+
+	Actions     Counts       `json:"actions"`
+	Nodes       []Node       `json:"nodes"`
+	Evaluations []Evaluation `json:"evaluations"`
+	Gates       []Gate       `json:"gates,omitempty"`
+	Selections  []Selection  `json:"selections,omitempty"`
+	Exports     []Export     `json:"exports,omitempty"`
+	Outputs     []Output     `json:"outputs,omitempty"`
+	// Roots are the keys of the actions whose results the run relies on.
+	Roots []string `json:"roots"`
+}
+
+// Counts of actions.
+type Counts struct {
+	Total  int `json:"total"`
+	Cached int `json:"cached"`
+	Run    int `json:"run"`
+	Failed int `json:"failed"`
+	// Skipped were not reached or not needed.
+	Skipped int `json:"skipped"`
+}
+
+// Point is a place in the sweeps: axis → value.
+type Point map[string]any
+
+// Node is a block at one point.
+type Node struct {
+	Name   string `json:"name"`
+	Point  Point  `json:"point"`
+	Verb   string `json:"verb"`
+	Method string `json:"method,omitempty"`
+	Status string `json:"status"`
+	// Digest identifies what the node yielded; "" when it yielded nothing.
+	Digest    string  `json:"digest,omitempty"`
+	Seconds   float64 `json:"seconds"`
+	PeakBytes int64   `json:"peak_bytes"`
+	Actions   Counts  `json:"actions"`
+	Error     string  `json:"error,omitempty"`
+
+	// The model's type, where the node yields one.
+	Model *Model `json:"model,omitempty"`
+	// Layers holds each changed linear's numbers by canonical path.
+	Layers map[string]map[string]float64 `json:"layers,omitempty"`
+}
+
+// Model is what the planner knew of a node's model.
+type Model struct {
+	Parameters    int64   `json:"parameters"`
+	Bytes         int64   `json:"bytes"`
+	BitsPerWeight float64 `json:"bits_per_weight"`
+	Sparsity      float64 `json:"sparsity"`
+}
+
+// Evaluation is one report. Metrics that are not finite are null.
+type Evaluation struct {
+	Name    string              `json:"name"`
+	Point   Point               `json:"point"`
+	Status  string              `json:"status"`
+	Metrics map[string]*float64 `json:"metrics"`
+	// Report is the whole of it.
+	Report json.RawMessage `json:"report,omitempty"`
+}
+
+// Gate is one decision.
+type Gate struct {
+	Name    string `json:"name"`
+	Point   Point  `json:"point"`
+	Status  string `json:"status"`
+	Message string `json:"message,omitempty"`
+}
+
+// Selection is one choice among points.
+type Selection struct {
+	Name   string `json:"name"`
+	Point  Point  `json:"point"`
+	Status string `json:"status"`
+	Winner string `json:"winner,omitempty"`
+}
+
+// Export is the files of one export block.
+type Export struct {
+	Name   string `json:"name"`
+	Point  Point  `json:"point"`
+	Status string `json:"status"`
+	Files  []File `json:"files,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// File is one file that was written, or found to be there already.
+type File struct {
+	Path    string `json:"path"`
+	Digest  string `json:"digest"`
+	Bytes   int64  `json:"bytes"`
+	Written bool   `json:"written"`
+}
+
+// Output is the value of an output block: {"value": v} where it depends on no
+// axis, otherwise one entry a point.
+type Output struct {
+	Name   string        `json:"name"`
+	Value  any           `json:"value,omitempty"`
+	Points []OutputPoint `json:"points,omitempty"`
+}
+
+// OutputPoint is an output at one point.
+type OutputPoint struct {
+	Point  Point  `json:"point"`
+	Status string `json:"status"`
+	Value  any    `json:"value"`
+}

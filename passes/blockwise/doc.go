@@ -1,0 +1,21 @@
+// Package blockwise is the walk that nearly every compression method has in
+// common: go through the decoder blocks in order; for each, know the statistics
+// of its linear layers' inputs; replace some weights; go on with the outputs.
+// The walk is written here once, as a lowering to actions; a method brings its
+// needs and one function on one linear layer.
+//
+// A block's tree has the block's checkpoint tensors without the block's prefix
+// ("self_attn.q_proj.weight"). What methods make of a linear layer NAME stands
+// beside them:
+//
+//	NAME.mask        U8 [out, ceil(in/8)]: bit set = kept; zeros of the weights
+//	NAME.codes       U8 [out, in], instead of NAME.weight, with
+//	NAME.scales      F32 or F16 [out, groups]
+//	NAME.zeros       U8 [out, groups] and
+//	NAME.quant       JSON, the grid's specification
+//	NAME.side0.A     F32 [r, in] and
+//	NAME.side0.B     F32 [out, r]: a side path; more are side1, side2, …
+//
+// Statistics are kept apart for each input site ("attn_in": what q, k and v
+// see) and are sums over windows in order, in float64.
+package blockwise

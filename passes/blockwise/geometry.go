@@ -1,0 +1,46 @@
+package blockwise
+
+import (
+	"github.com/compressc/compressc/internal/arch"
+)
+
+// Geometry is what a block's arithmetic depends on, and nothing else of a
+// configuration, so that two spellings of one config.json make equal actions.
+type Geometry struct {
+	Hidden       int               `json:"hidden"`
+	Intermediate int               `json:"intermediate"`
+	Heads        int               `json:"heads"`
+	KVHeads      int               `json:"kv_heads"`
+	HeadDim      int               `json:"head_dim"`
+	RMSEps       float64           `json:"rms_eps"`
+	RopeTheta    float64           `json:"rope_theta"`
+	RopeScaling  *arch.RopeScaling `json:"rope_scaling,omitempty"`
+	Vocab        int               `json:"vocab,omitempty"`
+	AttnBias     bool              `json:"attention_bias,omitempty"`
+	AttnOutBias  bool              `json:"attention_out_bias,omitempty"`
+	MLPBias      bool              `json:"mlp_bias,omitempty"`
+	QKNorm       bool              `json:"qk_norm,omitempty"`
+	Window       int               `json:"window,omitempty"`
+	Tied         bool              `json:"tied,omitempty"`
+}
+
+// BlockGeometry returns the geometry of block i of c.
+func BlockGeometry(c *arch.Config, i int) Geometry {
+	return Geometry{Hidden: c.Hidden, Intermediate: c.Intermediate, Heads: c.Heads, KVHeads: c.KVHeads,
+		HeadDim: c.HeadDim, RMSEps: c.RMSEps, RopeTheta: c.RopeTheta, RopeScaling: c.RopeScaling,
+		AttnBias: c.AttentionBias, AttnOutBias: c.AttentionOutBias, MLPBias: c.MLPBias, QKNorm: c.QKNorm,
+		Window: c.LayerWindow(i)}
+}
+
+// ModelGeometry returns what the embedding and the head of c depend on.
+func ModelGeometry(c *arch.Config) Geometry {
+	return Geometry{Hidden: c.Hidden, RMSEps: c.RMSEps, Vocab: c.Vocab, Tied: c.Tied}
+}
+
+// Config returns the configuration of a model of one such block.
+func (g Geometry) Config() *arch.Config {
+	return &arch.Config{ModelType: "llama", Layers: 1, Hidden: g.Hidden, Intermediate: g.Intermediate,
+		Heads: g.Heads, KVHeads: g.KVHeads, HeadDim: g.HeadDim, RMSEps: g.RMSEps, RopeTheta: g.RopeTheta,
+		RopeScaling: g.RopeScaling, Vocab: g.Vocab, AttentionBias: g.AttnBias, AttentionOutBias: g.AttnOutBias,
+		MLPBias: g.MLPBias, QKNorm: g.QKNorm, SlidingWindow: g.Window, Tied: g.Tied}
+}

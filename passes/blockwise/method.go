@@ -1,0 +1,326 @@
+package blockwise
+
+import (
+	"fmt"
+
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/grid"
+	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/mask"
+	"github.com/compressc/compressc/internal/model"
+	"github.com/compressc/compressc/internal/obs"
+	"github.com/compressc/compressc/passes"
+)
+
+// Method is a compression method as the walk sees it: what it needs to know of
+// a linear layer's inputs, and what it does to one layer. L holds the arguments
+// of one layer, overrides applied; it is part of the action's parameters.
+type Method[L any] struct {
+	// Kernel names the action, "prune.wanda"; Impl is its version.
+	Kernel string
+	Impl   int
+	Needs  Needs
+	// Linear changes one layer.
+	Linear func(*Work, L) error
+
+	kernel *action.Kernel
+}
+
+// Work is one linear layer under way.
+type Work struct {
+	Pool    *linalg.Pool
+	Name    string // path inside the block
+	Site    string
+	Out, In int
+	// W [out, in] are the weights, a copy that the method may change.
+	W []float32
+	// Mask is nil where the layer is dense.
+	Mask *mask.Mask
+
+	norms, gram *artifact.Value
+	quant       *grid.Quantized
+	memo        map[string]any
+	original    []float32
+	numbers     map[string]float64
+}
+
+// SumSq returns Σx² [in] over the calibration tokens at the layer's input.
+func (w *Work) SumSq() ([]float64, error) { return w.norms.Float64(w.Site + ".sum_sq") }
+
+// Gram returns XᵀX [in, in] over the calibration tokens; it is shared, do not
+// write to it.
+func (w *Work) Gram() ([]float64, error) { return w.gram.Float64(w.Site) }
+
+// Factor returns the Hessian of the layer's inputs prepared for a column sweep,
+// one for all layers of a site. ordered visits the columns by descending
+// diagonal. What was added to the diagonal is reported as "lambda".
+func (w *Work) Factor(damping float64, ordered bool) (*obs.Factor, error) {
+	key := fmt.Sprintf("factor %s %v %v", w.Site, damping, ordered)
+	f, err := Once(w, key, func() (*obs.Factor, error) {
+		h, err := w.Gram()
+		if err != nil {
+			return nil, err
+		}
+		var order []int
+		if ordered {
+			order = obs.DescendingDiagonal(h, w.In)
+		}
+		return obs.Prepare(w.Pool, h, w.In, damping, order)
+	})
+	if err != nil {
+		return nil, err
+	}
+	w.Report("lambda", f.Lambda)
+	return f, nil
+}
+
+// SetMask prunes: the mask is kept with the weights and its zeros are written.
+func (w *Work) SetMask(m *mask.Mask) {
+	m.Apply(w.W)
+	w.Mask = m
+}
+
+// SetQuantized replaces the weights by integer codes.
+func (w *Work) SetQuantized(q *grid.Quantized) {
+	w.quant = q
+	q.Dequantize(w.W)
+}
+
+// Report adds one number about the layer to the block's report.
+func (w *Work) Report(name string, x float64) { w.numbers[name] = x }
+
+// Once computes a value once for all layers of the block that ask with the
+// same key: q, k and v share one factorization.
+func Once[T any](w *Work, key string, f func() (T, error)) (T, error) {
+	if v, ok := w.memo[key]; ok {
+		return v.(T), nil
+	}
+	v, err := f()
+	if err == nil {
+		w.memo[key] = v
+	}
+	return v, err
+}
+
+// linearParams are the parameters of one layer in a block's action.
+type linearParams[L any] struct {
+	Name string `json:"name"`
+	Site string `json:"site"`
+	Out  int    `json:"out"`
+	In   int    `json:"in"`
+	Args L      `json:"args"`
+}
+
+// New registers the method's kernel.
+func New[L any](m Method[L]) *Method[L] {
+	m.kernel = action.NewKernel(m.Kernel, m.Impl, func(c *action.Context, ls []linearParams[L]) error {
+		return m.run(c, ls)
+	})
+	return &m
+}
+
+func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
+	in := c.Input("block")
+	out := c.Output("block")
+	changed := func(leaf string) bool {
+		for _, l := range ls {
+			if OfLinear(leaf, l.Name) {
+				return true
+			}
+		}
+		return false
+	}
+	out.CopyExcept(in, changed)
+	reports := map[string]map[string]float64{}
+	memo := map[string]any{}
+	for i, l := range ls {
+		if err := c.Err(); err != nil {
+			return err
+		}
+		w := &Work{Pool: c.Pool, Name: l.Name, Site: l.Site, Out: l.Out, In: l.In, memo: memo, numbers: map[string]float64{}}
+		if m.Needs.Norms {
+			w.norms = c.Input("norms")
+		}
+		if m.Needs.Gram {
+			w.gram = c.Input("gram")
+		}
+		dense, err := Dense(in, l.Name)
+		if err != nil {
+			return err
+		}
+		w.original = dense
+		w.W = append([]float32(nil), dense...)
+		if w.Mask, err = Mask(in, l.Name); err != nil {
+			return err
+		}
+		if err := m.Linear(w, l.Args); err != nil {
+			return fmt.Errorf("%s: %w", l.Name, err)
+		}
+		if m.Needs.Gram {
+			h, err := w.Gram()
+			if err != nil {
+				return err
+			}
+			w.Report("relative_output_error", obs.RelativeOutputError(c.Pool, w.original, w.W, w.Out, w.In, h))
+		}
+		if w.Mask != nil {
+			w.Report("zeros", 1-float64(w.Mask.CountKept())/float64(w.Out*w.In))
+		}
+		if w.quant != nil {
+			if err := PutQuantized(out, l.Name, w.quant, w.Mask); err != nil {
+				return err
+			}
+		} else {
+			PutDense(out, l.Name, l.Out, l.In, w.W, w.Mask)
+		}
+		reports[l.Name] = w.numbers
+		if c.Progress != nil {
+			c.Progress(i+1, len(ls))
+		}
+	}
+	return c.Output("report").PutJSON("report", reports)
+}
+
+// Job is one node's way through the blocks.
+type Job struct {
+	Node string
+	// Model is what is compressed; Type is what it becomes.
+	Model *passes.Model
+	Type  *model.Type
+	// Data and Reference are nil for methods that look at weights alone.
+	Data      *passes.Data
+	Reference *passes.Model
+	// Propagate is "reference", "input" or "output": whose hidden states the
+	// statistics are taken from.
+	Propagate string
+}
+
+// Lower emits, block by block, statistics → kernel → forward, and returns the
+// model that comes out. of gives a layer's arguments, false where the layer is
+// left alone.
+func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, bool)) passes.Result {
+	cfg := j.Model.Type.Config
+	next := *j.Model
+	next.Type, next.From = j.Type, j.Node
+	next.Blocks = append([]action.Ref(nil), j.Model.Blocks...)
+	res := passes.Result{Model: &next}
+
+	work := make([][]linearParams[L], cfg.Layers)
+	last := -1
+	for b := range work {
+		for _, l := range j.Model.Type.Block(b) {
+			if a, ok := of(l); ok {
+				work[b] = append(work[b], linearParams[L]{l.Name, l.Site, l.Out, l.In, a})
+				last = b
+			}
+		}
+	}
+	var st []stats
+	if m.Needs.Any() && j.Propagate != "output" {
+		src := j.Model
+		if j.Propagate == "reference" {
+			src = j.Reference
+		}
+		st = Stream(g, j.Node, src, j.Data, m.Needs, func(b int) bool { return work[b] != nil })
+	}
+	var hidden action.Ref
+	tokens := int64(0)
+	if j.Data != nil {
+		tokens = int64(j.Data.Type.Windows) * int64(j.Data.Type.SequenceLength)
+	}
+	if m.Needs.Any() && j.Propagate == "output" && last >= 0 {
+		hidden = Embed(g, j.Node, j.Model, j.Data)
+	}
+	for b := 0; b <= last; b++ {
+		var s stats
+		if st != nil {
+			s = st[b]
+		} else if hidden.Valid() && work[b] != nil {
+			s, _ = Walk(g, j.Node, cfg, b, j.Model.Blocks[b], hidden, tokens, m.Needs, false, action.Transient)
+		}
+		if work[b] != nil {
+			in := []action.Input{{Name: "block", Ref: j.Model.Blocks[b]}}
+			if m.Needs.Norms {
+				in = append(in, action.Input{Name: "norms", Ref: s.Norms})
+			}
+			if m.Needs.Gram {
+				in = append(in, action.Input{Name: "gram", Ref: s.Gram})
+			}
+			p := blockWeights(cfg)
+			a := g.Add(action.Spec{Kernel: m.kernel, Params: work[b], Inputs: in, Node: j.Node, Label: fmt.Sprintf("block %d", b),
+				Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: p * 4}, {Name: "report", Class: action.Durable, Bytes: 4096}},
+				Flops:   m.flops(work[b]), Peak: p*8 + m.scratch(work[b])})
+			next.Blocks[b] = action.Ref{Action: a, Output: "block"}
+			res.Layers = append(res.Layers, action.Ref{Action: a, Output: "report"})
+		}
+		if hidden.Valid() && b < last {
+			_, hidden = Walk(g, j.Node, cfg, b, next.Blocks[b], hidden, tokens, Needs{}, true, action.Checkpoint)
+		}
+	}
+	return res
+}
+
+// flops estimates one block's work: for second-order methods the inverse of
+// each site's Hessian and a column sweep; otherwise a few passes over weights.
+func (m *Method[L]) flops(ls []linearParams[L]) float64 {
+	f := 0.0
+	for _, l := range ls {
+		n, o := float64(l.In), float64(l.Out)
+		f += 50 * n * o
+		if m.Needs.Gram {
+			f += 2*n*n*n/3 + 4*o*n*n
+		}
+	}
+	return f
+}
+
+// scratch estimates the working memory: the factorization of the widest site.
+func (m *Method[L]) scratch(ls []linearParams[L]) int64 {
+	if !m.Needs.Gram {
+		return 0
+	}
+	widest, layer := int64(0), int64(0)
+	for _, l := range ls {
+		widest = max(widest, int64(l.In))
+		layer = max(layer, int64(l.In)*int64(l.Out))
+	}
+	return 3*widest*widest*8 + 3*layer*8
+}
+
+// Stream walks a whole model as it is and returns the statistics of the blocks
+// that want reports.
+func Stream(g *action.Graph, node string, m *passes.Model, d *passes.Data, needs Needs, wants func(block int) bool) []stats {
+	cfg := m.Type.Config
+	st := make([]stats, cfg.Layers)
+	last := -1
+	for b := range st {
+		if wants(b) {
+			last = b
+		}
+	}
+	if last < 0 {
+		return st
+	}
+	tokens := int64(d.Type.Windows) * int64(d.Type.SequenceLength)
+	hidden := Embed(g, node, m, d)
+	for b := 0; b <= last; b++ {
+		n := needs
+		if !wants(b) {
+			n = Needs{}
+		}
+		st[b], hidden = Walk(g, node, cfg, b, m.Blocks[b], hidden, tokens, n, b < last, action.Transient)
+	}
+	return st
+}
+
+// Grams walks a model as it is and returns XᵀX of every site for each block
+// that wants reports.
+func Grams(g *action.Graph, node string, m *passes.Model, d *passes.Data, wants func(block int) bool) []action.Ref {
+	st := Stream(g, node, m, d, Needs{Gram: true}, wants)
+	refs := make([]action.Ref, len(st))
+	for i := range st {
+		refs[i] = st[i].Gram
+	}
+	return refs
+}

@@ -1,0 +1,89 @@
+package blockwise
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/model"
+	"github.com/compressc/compressc/internal/schema"
+	"github.com/compressc/compressc/passes"
+)
+
+// Target are the arguments that choose linear layers. Methods embed it.
+type Target struct {
+	Targets   []string         `arg:"targets" optional:"true" doc:"globs of the linears to change; all linears of the decoder blocks by default"`
+	Overrides schema.Overrides `overrides:"true"`
+}
+
+// ModuleOf is how selectors see a linear layer.
+func ModuleOf(l *model.Linear) schema.Module {
+	return schema.Module{Path: l.Path, Role: l.Role, Block: l.Block}
+}
+
+// Selects reports whether the targets pick l.
+func (t Target) Selects(l *model.Linear) bool {
+	return schema.Globs(t.Targets).Match(ModuleOf(l))
+}
+
+// Check reports patterns that match nothing in ty.
+func (t Target) Check(ty *model.Type) diag.List {
+	mods := make([]schema.Module, len(ty.Linears))
+	for i, l := range ty.Linears {
+		mods[i] = ModuleOf(l)
+	}
+	ds := schema.Globs(t.Targets).Check("targets", mods)
+	return append(ds, t.Overrides.Check(mods)...)
+}
+
+// Calibrated are the arguments of a method that needs its layers' inputs.
+type Calibrated struct {
+	Data      *passes.Data  `arg:"data" doc:"calibration windows"`
+	Propagate string        `arg:"propagate" default:"output" enum:"reference|input|output" doc:"whose hidden states the statistics come from: the reference model's, the input model's, or, block by block, this block's own results"`
+	Reference *passes.Model `arg:"reference" optional:"true" doc:"the original model, for propagate = \"reference\""`
+}
+
+// Check reports what is wrong with the source of the statistics.
+func (c Calibrated) Check(ty *model.Type) (ds diag.List) {
+	if c.Propagate == "reference" && c.Reference == nil {
+		ds.Errorf("propagate", "No reference model", `propagate = "reference" takes the statistics from the model in the argument reference, which is missing. Add reference = model.NAME, or use propagate = "input" or "output".`)
+	}
+	if c.Reference != nil && c.Propagate != "reference" {
+		ds.Warnf("reference", "Reference is not used", `The statistics come from this block's %s (propagate = %q), so reference has no effect.`, map[string]string{"input": "input model", "output": "own results"}[c.Propagate], c.Propagate)
+	}
+	ds = append(ds, CheckReference(ty, c.Reference)...)
+	return ds
+}
+
+// CheckReference reports a reference of another shape.
+func CheckReference(ty *model.Type, ref *passes.Model) (ds diag.List) {
+	if ty == nil || ref == nil || ref.Type == nil || ty.SameShape(ref.Type) {
+		return nil
+	}
+	ds.Errorf("reference", "Reference of another shape", "The reference %s has %d blocks of width %d, the model has %d of width %d. Expected the model that this one was made from.",
+		ref.From, ref.Type.Config.Layers, ref.Type.Config.Hidden, ty.Config.Layers, ty.Config.Hidden)
+	return ds
+}
+
+// Paths abbreviates a list of layers for a message: layers that differ only in
+// the block's number become one.
+func Paths(ls []*model.Linear) string {
+	var order []string
+	count := map[string]int{}
+	first := map[string]*model.Linear{}
+	for _, l := range ls {
+		if count[l.Name] == 0 {
+			order = append(order, l.Name)
+			first[l.Name] = l
+		}
+		count[l.Name]++
+	}
+	for i, n := range order {
+		if count[n] == 1 {
+			order[i] = first[n].Path
+		} else {
+			order[i] = strings.Replace(first[n].Path, fmt.Sprintf(".%d.", first[n].Block), ".*.", 1)
+		}
+	}
+	return strings.Join(order, ", ")
+}

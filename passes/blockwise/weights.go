@@ -1,0 +1,199 @@
+package blockwise
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/compressc/compressc/internal/arch"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/format/half"
+	"github.com/compressc/compressc/internal/grid"
+	"github.com/compressc/compressc/internal/mask"
+	"github.com/compressc/compressc/internal/nn"
+	"github.com/compressc/compressc/internal/tensor"
+)
+
+// Leaf names beside a linear layer's path.
+const (
+	maskLeaf   = ".mask"
+	codesLeaf  = ".codes"
+	scalesLeaf = ".scales"
+	zerosLeaf  = ".zeros"
+	quantLeaf  = ".quant"
+)
+
+// SideLeaf names a matrix ("A" or "B") of the i-th side path of a linear.
+func SideLeaf(linear string, i int, which string) string {
+	return fmt.Sprintf("%s.side%d.%s", linear, i, which)
+}
+
+// Dense returns the weights [out, in] of a linear layer as float32, decoded
+// from whatever they are stored as; side paths are not in them. The slice may
+// be a view of shared memory: do not write to it.
+func Dense(v *artifact.Value, linear string) ([]float32, error) {
+	if v.Has(linear + ".weight") {
+		return v.Float32(linear + ".weight")
+	}
+	q, err := Quantized(v, linear)
+	if err != nil {
+		return nil, err
+	}
+	w := make([]float32, q.Out*q.In)
+	q.Dequantize(w)
+	return w, nil
+}
+
+// IsQuantized reports whether the linear layer is stored as integer codes.
+func IsQuantized(v *artifact.Value, linear string) bool { return v.Has(linear + codesLeaf) }
+
+// Quantized returns the codes, scales and zero points of a linear layer.
+func Quantized(v *artifact.Value, linear string) (*grid.Quantized, error) {
+	var q grid.Quantized
+	if err := v.JSON(linear+quantLeaf, &q.Spec); err != nil {
+		return nil, err
+	}
+	e, err := v.Entry(linear + codesLeaf)
+	if err != nil {
+		return nil, err
+	}
+	q.Out, q.In = e.Meta.Shape[0], e.Meta.Shape[1]
+	if q.Codes, err = v.Bytes(linear + codesLeaf); err != nil {
+		return nil, err
+	}
+	if q.Scales, err = v.Float32(linear + scalesLeaf); err != nil {
+		return nil, err
+	}
+	q.Zeros, err = v.Bytes(linear + zerosLeaf)
+	return &q, err
+}
+
+// Mask returns a linear layer's mask, or nil where it is dense.
+func Mask(v *artifact.Value, linear string) (*mask.Mask, error) {
+	if !v.Has(linear + maskLeaf) {
+		return nil, nil
+	}
+	var shape []int
+	if e, ok := v.Tree.Lookup(linear + ".weight"); ok {
+		shape = e.Meta.Shape
+	} else {
+		e, err := v.Entry(linear + codesLeaf)
+		if err != nil {
+			return nil, err
+		}
+		shape = e.Meta.Shape
+	}
+	b, err := v.Bytes(linear + maskLeaf)
+	if err != nil {
+		return nil, err
+	}
+	return mask.FromBytes(shape[0], shape[1], b)
+}
+
+// Sides returns the side paths of a linear layer, each with scale 1.
+func Sides(v *artifact.Value, linear string) ([]nn.Side, error) {
+	var out []nn.Side
+	for i := 0; v.Has(SideLeaf(linear, i, "A")); i++ {
+		e, err := v.Entry(SideLeaf(linear, i, "A"))
+		if err != nil {
+			return nil, err
+		}
+		s := nn.Side{Rank: e.Meta.Shape[0], Scale: 1}
+		if s.A, err = v.Float32(SideLeaf(linear, i, "A")); err != nil {
+			return nil, err
+		}
+		if s.B, err = v.Float32(SideLeaf(linear, i, "B")); err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// Load decodes a block for the forward pass.
+func Load(c *arch.Config, v *artifact.Value) (*nn.Block, error) {
+	b, err := nn.LoadBlock(c, 0, func(name string) ([]float32, error) {
+		if lin, ok := cutWeight(c, name); ok {
+			return Dense(v, lin)
+		}
+		return v.Float32(name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range c.Linears() {
+		if Lin(b, s.Name).Sides, err = Sides(v, s.Name); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// Lin returns the linear layer of a block by its name in the checkpoint.
+func Lin(b *nn.Block, name string) *nn.Linear {
+	switch name {
+	case "self_attn.q_proj":
+		return &b.Q
+	case "self_attn.k_proj":
+		return &b.K
+	case "self_attn.v_proj":
+		return &b.V
+	case "self_attn.o_proj":
+		return &b.O
+	case "mlp.gate_proj":
+		return &b.Gate
+	case "mlp.up_proj":
+		return &b.Up
+	case "mlp.down_proj":
+		return &b.Down
+	}
+	panic("blockwise: no linear " + name)
+}
+
+func cutWeight(c *arch.Config, name string) (string, bool) {
+	for _, s := range c.Linears() {
+		if name == s.Weight() {
+			return s.Name, true
+		}
+	}
+	return "", false
+}
+
+// OfLinear reports whether a leaf holds the weights of a linear layer in any
+// form: weight, mask, codes, scales, zero points or their specification; biases
+// and side paths are not among them.
+func OfLinear(leaf, linear string) bool {
+	switch leaf {
+	case linear + ".weight", linear + maskLeaf, linear + codesLeaf, linear + scalesLeaf, linear + zerosLeaf, linear + quantLeaf:
+		return true
+	}
+	return false
+}
+
+// PutDense stores weights [out, in] and, unless nil, their mask.
+func PutDense(b *artifact.Builder, linear string, out, in int, w []float32, m *mask.Mask) {
+	b.PutFloat32(linear+".weight", []int{out, in}, w)
+	putMask(b, linear, m)
+}
+
+func putMask(b *artifact.Builder, linear string, m *mask.Mask) {
+	if m != nil {
+		rows, cols := m.Shape()
+		b.PutBytes(linear+maskLeaf, tensor.Meta{DType: tensor.U8, Shape: []int{rows, (cols + 7) / 8}}, slices.Clone(m.Bytes()))
+	}
+}
+
+// PutQuantized stores codes, scales and zero points and, unless nil, the mask.
+func PutQuantized(b *artifact.Builder, linear string, q *grid.Quantized, m *mask.Mask) error {
+	groups := len(q.Scales) / q.Out
+	b.PutBytes(linear+codesLeaf, tensor.Meta{DType: tensor.U8, Shape: []int{q.Out, q.In}}, q.Codes)
+	if q.Spec.ScaleDType == "f16" {
+		data := make([]byte, 2*len(q.Scales))
+		half.F32ToF16(data, q.Scales)
+		b.PutBytes(linear+scalesLeaf, tensor.Meta{DType: tensor.F16, Shape: []int{q.Out, groups}}, data)
+	} else {
+		b.PutFloat32(linear+scalesLeaf, []int{q.Out, groups}, q.Scales)
+	}
+	b.PutBytes(linear+zerosLeaf, tensor.Meta{DType: tensor.U8, Shape: []int{q.Out, groups}}, q.Zeros)
+	putMask(b, linear, m)
+	return b.PutJSON(linear+quantLeaf, q.Spec)
+}

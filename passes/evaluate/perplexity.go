@@ -1,0 +1,145 @@
+// Package evaluate measures models.
+package evaluate
+
+import (
+	"math"
+
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/arch"
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/linalg/vmath"
+	"github.com/compressc/compressc/internal/nn"
+	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/blockwise"
+)
+
+// All lists the methods of the verb.
+func All() []*passes.Pass { return []*passes.Pass{Perplexity} }
+
+// PerplexityArgs are the arguments of evaluate "perplexity".
+type PerplexityArgs struct {
+	Model *passes.Model `arg:"model" doc:"the model to measure, side paths included"`
+	Data  *passes.Data  `arg:"data" doc:"test windows; each stands alone from position 0"`
+}
+
+// PerplexityReport is the JSON leaf "report".
+type PerplexityReport struct {
+	// Perplexity is exp(nll per token); null when it is not a number.
+	Perplexity *float64 `json:"perplexity"`
+	// NLL is the mean negative log-likelihood of a token in nats.
+	NLL    *float64 `json:"nll"`
+	Tokens int      `json:"tokens"`
+	// Windows holds each window's summed negative log-likelihood.
+	Windows  []float64 `json:"windows"`
+	Diverged bool      `json:"diverged,omitempty"`
+}
+
+var nllKernel = action.NewKernel("evaluate.perplexity", 1, func(c *action.Context, g blockwise.Geometry) error {
+	hidden := c.Input("hidden")
+	e, err := hidden.Entry("hidden")
+	if err != nil {
+		return err
+	}
+	windows, T := e.Meta.Shape[0], e.Meta.Shape[1]
+	x, err := hidden.Float32("hidden")
+	if err != nil {
+		return err
+	}
+	ids, err := c.Input("tokens").Int32("tokens")
+	if err != nil {
+		return err
+	}
+	norm, head, err := Head(c, g)
+	if err != nil {
+		return err
+	}
+	r := nn.NewRunner(g.Config(), c.Pool)
+	rep := PerplexityReport{Tokens: windows * (T - 1)}
+	total := 0.0
+	targets := make([]int32, T)
+	buf := make([]float32, T*g.Hidden)
+	for w := 0; w < windows; w++ {
+		copy(targets, ids[w*T+1:(w+1)*T])
+		targets[T-1] = -1
+		copy(buf, x[w*T*g.Hidden:])
+		sum := 0.0
+		for _, v := range r.NLL(norm, head, buf, T, targets) {
+			sum += v
+		}
+		rep.Windows = append(rep.Windows, sum)
+		total += sum
+		if c.Progress != nil {
+			c.Progress(w+1, windows)
+		}
+		if err := c.Err(); err != nil {
+			return err
+		}
+	}
+	mean := total / float64(rep.Tokens)
+	if math.IsNaN(mean) || math.IsInf(mean, 0) {
+		rep.Diverged = true
+		rep.Windows = nil
+	} else if p := vmath.Exp64(mean); math.IsInf(p, 0) {
+		rep.Diverged = true
+		rep.NLL = &mean
+	} else {
+		rep.NLL, rep.Perplexity = &mean, &p
+	}
+	return c.Output("report").PutJSON("report", rep)
+})
+
+// Head returns the final norm's gains and the head [vocab, hidden] from the
+// inputs "final" and, for tied heads, "embed".
+func Head(c *action.Context, g blockwise.Geometry) (norm []float32, head *nn.Linear, err error) {
+	var cfg arch.Config
+	if norm, err = c.Input("final").Float32(cfg.FinalNormName()); err != nil {
+		return nil, nil, err
+	}
+	head = &nn.Linear{Out: g.Vocab, In: g.Hidden}
+	if g.Tied {
+		head.W, err = c.Input("embed").Float32(cfg.EmbedName())
+	} else {
+		head.W, err = c.Input("final").Float32(cfg.HeadName())
+	}
+	return norm, head, err
+}
+
+// Perplexity is exp of the mean negative log-likelihood of the tokens 1…T−1 of
+// each window given those before.
+var Perplexity = &passes.Pass{
+	Verb: "evaluate", Method: "perplexity",
+	Summary: "Perplexity over windows of text, each from position 0.",
+	NewArgs: func() any { return &PerplexityArgs{} },
+	Type: func(c *passes.Call) (passes.Result, diag.List) {
+		a := c.Args.(*PerplexityArgs)
+		var ds diag.List
+		if n := a.Data.Type.SequenceLength; n == 1 {
+			ds.Errorf("data", "Windows too short", "Perplexity predicts each token of a window from those before it, so windows need at least 2 tokens; %s has sequence_length = 1.", a.Data.From)
+		}
+		return passes.Result{Report: &passes.Report{Metrics: []passes.Metric{
+			{Name: "perplexity", Doc: "exp of nll"},
+			{Name: "nll", Doc: "mean negative log-likelihood of a token, in nats"},
+		}}}, ds
+	},
+	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
+		a := c.Args.(*PerplexityArgs)
+		cfg := a.Model.Type.Config
+		n := int64(a.Data.Type.Windows) * int64(a.Data.Type.SequenceLength)
+		hidden := blockwise.Embed(g, c.Node, a.Model, a.Data)
+		for b := range a.Model.Blocks {
+			_, hidden = blockwise.Walk(g, c.Node, cfg, b, a.Model.Blocks[b], hidden, n, blockwise.Needs{}, true, action.Transient)
+		}
+		in := []action.Input{{Name: "hidden", Ref: hidden}, {Name: "tokens", Ref: a.Data.Tokens}, {Name: "final", Ref: a.Model.Final}}
+		if cfg.Tied {
+			in = append(in, action.Input{Name: "embed", Ref: a.Model.Embed})
+		}
+		act := g.Add(action.Spec{Kernel: nllKernel, Params: blockwise.ModelGeometry(cfg), Inputs: in, Node: c.Node, Label: "head",
+			Outputs: []action.Output{{Name: "report", Class: action.Durable, Bytes: 4096}},
+			Flops:   2 * float64(n) * float64(cfg.Vocab) * float64(cfg.Hidden),
+			Peak:    int64(cfg.Vocab)*int64(cfg.Hidden)*4 + int64(cfg.Vocab)*4*128})
+		rep := *r.Report
+		rep.Ref = action.Ref{Action: act, Output: "report"}
+		r.Report = &rep
+		return r
+	},
+}

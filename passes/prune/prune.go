@@ -1,0 +1,76 @@
+// Package prune sets weights to zero and remembers which.
+package prune
+
+import (
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/model"
+	"github.com/compressc/compressc/internal/schema"
+	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/blockwise"
+	"github.com/compressc/compressc/passes/pattern"
+)
+
+// All lists the methods of the verb.
+func All() []*passes.Pass { return []*passes.Pass{Magnitude, Wanda, SparseGPT} }
+
+// DenseBits is what a weight costs where it is stored as a 16-bit float, which
+// is how changed weights are exported unless asked otherwise.
+const DenseBits = 16
+
+// typeOf is the type rule that pruners share: dense or masked float weights in,
+// masked weights out. sparsity gives the pattern for a layer.
+func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*model.Linear) pattern.Sparsity) (passes.Result, diag.List) {
+	out := &passes.Model{From: node}
+	if m.Type == nil {
+		return passes.Result{Model: out}, nil
+	}
+	ds := t.Check(m.Type)
+	ty := m.Type.Clone()
+	var packed, sided, ragged, looser []*model.Linear
+	for _, l := range ty.Linears {
+		s := sparsity(l)
+		if !t.Selects(l) || s.IsZero() {
+			continue
+		}
+		switch {
+		case l.Format.Quantized():
+			packed = append(packed, l)
+			continue
+		case len(l.Sides) > 0:
+			sided = append(sided, l)
+			continue
+		case !s.Divides(l.In):
+			ragged = append(ragged, l)
+		}
+		if l.Masked() && s.Sparsity() < l.Mask.Sparsity() {
+			looser = append(looser, l)
+		}
+		l.Mask = s.Pattern
+		l.StoredBits = DenseBits
+		l.ChangedBy = node
+	}
+	if len(packed) > 0 {
+		ds.Errorf("model", "Pruning after quantisation", "%s: the weights are %d-bit codes since %s, and a code has no zero to prune to. Prune first, then quantise; the quantiser keeps the mask.",
+			blockwise.Paths(packed), packed[0].Format.Bits, packed[0].ChangedBy)
+	}
+	if len(sided) > 0 {
+		ds.Errorf("model", "Pruning beside side paths", "%s carry side paths since %s, which pruning would not touch. Prune before the compensation.",
+			blockwise.Paths(sided), sided[0].ChangedBy)
+	}
+	if len(ragged) > 0 {
+		ds.Warnf("sparsity", "Pattern does not divide the inputs", "%d inputs of %s are not a multiple of the group of %s; the last group of each row keeps its share, rounded up.",
+			ragged[0].In, blockwise.Paths(ragged), sparsity(ragged[0]))
+	}
+	if len(looser) > 0 {
+		ds.Warnf("sparsity", "Model is sparser already", "%s were pruned to %s by %s; zeros stay zero.", blockwise.Paths(looser), m.Type.Linears[0].Mask, looser[0].ChangedBy)
+	}
+	out.Type = ty
+	return passes.Result{Model: out}, ds
+}
+
+// layer returns the arguments that hold for one layer, and whether it is
+// pruned at all.
+func layer[T any](args T, t blockwise.Target, l *model.Linear, sparsity func(T) pattern.Sparsity) (T, bool) {
+	a := schema.Resolve(args, blockwise.ModuleOf(l))
+	return a, t.Selects(l) && !sparsity(a).IsZero()
+}

@@ -1,0 +1,116 @@
+// Package quantize replaces weights by integer codes with a scale a group.
+package quantize
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/grid"
+	"github.com/compressc/compressc/internal/model"
+	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/blockwise"
+)
+
+// All lists the methods of the verb.
+func All() []*passes.Pass { return []*passes.Pass{RTN, GPTQ} }
+
+// Grid are the arguments that say what codes a layer gets.
+type Grid struct {
+	Bits         int    `arg:"bits" default:"4" enum:"2|3|4|8" per_module:"true" doc:"bits of a code"`
+	GroupSize    int    `arg:"group_size" default:"128" min:"-1" per_module:"true" doc:"inputs that share a scale; -1 is the whole row"`
+	Symmetric    bool   `arg:"symmetric" default:"true" per_module:"true" doc:"zero point in the middle of the codes; otherwise an integer zero point a group"`
+	ScaleDType   string `arg:"scale_dtype" default:"f32" enum:"f16|f32" doc:"how scales are stored; codes are chosen with the rounded scale"`
+	MSE          bool   `arg:"mse" default:"false" doc:"search each group's range for the smallest error instead of covering all weights"`
+	PartialGroup bool   `arg:"partial_group" default:"false" doc:"allow a shorter last group where group_size does not divide the inputs"`
+}
+
+func (g Grid) spec() grid.Spec {
+	return grid.Spec{Bits: g.Bits, GroupSize: g.GroupSize, Symmetric: g.Symmetric, ScaleDType: grid.ScaleDType(g.ScaleDType), MSE: g.MSE, PartialGroup: g.PartialGroup}
+}
+
+// typeOf is the type rule that quantisers share. of gives the grid of a layer.
+func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Linear) Grid) (passes.Result, diag.List) {
+	out := &passes.Model{From: node}
+	if m.Type == nil {
+		return passes.Result{Model: out}, nil
+	}
+	ds := t.Check(m.Type)
+	ty := m.Type.Clone()
+	var again, sided []*model.Linear
+	var ragged []*model.Linear
+	for _, l := range ty.Linears {
+		if !t.Selects(l) {
+			continue
+		}
+		g := of(l)
+		switch {
+		case l.Format.Quantized():
+			again = append(again, l)
+			continue
+		case len(l.Sides) > 0:
+			sided = append(sided, l)
+			continue
+		case g.GroupSize == 0:
+			ds.Errorf("group_size", "Group size of zero", "A group holds at least one input; -1 makes the whole row one group.")
+			return passes.Result{Model: out}, ds
+		case g.GroupSize > 0 && l.In%g.GroupSize != 0 && !g.PartialGroup:
+			ragged = append(ragged, l)
+			continue
+		}
+		s := g.spec()
+		l.Format = model.Format{Bits: g.Bits, GroupSize: g.GroupSize, Symmetric: g.Symmetric, PartialGroup: g.GroupSize > 0 && l.In%g.GroupSize != 0, ScaleBits: s.ScaleBits()}
+		l.StoredBits = s.BitsPerWeight(l.Out, l.In)
+		l.ChangedBy = node
+	}
+	if len(again) > 0 {
+		ds.Errorf("model", "Quantised already", "%s: the weights are %d-bit codes since %s. Quantise the model from before that block, or leave these layers out with targets.",
+			blockwise.Paths(again), again[0].Format.Bits, again[0].ChangedBy)
+	}
+	if len(sided) > 0 {
+		ds.Errorf("model", "Quantising beside side paths", "%s carry side paths since %s, which would make up for other weights than these become. Quantise before the compensation.",
+			blockwise.Paths(sided), sided[0].ChangedBy)
+	}
+	if len(ragged) > 0 {
+		ds.Errorf("group_size", "Group size does not divide", "%s", raggedDetail(ragged, of))
+	}
+	out.Type = ty
+	return passes.Result{Model: out}, ds
+}
+
+func raggedDetail(ragged []*model.Linear, of func(*model.Linear) Grid) string {
+	byIn := map[int][]*model.Linear{}
+	var ins []int
+	for _, l := range ragged {
+		if byIn[l.In] == nil {
+			ins = append(ins, l.In)
+		}
+		byIn[l.In] = append(byIn[l.In], l)
+	}
+	var b strings.Builder
+	for i, in := range ins {
+		if i > 0 {
+			b.WriteString(" ")
+		}
+		fmt.Fprintf(&b, "group_size = %d does not divide the %d inputs of %s.", of(byIn[in][0]).GroupSize, in, blockwise.Paths(byIn[in]))
+	}
+	fmt.Fprintf(&b, " Sizes that do: %s; -1 is the whole row. partial_group = true allows a shorter last group, which few formats can hold.", sizes(ragged))
+	return b.String()
+}
+
+// sizes lists group sizes that divide the inputs of all layers.
+func sizes(ls []*model.Linear) string {
+	var out []string
+next:
+	for _, d := range model.Divisors(ls[0].In) {
+		for _, l := range ls {
+			if l.In%d != 0 {
+				continue next
+			}
+		}
+		if d >= 16 {
+			out = append(out, fmt.Sprint(d))
+		}
+	}
+	return strings.Join(out, ", ")
+}
