@@ -106,7 +106,7 @@ func (s Spec) rangeError(w []float32, scale float32, zero uint8, limit float64) 
 	return sum
 }
 
-// pow24 returns |d|^2.4 for t = d², within 1e-5 of its value: t times its fifth
+// pow24 returns |d|^2.4 for t = d², within a relative 1e-4: t times its fifth
 // root, by two Newton steps from an estimate that divides the exponent by five.
 // Only basic arithmetic, so the bits are the same everywhere.
 func pow24(t float64) float64 {
