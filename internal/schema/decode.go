@@ -24,8 +24,9 @@ type Input struct {
 	// Overrides in the order they are written.
 	Overrides []OverrideInput
 
-	// partial leaves required arguments alone that are missing.
-	partial bool
+	// Partial leaves missing required arguments alone, for a body whose missing
+	// arguments were reported before.
+	Partial bool
 }
 
 // BlockInput is a nested block.
@@ -75,7 +76,7 @@ func (s *Schema) decode(dst reflect.Value, in Input, prefix string, unknown *[]s
 		}
 		if !present || v.IsKnown() && v.IsNull() {
 			if a.Required {
-				if !in.partial {
+				if !in.Partial {
 					diags.Errorf(prefix+a.Name, "Missing argument", "The argument %q (%s) is required, but %s.",
 						a.Name, a.typeName, map[bool]string{true: "is null", false: "was not given"}[present])
 				}
@@ -97,10 +98,10 @@ func (s *Schema) decode(dst reflect.Value, in Input, prefix string, unknown *[]s
 	for _, b := range s.Blocks {
 		inner, present := in.Blocks[b.Name]
 		if !present {
-			if b.Required && !in.partial {
+			if b.Required && !in.Partial {
 				diags.Errorf(prefix+b.Name, "Missing block", "A block %q is required here.", b.Name)
 			}
-			b.Schema.decode(dst.FieldByIndex(b.index), Input{partial: true}, prefix+b.Name+".", unknown, diags)
+			b.Schema.decode(dst.FieldByIndex(b.index), Input{Partial: true}, prefix+b.Name+".", unknown, diags)
 			continue
 		}
 		if inner.Label != b.Label {

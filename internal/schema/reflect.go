@@ -43,7 +43,7 @@ func forType(t reflect.Type) (*Schema, error) {
 	if !s.Overrides && len(s.PerModule()) > 0 {
 		return nil, fmt.Errorf("schema: %s: %q is per module, but there is no field for overrides", t, s.PerModule()[0])
 	}
-	if _, diags := s.Decode(reflect.New(t).Interface(), Input{partial: true}); diags.HasErrors() {
+	if _, diags := s.Decode(reflect.New(t).Interface(), Input{Partial: true}); diags.HasErrors() {
 		return nil, fmt.Errorf("schema: %s: defaults: %w", t, diags.Err())
 	}
 	cache.Store(t, s)

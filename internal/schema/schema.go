@@ -151,7 +151,11 @@ func Spell(v cty.Value) string {
 		}
 		return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"`
 	case t == cty.Number:
-		return v.AsBigFloat().Text('g', -1)
+		f := v.AsBigFloat()
+		if f.IsInt() && f.MantExp(nil) < 64 {
+			return f.Text('f', 0)
+		}
+		return f.Text('g', -1)
 	case t == cty.Bool:
 		if v.True() {
 			return "true"

@@ -1,0 +1,275 @@
+package lang
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/compressc/compressc/internal/didyoumean"
+	"github.com/compressc/compressc/internal/schema"
+)
+
+// argSpec is an argument that the language itself gives meaning to.
+type argSpec struct {
+	name     string
+	required bool
+}
+
+// ownArgs are the arguments of blocks without a schema.
+var ownArgs = map[Kind][]argSpec{
+	KindVariable: {{"type", false}, {"default", false}, {"description", false}, {"sensitive", false}},
+	KindOutput:   {{"value", true}, {"description", false}, {"enabled", false}, {"requires", false}},
+	KindGate:     {{"condition", true}, {"error_message", false}, {"require", false}, {"enabled", false}},
+	KindSelect:   {{"from", true}, {"minimize", false}, {"maximize", false}, {"where", false}},
+}
+
+// metaArgs are what the language adds to blocks with a schema.
+var metaArgs = map[Kind][]string{
+	KindVerb: {"enabled", "requires", "seed"},
+	KindData: {"seed"},
+}
+
+// IsMetaArg reports whether an argument of b is the language's own and not
+// one of the block's schema.
+func (b *Block) IsMetaArg(name string) bool { return slices.Contains(metaArgs[b.Kind], name) }
+
+func (l *loader) checkBlocks() {
+	for _, b := range l.Blocks {
+		switch {
+		case b.Broken && b.Schema == nil:
+			// What the arguments should be is not known.
+		case b.Schema != nil:
+			l.checkBody(b.Body, b.Schema, metaArgs[b.Kind])
+		case b.Kind == KindSweep:
+			l.checkSweep(b)
+		case b.Kind != KindLocal:
+			l.checkOwn(b)
+		}
+		l.checkWhereRefsStand(b)
+	}
+}
+
+func (l *loader) unsupportedArg(a *Attr, known []string) {
+	a.Broken = true
+	if a.Name == "for_each" || a.Name == "count" {
+		l.errorAt(a.NameRange, "Unsupported argument", "The argument %q is not supported yet. To try several values, use a sweep.", a.Name)
+		return
+	}
+	l.errorAt(a.NameRange, "Unsupported argument", "An argument named %q is not expected here.%s", a.Name, didyoumean.Hint(a.Name, known))
+}
+
+func (l *loader) unsupportedBlock(n *Body, known []string) {
+	l.errorAt(n.DefRange, "Unsupported block", "Blocks of type %q are not expected here.%s", n.Type, didyoumean.Hint(n.Type, known))
+}
+
+// checkBody checks names, labels and presence; values are checked when they
+// are known, at each point.
+func (l *loader) checkBody(b *Body, s *schema.Schema, meta []string) {
+	known := append(s.ArgNames(), meta...)
+	for _, a := range b.Attrs {
+		if !slices.Contains(known, a.Name) {
+			if s.Block(a.Name) != nil {
+				a.Broken = true
+				l.errorAt(a.NameRange, "Unsupported argument", "%q is a block here, without an equals sign: %s { … }.", a.Name, a.Name)
+				continue
+			}
+			l.unsupportedArg(a, known)
+		}
+	}
+	blocks := []string{}
+	for _, n := range s.Blocks {
+		blocks = append(blocks, n.Name)
+	}
+	if s.Overrides {
+		blocks = append(blocks, "override")
+	}
+	seen := map[string]hcl.Range{}
+	for _, n := range b.Blocks {
+		if n.Type == "override" && s.Overrides {
+			l.checkOverride(n, s)
+			continue
+		}
+		inner := s.Block(n.Type)
+		if inner == nil {
+			if s.Arg(n.Type) != nil {
+				l.errorAt(n.DefRange, "Unsupported block", "%q is an argument here, with an equals sign: %s = …", n.Type, n.Type)
+			} else {
+				l.unsupportedBlock(n, blocks)
+			}
+			continue
+		}
+		if first, twice := seen[n.Type]; twice {
+			l.errorAt(n.DefRange, "Duplicate block", "There is one block of type %q here, and it stands at %s.", n.Type, where(first))
+			continue
+		}
+		seen[n.Type] = n.DefRange
+		l.checkLabel(n, inner)
+		l.checkBody(n, inner.Schema, nil)
+	}
+	for _, a := range s.Args {
+		if a.Required && b.Attr(a.Name) == nil {
+			l.errorAt(b.DefRange, "Missing argument", "The argument %q (%s) is required: %s.", a.Name, a.TypeName(), a.Doc)
+		}
+	}
+	for _, n := range s.Blocks {
+		if _, ok := seen[n.Name]; n.Required && !ok {
+			l.errorAt(b.DefRange, "Missing block", "A block %q is required here.", n.Name)
+		}
+	}
+}
+
+func (l *loader) checkLabel(n *Body, inner *schema.Block) {
+	switch {
+	case inner.Label == "" && len(n.Labels) > 0:
+		l.errorAt(n.DefRange, "Wrong number of labels", "A block of type %q has no labels here.", n.Type)
+	case inner.Label != "" && len(n.Labels) != 1:
+		l.errorAt(n.DefRange, "Wrong number of labels", "A block of type %q has one label here: %s %q { … }.", n.Type, n.Type, inner.Label)
+	case inner.Label != "" && n.Labels[0] != inner.Label:
+		l.errorAt(n.DefRange, "Unknown "+n.Type, "There is no %s %q here.%s Known is %q.", n.Type, n.Labels[0],
+			didyoumean.Hint(n.Labels[0], []string{inner.Label}), inner.Label)
+	}
+}
+
+// OverrideArgs are the arguments of an override that pick its modules.
+var OverrideArgs = []string{"match", "role", "layers"}
+
+func (l *loader) checkOverride(n *Body, s *schema.Schema) {
+	settable := s.PerModule()
+	if len(n.Labels) > 1 {
+		l.errorAt(n.DefRange, "Wrong number of labels", `An override has one pattern or none: override "model.layers.0.*" { … }.`)
+	}
+	for _, nested := range n.Blocks {
+		l.unsupportedBlock(nested, nil)
+	}
+	if len(n.Labels) == 0 && !slices.ContainsFunc(n.Attrs, func(a *Attr) bool { return slices.Contains(OverrideArgs, a.Name) }) {
+		l.errorAt(n.DefRange, "Override without a pattern", `An override needs a pattern: override "model.layers.0.*" { … }, or match, role or layers inside.`)
+	}
+	for _, a := range n.Attrs {
+		if slices.Contains(settable, a.Name) || slices.Contains(OverrideArgs, a.Name) {
+			continue
+		}
+		a.Broken = true
+		if s.Arg(a.Name) != nil {
+			l.errorAt(a.NameRange, "Unsupported argument", "The argument %q holds for the whole block and cannot stand in an override. Those that can: %s.",
+				a.Name, strings.Join(settable, ", "))
+			continue
+		}
+		l.errorAt(a.NameRange, "Unsupported argument", "An argument named %q is not expected in an override.%s", a.Name,
+			didyoumean.Hint(a.Name, append(slices.Clone(settable), OverrideArgs...)))
+	}
+}
+
+func (l *loader) checkOwn(b *Block) {
+	specs := ownArgs[b.Kind]
+	var known []string
+	for _, s := range specs {
+		known = append(known, s.name)
+		if s.required && b.Body.Attr(s.name) == nil {
+			b.Broken = true
+			l.errorAt(b.Body.DefRange, "Missing argument", "The argument %q is required.", s.name)
+		}
+	}
+	for _, a := range b.Body.Attrs {
+		if !slices.Contains(known, a.Name) {
+			l.unsupportedArg(a, known)
+		}
+	}
+	for _, n := range b.Body.Blocks {
+		l.unsupportedBlock(n, nil)
+	}
+	minimize, maximize := b.Body.Attr("minimize"), b.Body.Attr("maximize")
+	switch {
+	case b.Kind != KindSelect:
+	case minimize == nil && maximize == nil:
+		b.Broken = true
+		l.errorAt(b.Body.DefRange, "Missing argument", "A select says what is best with minimize or maximize.")
+	case minimize != nil && maximize != nil:
+		b.Broken = true
+		l.errorAt(maximize.Range, "Conflicting arguments", "A select has minimize or maximize, not both.")
+	}
+}
+
+func (l *loader) checkSweep(b *Block) {
+	for _, n := range b.Body.Blocks {
+		l.unsupportedBlock(n, nil)
+	}
+	if len(b.Axes()) == 0 {
+		b.Broken = true
+		l.errorAt(b.Body.DefRange, "Sweep without axes", "A sweep has one argument or more, each with the list of its values: rank = [16, 32].")
+	}
+	samples := b.Body.Attr("samples")
+	if b.Method == "random" && samples == nil {
+		b.Broken = true
+		l.errorAt(b.Body.DefRange, "Missing argument", "A random sweep has the argument samples, the number of points to draw.")
+	}
+	if b.Method != "random" {
+		for _, a := range []*Attr{samples, b.Body.Attr("seed")} {
+			if a != nil {
+				l.errorAt(a.NameRange, "Unsupported argument", "The argument %q belongs to sweeps of kind random.", a.Name)
+			}
+		}
+	}
+	for _, a := range b.Body.Attrs {
+		for _, r := range a.Refs {
+			if !l.beforeBlocks(r.Block) {
+				a.Broken, b.Broken = true, true
+				l.errorAt(r.Range, "Reference in a sweep", "The points of a sweep must be known before any block: they may depend on variables and on locals of variables, not on %s.", r.Path())
+			}
+		}
+		b.Broken = b.Broken || a.Broken
+	}
+}
+
+// beforeBlocks reports whether a value needs variables only.
+func (l *loader) beforeBlocks(b *Block) bool {
+	switch b.Kind {
+	case KindVariable:
+		return true
+	case KindLocal:
+		return b.Broken || !slices.ContainsFunc(b.Needs(), func(n *Block) bool { return !l.beforeBlocks(n) })
+	}
+	return false
+}
+
+// checkWhereRefsStand checks what may be referred to from where: metrics only
+// where a run's results are read, sensitive variables only as credentials.
+func (l *loader) checkWhereRefsStand(b *Block) {
+	reads := b.Kind == KindGate || b.Kind == KindSelect || b.Kind == KindOutput || b.Kind == KindLocal || b.Kind == KindVariable
+	b.Body.All(func(a *Attr) {
+		for _, r := range a.Refs {
+			if metric := l.reaches(r, func(r Ref) bool { return r.Block.Yields() == YieldsReport }); metric != "" &&
+				(!reads && b.Kind != KindSweep || a.Name == "enabled" || a.Name == "require") {
+				a.Broken = true
+				l.errorAt(r.Range, "Metric outside of gate, select and output",
+					"%s is known only after a run. It may stand in gate, select and output, but nothing that runs can depend on it.", metric)
+			}
+			if b.Kind == KindLocal || (b.Kind == KindModel || b.Kind == KindData) && a.Name == "token" {
+				continue
+			}
+			if secret := l.reaches(r, func(r Ref) bool { return r.Block.Sensitive }); secret != "" {
+				a.Broken = true
+				l.errorAt(r.Range, "Sensitive value", "%s is sensitive, and what is sensitive may stand in the argument token of a model or data block only.", secret)
+			}
+		}
+	})
+}
+
+// reaches returns the path of the first reference for which is holds, r itself
+// or one of the locals it goes through: "local.loss, which is evaluate.ppl".
+func (l *loader) reaches(r Ref, is func(Ref) bool) string {
+	if is(r) {
+		return r.Path()
+	}
+	if r.Block.Kind != KindLocal || r.Block.inCycle {
+		return ""
+	}
+	for _, a := range r.Block.Body.Attrs {
+		for _, inner := range a.Refs {
+			if path := l.reaches(inner, is); path != "" {
+				return r.Path() + ", by way of " + path + ","
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,22 @@
+package lang
+
+import (
+	"fmt"
+	"math/big"
+
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"github.com/compressc/compressc/internal/schema"
+)
+
+// Seed reads the value of an argument seed, which is known and not null.
+func Seed(v cty.Value) (uint64, error) {
+	n, err := convert.Convert(v, cty.Number)
+	if err == nil && !n.IsNull() && n.IsKnown() {
+		if u, acc := n.AsBigFloat().Uint64(); acc == big.Exact {
+			return u, nil
+		}
+	}
+	return 0, fmt.Errorf("a seed is a whole number from 0 to 18446744073709551615, not %s", schema.Spell(v))
+}

@@ -1,0 +1,168 @@
+package lang
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	hcljson "github.com/hashicorp/hcl/v2/json"
+)
+
+// The file names of pipelines and of variables' values.
+const (
+	PipelineSuffix = ".pipeline.hcl"
+	VarsSuffix     = ".vars.hcl"
+)
+
+// IsPipelineFile reports whether a file of that name is part of a pipeline.
+func IsPipelineFile(name string) bool {
+	return strings.HasSuffix(name, PipelineSuffix) || strings.HasSuffix(name, PipelineSuffix+".json")
+}
+
+func isVarsFile(name string) bool {
+	return strings.HasSuffix(name, VarsSuffix) || strings.HasSuffix(name, VarsSuffix+".json")
+}
+
+// Options say how a pipeline is loaded.
+type Options struct {
+	// Registry knows the methods; it must not be nil.
+	Registry *Registry
+	// Inputs are -var and -var-file in the order of the command line: a later
+	// one wins over an earlier one, and any over files and environment.
+	Inputs []Input
+	// Environ is os.Environ() or nil: COMPRESSC_VAR_name=value.
+	Environ []string
+	// Version is the program's, for required_version; "" skips that check.
+	Version string
+	// Complete makes a required variable without a value an error. Without it
+	// the variable is unknown, as validate wants it.
+	Complete bool
+	// Overlay holds the text of files that are open in an editor, by the path
+	// they would be read from. It wins over the disk.
+	Overlay map[string][]byte
+}
+
+// Input is one -var or -var-file.
+type Input struct {
+	// File is the path of a -var-file, "" for a -var.
+	File string
+	// Name and Value are those of -var name=value.
+	Name, Value string
+}
+
+// Load reads the pipeline of a folder, or of one file. A single file is
+// loaded without the folder's *.vars.hcl. The Pipeline is nil only when nothing
+// could be read; otherwise it holds what is sound, whatever the diagnostics.
+func Load(path string, opt Options) (*Pipeline, hcl.Diagnostics) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fileError("Cannot read the pipeline", path, err)
+	}
+	if !info.IsDir() {
+		src, err := opt.readFile(path)
+		if err != nil {
+			return nil, fileError("Cannot read the pipeline", path, err)
+		}
+		return LoadFiles(filepath.Dir(path), map[string][]byte{path: src}, opt)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fileError("Cannot read the pipeline's folder", path, err)
+	}
+	files := map[string][]byte{}
+	found := false
+	for _, e := range entries {
+		if e.IsDir() || !IsPipelineFile(e.Name()) && !isVarsFile(e.Name()) {
+			continue
+		}
+		found = found || IsPipelineFile(e.Name())
+		name := filepath.Join(path, e.Name())
+		src, err := opt.readFile(name)
+		if err != nil {
+			return nil, fileError("Cannot read the pipeline", name, err)
+		}
+		files[name] = src
+	}
+	if !found {
+		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "No pipeline here",
+			Detail: fmt.Sprintf("The folder %q holds no file whose name ends in %s.", path, PipelineSuffix)}}
+	}
+	return LoadFiles(path, files, opt)
+}
+
+// LoadFiles is Load for texts at hand: files by name, those that end like
+// *.vars.hcl give values to variables and all others are the pipeline. Relative
+// paths in expressions start from dir.
+func LoadFiles(dir string, files map[string][]byte, opt Options) (*Pipeline, hcl.Diagnostics) {
+	p := &Pipeline{Dir: dir, Files: map[string]*hcl.File{}, index: map[string]*Block{}}
+	p.Functions = functions(dir)
+	l := &loader{Pipeline: p, opt: opt}
+	names := make([]string, 0, len(files))
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var vars []*hcl.File
+	for _, name := range names {
+		f := l.parse(name, files[name])
+		if isVarsFile(name) {
+			vars = append(vars, f)
+			continue
+		}
+		l.addFile(f)
+	}
+	l.setVariables(vars)
+	l.resolve()
+	l.checkBlocks()
+	return p, sortDiagnostics(l.diags)
+}
+
+type loader struct {
+	*Pipeline
+	opt   Options
+	diags hcl.Diagnostics
+	// settings is the pipeline block seen first.
+	settings *Body
+	// damaged is set by a syntax error: blocks that seem missing may be there.
+	damaged bool
+}
+
+// parse never returns nil: a file with a syntax error yields what the parser
+// could make of it.
+func (l *loader) parse(name string, src []byte) *hcl.File {
+	var f *hcl.File
+	var diags hcl.Diagnostics
+	if strings.HasSuffix(name, ".json") {
+		f, diags = hcljson.Parse(src, name)
+	} else {
+		f, diags = hclsyntax.ParseConfig(src, name, hcl.InitialPos)
+	}
+	l.diags = append(l.diags, diags...)
+	l.damaged = l.damaged || diags.HasErrors()
+	if f == nil || f.Body == nil {
+		f = &hcl.File{Body: hcl.EmptyBody(), Bytes: src}
+	}
+	l.Files[name] = f
+	return f
+}
+
+func (o Options) readFile(path string) ([]byte, error) {
+	if src, ok := o.Overlay[path]; ok {
+		return src, nil
+	}
+	return os.ReadFile(path)
+}
+
+func fileError(summary, path string, err error) hcl.Diagnostics {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf("%s: %v.", path, err)}}
+}
