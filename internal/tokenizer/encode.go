@@ -36,14 +36,15 @@ func (t *Tokenizer) EncodeBatch(texts []string) [][]int32 {
 	// Many short texts share a goroutine, or starting one would cost more than
 	// the work in it.
 	for from := 0; from < len(texts); {
-		to, size := from, 0
+		size, to := 0, from
 		for to < len(texts) && (to == from || size < chunkBytes) {
 			size += len(texts[to])
 			to++
 		}
+		in, ids := texts[from:to], out[from:to]
 		g.Go(func() error {
-			for i := from; i < to; i++ {
-				out[i] = t.encode(texts[i], true, 1)
+			for i, text := range in {
+				ids[i] = t.encode(text, true, 1)
 			}
 			return nil
 		})

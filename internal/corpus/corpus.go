@@ -1,0 +1,159 @@
+package corpus
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/unicode"
+
+	"github.com/compressc/compressc/internal/tokenizer"
+)
+
+// The formats Open reads.
+const (
+	// FormatAuto goes by the file's extension: .jsonl and .ndjson are JSON Lines,
+	// everything else but .json, which may be anything, is text.
+	FormatAuto = "auto"
+	// FormatText: the file is one document. Line ends and a byte order mark stay
+	// as they are.
+	FormatText = "text"
+	// FormatJSONL: each line is a JSON object, a string field of it the document.
+	// Blank lines, and lines whose field is empty, are no documents.
+	FormatJSONL = "jsonl"
+)
+
+// DefaultField is the field of a JSON Lines file that is read when none is named.
+const DefaultField = "text"
+
+// Options says how to read a file.
+type Options struct {
+	Format string // one of the Format constants; "" means FormatAuto
+	Field  string // JSON Lines only; "" means DefaultField
+}
+
+// Corpus is a text file, read whole. It is immutable and safe for concurrent
+// use.
+type Corpus struct {
+	Path      string
+	Format    string   // FormatText or FormatJSONL
+	Documents []string // in file order, none empty, well-formed UTF-8; read-only
+	Digest    string   // SHA-256 of the file's bytes, in hex
+	Bytes     int64    // size of the file
+	Replaced  int      // ill-formed sequences that became U+FFFD
+}
+
+// Open reads the file at path.
+func Open(path string, opts Options) (*Corpus, error) {
+	format, err := formatOf(path, opts.Format)
+	if err != nil {
+		return nil, err
+	}
+	if format == FormatText && opts.Field != "" {
+		return nil, fmt.Errorf("corpus: %s is read as text, which has no field %q; leave field out or set format = %q", path, opts.Field, FormatJSONL)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("corpus: %w", err)
+	}
+	if kind := binaryKind(raw); kind != "" {
+		return nil, fmt.Errorf("corpus: %s is %s; expected UTF-8 %s", path, kind, map[string]string{FormatText: "text", FormatJSONL: "JSON Lines"}[format])
+	}
+	sum := sha256.Sum256(raw)
+	c := &Corpus{Path: path, Format: format, Digest: hex.EncodeToString(sum[:]), Bytes: int64(len(raw))}
+	raw, c.Replaced = wellFormed(raw)
+	if format == FormatText {
+		if len(raw) > 0 {
+			c.Documents = []string{string(raw)}
+		}
+	} else {
+		field := opts.Field
+		if field == "" {
+			field = DefaultField
+		}
+		if c.Documents, err = readLines(path, raw, field); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.Documents) == 0 {
+		return nil, fmt.Errorf("corpus: %s holds no text; give a file with text in it", path)
+	}
+	return c, nil
+}
+
+func formatOf(path, format string) (string, error) {
+	switch format {
+	case FormatText, FormatJSONL:
+		return format, nil
+	case FormatAuto, "":
+	default:
+		return "", fmt.Errorf("corpus: format %q is unknown; expected %q, %q or %q", format, FormatAuto, FormatText, FormatJSONL)
+	}
+	switch ext := strings.ToLower(filepath.Ext(path)); ext {
+	case ".jsonl", ".ndjson":
+		return FormatJSONL, nil
+	case ".json":
+		return "", fmt.Errorf("corpus: %s: the extension .json does not tell how to read it; set format = %q if each line is an object, or %q", path, FormatJSONL, FormatText)
+	}
+	return FormatText, nil
+}
+
+// binaryKind names files that are certainly not UTF-8 text by how they begin.
+func binaryKind(raw []byte) string {
+	for _, k := range []struct{ magic, kind string }{
+		{"PAR1", "a Parquet file: write the column out as JSON Lines first"},
+		{"\x1f\x8b", "gzip-compressed: unpack it first"},
+		{"\x28\xb5\x2f\xfd", "zstd-compressed: unpack it first"},
+		{"PK\x03\x04", "a zip file: unpack it first"},
+		{"\xff\xfe", "UTF-16 text: convert it first"},
+		{"\xfe\xff", "UTF-16 text: convert it first"},
+	} {
+		if bytes.HasPrefix(raw, []byte(k.magic)) {
+			return k.kind
+		}
+	}
+	return ""
+}
+
+// wellFormed replaces ill-formed sequences and says how many there were.
+func wellFormed(raw []byte) ([]byte, int) {
+	if utf8.Valid(raw) {
+		return raw, 0
+	}
+	fixed, err := unicode.UTF8.NewDecoder().Bytes(raw)
+	if err != nil {
+		panic("corpus: the UTF-8 decoder, which replaces whatever is wrong, failed: " + err.Error())
+	}
+	mark := []byte("\ufffd")
+	return fixed, bytes.Count(fixed, mark) - bytes.Count(raw, mark)
+}
+
+// Encode returns the stream of ids. It fails when there are several documents
+// and the tokenizer knows no end-of-text token to put between them.
+func (c *Corpus) Encode(t *tokenizer.Tokenizer) ([]int32, error) {
+	if len(c.Documents) == 1 {
+		return t.Encode(c.Documents[0]), nil
+	}
+	eos, ok := t.EOS()
+	if !ok {
+		return nil, fmt.Errorf("corpus: %s has %d documents, but the tokenizer names no end-of-text token to put between them; add eos_token to its tokenizer_config.json", c.Path, len(c.Documents))
+	}
+	encoded := t.EncodeBatch(c.Documents)
+	n := 0
+	for _, ids := range encoded {
+		n += len(ids) + 1
+	}
+	stream := make([]int32, 0, n)
+	for i, ids := range encoded {
+		stream = append(stream, ids...)
+		if i+1 < len(encoded) && (len(ids) == 0 || ids[len(ids)-1] != eos) {
+			stream = append(stream, eos)
+		}
+	}
+	return stream, nil
+}
