@@ -95,7 +95,17 @@ func Prepare(p *linalg.Pool, h []float64, n int, damping float64, order []int) (
 	if damping == 0 {
 		hint = "use a damping above 0, such as 0.01, or more calibration tokens"
 	}
-	return nil, fmt.Errorf("%w with damping %.3g: %w; %s", ErrNotPositiveDefinite, damping, err, hint)
+	return nil, fmt.Errorf("%w with damping %.3g: %w; %s", ErrNotPositiveDefinite, damping, f.explain(err), hint)
+}
+
+// explain names the input at which a factorization stopped, which went through
+// them in the reverse of the order of visit.
+func (f *Factor) explain(err error) error {
+	var e *linalg.NotPositiveDefinite
+	if errors.As(err, &e) {
+		return fmt.Errorf("input %d is a combination of others", f.Column(f.N-1-e.Pivot))
+	}
+	return err
 }
 
 func checkOrder(order []int, n int) {

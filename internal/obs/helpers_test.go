@@ -4,7 +4,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/mask"
 )
 
 // newPool returns a pool that the test closes.
@@ -60,4 +62,16 @@ func layer(seed uint64, out, n, tokens int) (w []float32, h []float64) {
 		}
 	}
 	return w, h
+}
+
+func pattern(s string) mask.Pattern {
+	p, err := mask.ParsePattern(s)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+func gridSpec(bits, group int) grid.Spec {
+	return grid.Spec{Bits: bits, GroupSize: group, Symmetric: true}
 }
