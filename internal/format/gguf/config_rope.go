@@ -133,8 +133,8 @@ func RopeFreqs(config map[string]any) ([]float32, error) {
 		}
 		headDim = hidden / heads
 	}
-	if headDim <= 0 || headDim%2 != 0 || headDim > 1<<16 {
-		return nil, fmt.Errorf("config: head_dim is %d, expected a positive even number", headDim)
+	if headDim <= 0 || headDim%2 != 0 || headDim > maxHeadDim {
+		return nil, fmt.Errorf("config: head_dim is %d, expected an even number from 2 to %d", headDim, maxHeadDim)
 	}
 	out := make([]float32, headDim/2)
 	for i, w := range wavelengths(r.theta, headDim) {
@@ -157,35 +157,52 @@ func (r ropeConfig) divisor(wavelength float64) float64 {
 	return 1 / (float64((1-smooth)/r.factor) + smooth)
 }
 
+// maxHeadDim bounds what wavelengths is asked to do by a file; models have 32
+// to 256.
+const maxHeadDim = 1024
+
 // wavelengths returns 2π·theta^(2i/dim) for i < dim/2. The power is computed
 // in big floats because math.Pow need not give the same bits everywhere.
 func wavelengths(theta float64, dim int) []float64 {
-	const precision = 160
 	n := dim / 2
-	newFloat := func(v float64) *big.Float { return new(big.Float).SetPrec(precision).SetFloat64(v) }
-	// Newton's iteration for the n-th root, from above (Bernoulli), where it
-	// falls steadily until rounding stops it.
-	base := newFloat(theta)
-	root := newFloat(1 + (theta-1)/float64(n))
-	for {
-		p := newFloat(1)
-		for range n - 1 {
-			p.Mul(p, root)
-		}
-		next := newFloat(float64(n - 1))
-		next.Mul(next, root)
-		next.Add(next, p.Quo(base, p))
-		next.Quo(next, newFloat(float64(n)))
-		if next.Cmp(root) >= 0 {
-			break
-		}
-		root = next
-	}
+	root := nthRoot(theta, n)
 	out := make([]float64, n)
-	w := newFloat(2 * math.Pi)
+	w := bigFloat(2 * math.Pi)
 	for i := range out {
 		out[i], _ = w.Float64()
 		w.Mul(w, root)
+	}
+	return out
+}
+
+func bigFloat(v float64) *big.Float { return new(big.Float).SetPrec(160).SetFloat64(v) }
+
+// nthRoot returns v^(1/n) for v ≥ 1 by Newton's iteration from above, where it
+// falls steadily until rounding stops it.
+func nthRoot(v float64, n int) *big.Float {
+	base := bigFloat(v)
+	// v < 2^exp, so the root is at most this power of two.
+	root := bigFloat(math.Ldexp(1, (base.MantExp(nil)+n-1)/n))
+	for {
+		p := bigPower(root, n-1)
+		next := bigFloat(float64(n - 1))
+		next.Mul(next, root)
+		next.Add(next, p.Quo(base, p))
+		next.Quo(next, bigFloat(float64(n)))
+		if next.Cmp(root) >= 0 {
+			return root
+		}
+		root = next
+	}
+}
+
+func bigPower(x *big.Float, n int) *big.Float {
+	out, square := bigFloat(1), bigFloat(0).Set(x)
+	for ; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			out.Mul(out, square)
+		}
+		square.Mul(square, square)
 	}
 	return out
 }
@@ -215,7 +232,7 @@ func (r *configReader) rope(c map[string]any, headDim int) error {
 	if !ok {
 		return nil
 	}
-	if len(t.Dims) != 1 || t.Dims[0] != headDim/2 || headDim > 1<<16 {
+	if len(t.Dims) != 1 || t.Dims[0] != headDim/2 || headDim > maxHeadDim || headDim < 2 {
 		return &Error{Path: r.f.Path, Tensor: t.Name, Detail: fmt.Sprintf("has shape %v, expected [%d], half a head", t.Meta.Shape, headDim/2)}
 	}
 	divisors := make([]float32, t.Dims[0])
@@ -238,11 +255,11 @@ func (r *configReader) rope(c map[string]any, headDim int) error {
 
 // fitLlama3 finds the parameters that lead to the given divisors. Between the
 // unscaled and the fully scaled frequencies, smooth = a/wavelength − b with
-// a = original/(high−low) and b = low/(high−low). That leaves one degree of
-// freedom, which is free in the computation too: low is taken as 1. original
-// is used where it is known (not 0); otherwise it follows from two frequencies
-// in between, or is 8192, as in every published model. What is found is
-// verified against all divisors.
+// a = original/(high−low) and b = low/(high−low): two frequencies there give a
+// and b, and one of the three parameters is free in the computation too. When
+// original is not known (0), low is taken as 1, as in every published model,
+// and so it is when one frequency has to do; without any, original is 8192 and
+// high is 4. What is found is verified against all divisors.
 func fitLlama3(divisors []float32, wavelengths []float64, original int) (ropeConfig, bool) {
 	factor := float64(divisors[len(divisors)-1])
 	if !(factor >= 1) || factor > math.MaxFloat32 {
@@ -263,25 +280,31 @@ func fitLlama3(divisors []float32, wavelengths []float64, original int) (ropeCon
 	if plain {
 		return ropeConfig{kind: "default"}, true
 	}
+	// The divisors carry float32 rounding, while the parameters are short
+	// decimals.
+	round := func(v float64) float64 { return math.Round(v*1000) / 1000 }
 	switch {
-	case original > 0 && len(between) > 0:
-		p := between[0]
-		fit.high = 1 + (float64(original)*p.inverse-1)/p.smooth
-	case original == 0 && len(between) > 1:
+	case len(between) > 1:
 		p, q := between[0], between[len(between)-1]
 		a := (p.smooth - q.smooth) / (p.inverse - q.inverse)
 		b := float64(a*p.inverse) - p.smooth
-		fit.high = 1 + 1/b
-		if o := math.Round(a / b); o >= 1 && o < 1<<31 {
-			fit.original = int(o)
+		if original == 0 {
+			if o := math.Round(a / b); o >= 1 && o < 1<<31 {
+				fit.original = int(o)
+			}
+			fit.high = round(1 + 1/b)
+			break
 		}
+		fit.low = round(b * float64(original) / a)
+		fit.high = round((1 + b) * float64(original) / a)
+	case len(between) == 1 && original > 0:
+		p := between[0]
+		fit.high = round(1 + (float64(float64(original)*p.inverse)-1)/p.smooth)
 	}
 	if fit.original == 0 {
 		fit.original = 8192
 	}
-	// The divisors carry float32 rounding; parameters are short decimals.
-	fit.high = math.Round(fit.high*1000) / 1000
-	if !(fit.high > fit.low) {
+	if !(fit.low > 0 && fit.high > fit.low) {
 		return ropeConfig{}, false
 	}
 	for i, d := range divisors {

@@ -181,10 +181,10 @@ func (c *Codes) packAffine(encoding string, dst []byte, top int, pack func([]byt
 			}
 		}
 		b := dst[size*i:][:size]
-		m := -(half.FromF16(c.Scales[group]) * small[c.zero(group)&63]) // exact: 11 and 6 bits
 		if c.zero(group) > top {
 			return 0, fmt.Errorf("%s: zero point %d of group %d, expected at most %d", encoding, c.zero(group), group, top)
 		}
+		m := -(half.FromF16(c.Scales[group]) * small[c.zero(group)]) // exact: 11 and 5 bits
 		binary.LittleEndian.PutUint16(b, c.Scales[group])
 		if !putF16(b[2:], m) {
 			return 0, fmt.Errorf("%s: minimum %v of group %d does not fit F16", encoding, m, group)
