@@ -32,7 +32,7 @@ func (a *attention[T]) span(tile, n int) (r0, r1, k0 int) {
 func (a *attention[T]) probabilities(p, q, k []T, head, r0, r1, k0 int) {
 	qw, kw, n := a.heads*a.dim, a.kvHeads*a.dim, r1-k0
 	kv := head / (a.heads / a.kvHeads)
-	gemm(nil, false, true, r1-r0, n, a.dim, a.scale, q[r0*qw+head*a.dim:], qw, k[k0*kw+kv*a.dim:], kw, 0, p, n)
+	Gemm(nil, false, true, r1-r0, n, a.dim, a.scale, q[r0*qw+head*a.dim:], qw, k[k0*kw+kv*a.dim:], kw, 0, p, n)
 	for s := r0; s < r1; s++ {
 		row := p[(s-r0)*n : (s-r0+1)*n]
 		lo := 0
@@ -60,7 +60,7 @@ func (a *attention[T]) forward(p *linalg.Pool, q, k, v, o []T, windows, n int, t
 		keys := r1 - k0
 		prob := tile[worker][:(r1-r0)*keys]
 		a.probabilities(prob, q, k, head, r0, r1, k0)
-		gemm(nil, false, false, r1-r0, a.dim, keys, 1, prob, keys, v[k0*kw+head/group*a.dim:], kw, 0, o[r0*qw+head*a.dim:], qw)
+		Gemm(nil, false, false, r1-r0, a.dim, keys, 1, prob, keys, v[k0*kw+head/group*a.dim:], kw, 0, o[r0*qw+head*a.dim:], qw)
 	})
 }
 
@@ -92,8 +92,8 @@ func (a *attention[T]) backward(p *linalg.Pool, q, k, v, do, dq, dk, dv []T, n i
 			prob := tiles[worker][:rows*keys]
 			ds := tiles[worker][attnTile*n : attnTile*n+rows*keys]
 			a.probabilities(prob, q, k, head, r0, r1, k0)
-			gemm(nil, false, true, rows, keys, a.dim, 1, do[r0*qw+col:], qw, v[k0*kw+kcol:], kw, 0, ds, keys)
-			gemm(nil, true, false, keys, a.dim, rows, 1, prob, keys, do[r0*qw+col:], qw, 1, pv[k0*qw+col:], qw)
+			Gemm(nil, false, true, rows, keys, a.dim, 1, do[r0*qw+col:], qw, v[k0*kw+kcol:], kw, 0, ds, keys)
+			Gemm(nil, true, false, keys, a.dim, rows, 1, prob, keys, do[r0*qw+col:], qw, 1, pv[k0*qw+col:], qw)
 			for s := range rows {
 				pr, d := prob[s*keys:(s+1)*keys], ds[s*keys:(s+1)*keys]
 				mean := T(dot(pr, d))
@@ -101,8 +101,8 @@ func (a *attention[T]) backward(p *linalg.Pool, q, k, v, do, dq, dk, dv []T, n i
 					d[j] = w * (d[j] - mean)
 				}
 			}
-			gemm(nil, false, false, rows, a.dim, keys, a.scale, ds, keys, k[k0*kw+kcol:], kw, 0, dq[r0*qw+col:], qw)
-			gemm(nil, true, false, keys, a.dim, rows, a.scale, ds, keys, q[r0*qw+col:], qw, 1, pk[k0*qw+col:], qw)
+			Gemm(nil, false, false, rows, a.dim, keys, a.scale, ds, keys, k[k0*kw+kcol:], kw, 0, dq[r0*qw+col:], qw)
+			Gemm(nil, true, false, keys, a.dim, rows, a.scale, ds, keys, q[r0*qw+col:], qw, 1, pk[k0*qw+col:], qw)
 		}
 	})
 	// Heads of a group ascending, the parts of each ascending.

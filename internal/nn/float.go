@@ -10,9 +10,9 @@ import (
 // Float is an element type that the decoder can be run in.
 type Float interface{ float32 | float64 }
 
-// gemm is C = alpha·op(A)·op(B) + beta·C, row-major, in T's precision. A nil
+// Gemm is C = alpha·op(A)·op(B) + beta·C, row-major, in T's precision. A nil
 // pool runs it serially, as inside a task.
-func gemm[T Float](p *linalg.Pool, tA, tB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+func Gemm[T Float](p *linalg.Pool, tA, tB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
 	switch a := any(a).(type) {
 	case []float32:
 		p.Sgemm(tA, tB, m, n, k, float32(alpha), a, lda, any(b).([]float32), ldb, float32(beta), any(c).([]float32), ldc)

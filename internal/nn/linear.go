@@ -28,11 +28,11 @@ type (
 // hidden receives A·x of each side, [rows, rank], one after the other; it is as
 // long as hiddenLen says.
 func (l *LinearOf[T]) forward(p *linalg.Pool, x []T, beta T, y []T, rows int, hidden []T) {
-	gemm(p, false, true, rows, l.Out, l.In, 1, x, l.In, l.W, l.In, beta, y, l.Out)
+	Gemm(p, false, true, rows, l.Out, l.In, 1, x, l.In, l.W, l.In, beta, y, l.Out)
 	l.hiddenForward(p, x, rows, hidden)
 	for i := range l.Sides {
 		s := &l.Sides[i]
-		gemm(p, false, true, rows, l.Out, s.Rank, s.Scale, hidden, s.Rank, s.B, s.Rank, 1, y, l.Out)
+		Gemm(p, false, true, rows, l.Out, s.Rank, s.Scale, hidden, s.Rank, s.B, s.Rank, 1, y, l.Out)
 		hidden = hidden[rows*s.Rank:]
 	}
 	if l.Bias != nil {
@@ -48,7 +48,7 @@ func (l *LinearOf[T]) forward(p *linalg.Pool, x []T, beta T, y []T, rows int, hi
 func (l *LinearOf[T]) hiddenForward(p *linalg.Pool, x []T, rows int, hidden []T) {
 	for i := range l.Sides {
 		s := &l.Sides[i]
-		gemm(p, false, true, rows, s.Rank, l.In, 1, x, l.In, s.A, l.In, 0, hidden, s.Rank)
+		Gemm(p, false, true, rows, s.Rank, l.In, 1, x, l.In, s.A, l.In, 0, hidden, s.Rank)
 		hidden = hidden[rows*s.Rank:]
 	}
 }
@@ -91,34 +91,34 @@ type (
 func (l *LinearOf[T]) backward(p *linalg.Pool, x, dy []T, rows int, hidden []T, g *LinearGradOf[T], beta T, dx []T, s *gradScratch[T]) {
 	if g != nil {
 		if g.W != nil {
-			gemm(p, true, false, l.Out, l.In, rows, 1, dy, l.Out, x, l.In, 1, g.W, l.In)
+			Gemm(p, true, false, l.Out, l.In, rows, 1, dy, l.Out, x, l.In, 1, g.W, l.In)
 		}
 		if g.Weight != nil {
 			full := s.weight(l.Out * l.In)
-			gemm(p, true, false, l.Out, l.In, rows, 1, dy, l.Out, x, l.In, 0, full, l.In)
+			Gemm(p, true, false, l.Out, l.In, rows, 1, dy, l.Out, x, l.In, 0, full, l.In)
 			g.Weight(full)
 		}
 		if g.Bias != nil {
 			addColumnSums(p, g.Bias, dy, rows, l.Out)
 		}
 	}
-	gemm(p, false, false, rows, l.In, l.Out, 1, dy, l.Out, l.W, l.In, beta, dx, l.In)
+	Gemm(p, false, false, rows, l.In, l.Out, 1, dy, l.Out, l.W, l.In, beta, dx, l.In)
 	for i := range l.Sides {
 		side := &l.Sides[i]
 		r := side.Rank
 		h := hidden[:rows*r]
 		hidden = hidden[rows*r:]
 		dh := s.side(rows * r)
-		gemm(p, false, false, rows, r, l.Out, side.Scale, dy, l.Out, side.B, r, 0, dh, r)
+		Gemm(p, false, false, rows, r, l.Out, side.Scale, dy, l.Out, side.B, r, 0, dh, r)
 		if g != nil && g.Sides != nil {
 			if b := g.Sides[i].B; b != nil {
-				gemm(p, true, false, l.Out, r, rows, side.Scale, dy, l.Out, h, r, 1, b, r)
+				Gemm(p, true, false, l.Out, r, rows, side.Scale, dy, l.Out, h, r, 1, b, r)
 			}
 			if a := g.Sides[i].A; a != nil {
-				gemm(p, true, false, r, l.In, rows, 1, dh, r, x, l.In, 1, a, l.In)
+				Gemm(p, true, false, r, l.In, rows, 1, dh, r, x, l.In, 1, a, l.In)
 			}
 		}
-		gemm(p, false, false, rows, l.In, r, 1, dh, r, side.A, l.In, 1, dx, l.In)
+		Gemm(p, false, false, rows, l.In, r, 1, dh, r, side.A, l.In, 1, dx, l.In)
 	}
 }
 

@@ -1,0 +1,110 @@
+package train
+
+import (
+	"fmt"
+
+	"github.com/compressc/compressc/internal/arch"
+	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/nn"
+)
+
+// block is one decoder block in training.
+type block[T nn.Float] struct {
+	adapters [7]adapter[T] // nil: frozen
+	params   []*ParamOf[T]
+	// view is the block that passes use: the given one, with the parameters in
+	// the place of what is trained. Its formed weights hold version, unless
+	// their memory is shared with other blocks.
+	view    nn.BlockOf[T]
+	grad    nn.BlockGradOf[T]
+	version int
+	changed []changed[T]
+}
+
+// changed is a trained tensor of the block that is not a linear layer's weight.
+type changed[T nn.Float] struct {
+	name  string
+	param *ParamOf[T]
+}
+
+// newBlock plans block i. dense returns memory for the formed weight of linear
+// layer j.
+func newBlock[T nn.Float](pool *linalg.Pool, c *arch.Config, i int, given *nn.BlockOf[T], plan Plan, dense func(j, n int) []T) (*block[T], error) {
+	b := &block[T]{view: *given, version: -1}
+	prefix := c.BlockPrefix(i)
+	start := starter{plan.Init, plan.Seed}
+	linears, specs := b.view.Linears(), c.Linears()
+	for j, l := range linears {
+		g := &b.grad.Linears[j]
+		g.Sides = make([]nn.SideGradOf[T], len(l.Sides))
+		if plan.Linear != nil {
+			p := plan.Linear(i, specs[j])
+			name := prefix + specs[j].Name
+			if err := p.check(l.Out, l.In); err != nil {
+				return nil, fmt.Errorf("train %s: %w", name, err)
+			}
+			if a := newAdapter(p, name, 7*i+j, start, l); a != nil {
+				b.adapters[j] = a
+				b.params = append(b.params, a.params()...)
+				var w []T
+				if a.formed() {
+					w = dense(j, l.Out*l.In)
+				}
+				a.view(l, w)
+				a.sinks(pool, g)
+			}
+		}
+		if plan.Biases && l.Bias != nil {
+			b.own(prefix+specs[j].BiasName(), &l.Bias, &g.Bias)
+		}
+	}
+	if plan.Norms {
+		if given.QNorm != nil {
+			b.own(prefix+arch.QNormName, &b.view.QNorm, &b.grad.QNorm)
+			b.own(prefix+arch.KNormName, &b.view.KNorm, &b.grad.KNorm)
+		}
+		b.own(prefix+arch.InputNormName, &b.view.InputNorm, &b.grad.InputNorm)
+		b.own(prefix+arch.PostNormName, &b.view.PostNorm, &b.grad.PostNorm)
+	}
+	return b, nil
+}
+
+// own makes a vector of the view a parameter of the block.
+func (b *block[T]) own(name string, v, grad *[]T) {
+	p := newParam(name, append([]T(nil), *v...), len(*v))
+	p.NoDecay = true
+	b.params = append(b.params, p)
+	b.changed = append(b.changed, changed[T]{name, p})
+	*v, *grad = p.Data, p.grad
+}
+
+// form brings the weights that passes use up to date.
+func (b *block[T]) form(pool *linalg.Pool) {
+	linears := b.view.Linears()
+	for j, a := range b.adapters {
+		if a != nil && a.formed() {
+			a.merge(pool, linears[j].W)
+		}
+	}
+}
+
+// merged calls yield with every tensor of the block that training changes.
+func (b *block[T]) merged(pool *linalg.Pool, c *arch.Config, i int, yield func(name string, shape []int, data []T) error) error {
+	specs := c.Linears()
+	for j, a := range b.adapters {
+		if a == nil {
+			continue
+		}
+		w := make([]T, specs[j].Out*specs[j].In)
+		a.merge(pool, w)
+		if err := yield(c.BlockPrefix(i)+specs[j].Weight(), []int{specs[j].Out, specs[j].In}, w); err != nil {
+			return err
+		}
+	}
+	for _, t := range b.changed {
+		if err := yield(t.name, t.param.Shape, t.param.Data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
