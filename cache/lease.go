@@ -229,9 +229,8 @@ func (s *Store) sweep() error {
 			return err
 		}
 		for _, n := range names {
-			if n.Name() != removalLock && !strings.HasPrefix(n.Name(), s.lease.id+".") {
-				foreign = true
-			}
+			isLock := n.Name() == removalLock || n.Name() == gcLock
+			foreign = foreign || !isLock && !strings.HasPrefix(n.Name(), s.lease.id+".")
 		}
 	}
 	if !foreign {

@@ -218,7 +218,10 @@ func (s *Store) readRun(name string) (RunInfo, error) {
 	if err != nil {
 		return RunInfo{}, err
 	}
-	var r RunInfo
+	return parseRunFile(name, data)
+}
+
+func parseRunFile(name string, data []byte) (r RunInfo, err error) {
 	if id, ok := strings.CutSuffix(name, openSuffix); ok {
 		r, err = parseJournal(data)
 		r.ID, r.Open = id, true

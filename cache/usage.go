@@ -65,7 +65,7 @@ func (s *Store) Usage() (Usage, error) {
 			if err != nil {
 				return Usage{}, err
 			}
-			if f.name == removalLock {
+			if f.name == removalLock || f.name == gcLock {
 				continue
 			}
 			k.c.add(f.info.Size())

@@ -135,8 +135,30 @@ func Parse(text string) (*Set, error) {
 	return s, nil
 }
 
-// FromEnv parses the environment variable COMPRESSC_FAULT.
-func FromEnv() (*Set, error) { return Parse(os.Getenv(EnvVar)) }
+// fromEnv holds the process's one Set, so that passes are counted over all
+// who ask for it.
+var fromEnv struct {
+	sync.Mutex
+	text string
+	set  *Set
+}
+
+// FromEnv returns the Set that the environment variable COMPRESSC_FAULT arms:
+// the same each time, as long as the variable stays.
+func FromEnv() (*Set, error) {
+	fromEnv.Lock()
+	defer fromEnv.Unlock()
+	text := os.Getenv(EnvVar)
+	if text == fromEnv.text {
+		return fromEnv.set, nil
+	}
+	set, err := Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	fromEnv.text, fromEnv.set = text, set
+	return set, nil
+}
 
 // Hits returns how often p was passed.
 func (s *Set) Hits(p Point) int {
