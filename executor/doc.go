@@ -1,0 +1,44 @@
+// Package executor brings outputs of an action graph about, doing as little as
+// it can: what the store knows is not computed again.
+//
+// # Terms
+//
+// A run is demand driven: from its targets it walks back to the sources. An
+// action is looked up once the digests of all its inputs are known; a hit gives
+// the digests of its outputs and no bytes. A miss becomes a job: its inputs are
+// materialised, its kernel runs, its outputs are published. An output is
+// durable (its blobs are in the store), a checkpoint (likewise, until the node
+// it belongs to is complete or a later checkpoint has taken its place) or
+// transient (its bytes live while an action that will need them is pending, on
+// the heap or spilled to a file). Bytes that are needed and are nowhere are
+// made again by rewinding: the action that made them runs once more and must
+// reproduce the digest it is on record with.
+//
+// # Invariants
+//
+// What an action gives depends neither on the number of threads, nor on the
+// order in which the executor runs actions, nor on what was cached. A failed or
+// cancelled action publishes nothing in the index; blobs it has already written
+// are garbage that nobody names. An index entry is written after the blobs it
+// promises. An action that was published is never computed again for its
+// digests, by this process or by one that comes after a crash. Bytes that
+// turn out to be missing or damaged while a kernel reads them are made again
+// and the kernel starts anew.
+//
+// One goroutine, the coordinator of a pass, owns the state of nodes, outputs
+// and jobs; kernels, lookups and publication run in goroutines of their own
+// and report to it. Only the memory (memory.go), the set of blobs known to
+// exist and the events are shared, each behind its own lock.
+//
+// # Memory
+//
+// The budget covers live transient bytes and what running actions are expected
+// to take. Leaves leave a builder as soon as they are put: durable ones go to
+// the store from there, so an output is never in memory as a whole unless it is
+// transient. Above the budget, the transient leaf that is needed latest is
+// spilled to an unlinked file and mapped back, where it counts as page cache.
+//
+// # What it does not know
+//
+// Pipelines, models, the language, and which blocks there are: nodes are names.
+package executor

@@ -1,0 +1,334 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/artifact"
+)
+
+// writers is how many leaves of one action are written at a time: a file
+// system's journal serves neighbouring syncs with one commit.
+const writers = 8
+
+// keeping says what becomes of an output's new leaves.
+type keeping struct {
+	stored bool
+	rank   float64 // of leaves in memory
+}
+
+// execution is what exec reports.
+type execution struct {
+	// entry is set when the action turned out to be published.
+	entry *cache.Entry
+	// parked: the lock is held now, but the job's place was given up meanwhile.
+	parked  bool
+	lockErr error
+	unlock  func()
+
+	trees   map[string]finished
+	made    []*memLeaf
+	err     error
+	lost    []artifact.Digest // leaves that were gone or damaged
+	seconds float64
+	peak    int64
+}
+
+// finished is an output's tree in all its forms.
+type finished struct {
+	tree   *artifact.Tree
+	raw    []byte
+	digest artifact.Digest
+}
+
+// exec runs a job's kernel and publishes what it made. It runs in a goroutine
+// of its own.
+func (p *pass) exec(j *job, how []keeping) *execution {
+	r := &execution{unlock: j.unlock}
+	if !j.rewind && r.unlock == nil {
+		parked := false
+		unlock, err := p.e.store.LockAction(p.waiting, cache.Digest(j.n.key), p.onWait(j, func() {
+			p.unslot(j)
+		}, &parked))
+		if err != nil {
+			r.lockErr = err
+			return r
+		}
+		r.unlock = unlock
+		// Whoever had the lock before has probably just published.
+		if r.entry, err = p.e.find(j.n); err != nil {
+			r.err = err
+			return r
+		}
+		if r.entry != nil {
+			return r
+		}
+		if r.parked = parked; parked {
+			return r
+		}
+	}
+	p.compute(j, how, r)
+	return r
+}
+
+// compute runs the kernel and, if that went well, publishes.
+func (p *pass) compute(j *job, how []keeping, r *execution) {
+	n, e := j.n, p.e
+	in := newReader(e)
+	defer in.close()
+	w := newLeafWriter(p.ctx, e, j)
+	c := &action.Context{Context: p.ctx, Params: n.a.Params, Progress: e.ev.progress(n.a, j.rewind),
+		In: map[string]*artifact.Value{}, Out: map[string]*artifact.Builder{}}
+	if !j.solo {
+		c.Pool = e.pool
+	}
+	for _, i := range n.ins {
+		v, err := in.value(i.out)
+		if err != nil {
+			r.err = err
+			return
+		}
+		c.In[i.name] = v
+	}
+	for i, o := range n.outs {
+		c.Out[o.name] = w.builder(how[i])
+	}
+	e.ev.send(Event{Kind: EventStarted, Action: n.a, Rewind: j.rewind})
+	peak := e.anon.watch()
+	start := time.Now()
+	err := call(n.a, c)
+	r.seconds, r.peak = time.Since(start).Seconds(), peak()
+	for _, o := range n.outs {
+		tree, _ := c.Out[o.name].Finish()
+		raw := tree.Encode()
+		if r.trees == nil {
+			r.trees = map[string]finished{}
+		}
+		r.trees[o.name] = finished{tree, raw, artifact.Sum(raw)}
+	}
+	// The threads are free while the leaves are still on their way to disk.
+	p.post(func() { p.unslot(j) })
+	werr := w.wait()
+	r.made = w.made
+	r.lost = in.lost()
+	switch {
+	case err == nil && len(r.lost) > 0:
+		// The kernel went on without bytes that it asked for.
+		r.err = in.err()
+	case err != nil:
+		r.err = err
+	case werr != nil:
+		r.err = werr
+	default:
+		r.err = in.check()
+	}
+	if r.err == nil {
+		r.err = e.publish(n, how, r, j.rewind)
+	}
+}
+
+// post has f run in the coordinator; exec goes on at once after it.
+func (p *pass) post(f func()) { p.posts <- f }
+
+// call runs the kernel; a panic becomes an error.
+func call(a *action.Action, c *action.Context) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &ActionError{Action: a, Err: fmt.Errorf("the kernel panicked: %v", v), Stack: shortStack(debug.Stack())}
+		}
+	}()
+	return a.Kernel.Run(c)
+}
+
+// stackFrames is how many frames of a panic are shown.
+const stackFrames = 8
+
+// shortStack returns the innermost frames below the panic.
+func shortStack(stack []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(stack)), "\n")
+	// A header, then two lines a frame; what recovers comes before the panic.
+	for i, l := range lines {
+		if strings.HasPrefix(l, "panic(") {
+			lines = lines[min(i+2, len(lines)):]
+			break
+		}
+	}
+	if len(lines) > 2*stackFrames {
+		lines = lines[:2*stackFrames]
+	}
+	return strings.Join(lines, "\n")
+}
+
+// leafWriter takes the leaves that a kernel puts to the store or into memory.
+type leafWriter struct {
+	ctx  context.Context
+	e    *Executor
+	j    *job
+	g    errgroup.Group
+	mu   sync.Mutex
+	made []*memLeaf
+}
+
+func newLeafWriter(ctx context.Context, e *Executor, j *job) *leafWriter {
+	w := &leafWriter{ctx: ctx, e: e, j: j}
+	w.g.SetLimit(writers)
+	return w
+}
+
+func (w *leafWriter) builder(how keeping) *artifact.Builder {
+	return artifact.NewSinkBuilder(func(entry artifact.Entry, data []byte) {
+		if how.stored {
+			w.store(entry.Digest, data)
+			return
+		}
+		l := w.e.mem.add(entry.Digest, data, how.rank, &w.j.reserved)
+		w.mu.Lock()
+		w.made = append(w.made, l)
+		w.mu.Unlock()
+	})
+}
+
+// store sends a leaf on its way. It blocks while too much is on its way
+// already.
+func (w *leafWriter) store(d artifact.Digest, data []byte) {
+	n := min(int64(len(data)), flightBytes)
+	if err := w.e.flight.Acquire(w.ctx, n); err != nil {
+		w.g.Go(func() error { return err })
+		return
+	}
+	w.g.Go(func() error {
+		defer w.e.flight.Release(n)
+		size := int64(len(data))
+		got, err := w.e.store.Put(data)
+		if err != nil {
+			return err
+		}
+		if artifact.Digest(got) != d {
+			return fmt.Errorf("a leaf changed while it was being stored (digest %s, now %s): the kernel writes to bytes it has put", d.Short(), got.Short())
+		}
+		w.e.known.add(d)
+		data = nil
+		w.e.mem.drop(size)
+		return nil
+	})
+}
+
+func (w *leafWriter) wait() error { return w.g.Wait() }
+
+// reader gives a kernel the bytes of its inputs and remembers what it lent.
+type reader struct {
+	e      *Executor
+	mu     sync.Mutex
+	leaves map[artifact.Digest]*memLeaf
+	blobs  map[artifact.Digest]*cache.Blob
+	gone   []artifact.Digest
+	first  error // of loading
+}
+
+func newReader(e *Executor) *reader {
+	return &reader{e: e, leaves: map[artifact.Digest]*memLeaf{}, blobs: map[artifact.Digest]*cache.Blob{}}
+}
+
+func (r *reader) value(o *output) (*artifact.Value, error) {
+	tree, err := o.tree()
+	if err != nil {
+		return nil, err
+	}
+	return &artifact.Value{Tree: tree, Load: r.load}, nil
+}
+
+// load returns a leaf from memory, else from the store. The bytes stay valid
+// until close.
+func (r *reader) load(e artifact.Entry) ([]byte, error) {
+	r.mu.Lock()
+	l, b := r.leaves[e.Digest], r.blobs[e.Digest]
+	r.mu.Unlock()
+	switch {
+	case l != nil:
+		return r.e.mem.bytes(l), nil
+	case b != nil:
+		return b.Bytes(), nil
+	}
+	if l := r.e.mem.get(e.Digest); l != nil {
+		r.mu.Lock()
+		if have := r.leaves[e.Digest]; have != nil {
+			r.mu.Unlock()
+			r.e.mem.release(l)
+			return r.e.mem.bytes(have), nil
+		}
+		r.leaves[e.Digest] = l
+		r.mu.Unlock()
+		return r.e.mem.bytes(l), nil
+	}
+	b, err := r.e.store.Open(cache.Digest(e.Digest))
+	if err == nil && int64(len(b.Bytes())) != e.Size {
+		err = fmt.Errorf("%d bytes, expected %d: %w", len(b.Bytes()), e.Size, cache.ErrCorrupt)
+		b.Release()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.gone = append(r.gone, e.Digest)
+		if r.first == nil {
+			r.first = fmt.Errorf("leaf %q: %w", e.Name, err)
+		}
+		return nil, err
+	}
+	if have := r.blobs[e.Digest]; have != nil {
+		b.Release()
+		return have.Bytes(), nil
+	}
+	r.blobs[e.Digest] = b
+	return b.Bytes(), nil
+}
+
+func (r *reader) lost() []artifact.Digest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.gone
+}
+
+func (r *reader) err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.first
+}
+
+// check reports a source file that was changed while its bytes were in use.
+func (r *reader) check() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for _, b := range r.blobs {
+		if err := b.Check(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("the result is thrown away: %w", errors.Join(errs[0]))
+	}
+	return nil
+}
+
+// close ends the validity of what load returned.
+func (r *reader) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range r.blobs {
+		b.Release()
+	}
+	for _, l := range r.leaves {
+		r.e.mem.release(l)
+	}
+	clear(r.blobs)
+	clear(r.leaves)
+}
