@@ -3,6 +3,7 @@ package mask
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 )
@@ -43,8 +44,7 @@ func Rows[T Score](scores []T, rows, cols int, fraction float64) (*Mask, error) 
 	scratch := make([]T, cols)
 	for r := range rows {
 		row := scores[r*cols : (r+1)*cols]
-		bitsOf := m.row(r)
-		dropSmallest(row, scratch, k, func(c int) { bitsOf[c>>3] &^= 1 << (c & 7) })
+		dropRow(m.row(r), row, Smallest(row, scratch, k))
 	}
 	return m, nil
 }
@@ -63,11 +63,20 @@ func Matrix[T Score](scores []T, rows, cols int, fraction float64) (*Mask, error
 	if k == 0 {
 		return m, nil
 	}
-	dropSmallest(scores, make([]T, len(scores)), k, func(i int) {
-		r, c := i/cols, i%cols
-		m.bits[r*m.stride+c>>3] &^= 1 << (c & 7)
-	})
+	cut := Smallest(scores, make([]T, len(scores)), k)
+	for r := range rows {
+		cut = dropRow(m.row(r), scores[r*cols:(r+1)*cols], cut)
+	}
 	return m, nil
+}
+
+// dropRow clears the bits of the scores that the cut takes, and returns what is
+// left of it.
+func dropRow[T Score](row []byte, scores []T, cut Cut[T]) Cut[T] {
+	for c, s := range scores {
+		row[c>>3] &^= bit(cut.Takes(s)) << (c & 7)
+	}
+	return cut
 }
 
 // NM keeps, in every row, the n largest scores of each group of m consecutive
@@ -129,52 +138,96 @@ func KeepGroup[T Score](scores []T, keep int) uint32 {
 func keep2of4[T Score](s []T) uint32 {
 	s = s[:4:4]
 	a, b, c, d := s[0], s[1], s[2], s[3]
-	ab, ac, ad := less(a, b), less(a, c), less(a, d)
-	bc, bd, cd := less(b, c), less(b, d), less(c, d)
+	ab, ac, ad := bit(a < b), bit(a < c), bit(a < d)
+	bc, bd, cd := bit(b < c), bit(b < d), bit(c < d)
 	ra := ab + ac + ad
 	rb := 1 - ab + bc + bd
 	rc := 2 - ac - bc + cd
 	rd := 3 - ad - bd - cd
-	return (ra>>1^1)&1 | ((rb>>1^1)&1)<<1 | ((rc>>1^1)&1)<<2 | ((rd>>1^1)&1)<<3
+	return uint32(bit(ra < 2) | bit(rb < 2)<<1 | bit(rc < 2)<<2 | bit(rd < 2)<<3)
 }
 
-func less[T Score](a, b T) uint32 {
-	if a < b {
-		return 1
-	}
-	return 0
+// Cut says which scores are the smallest: those below Limit, and the first Ties
+// of those that equal it.
+type Cut[T Score] struct {
+	Limit T
+	Ties  int
 }
 
-// DropSmallest calls drop with the indices of the k smallest scores in ascending
-// order; of equal scores the lower index is dropped. scratch must be as long as
+// Smallest returns the cut that takes the k smallest of scores, 0 ≤ k ≤
+// len(scores), of equal ones those that come first. scratch must be as long as
 // scores and is overwritten. Scores must be numbers.
-func DropSmallest[T Score](scores, scratch []T, k int, drop func(i int)) {
+func Smallest[T Score](scores, scratch []T, k int) Cut[T] {
 	if len(scratch) != len(scores) || k < 0 || k > len(scores) {
 		panic(fmt.Sprintf("mask: %d smallest of %d scores with scratch of %d", k, len(scores), len(scratch)))
 	}
-	if k > 0 {
-		dropSmallest(scores, scratch, k, drop)
+	if k == 0 {
+		return Cut[T]{Limit: T(math.Inf(-1))}
 	}
-}
-
-func dropSmallest[T Score](scores, scratch []T, k int, drop func(i int)) {
-	copy(scratch, scores)
-	limit := kthSmallest(scratch, k-1)
+	var limit T
+	if len(scores) >= histogramMin {
+		limit = kthByHistogram(scores, scratch, k-1)
+	} else {
+		copy(scratch, scores)
+		limit = kthSmallest(scratch, k-1)
+	}
 	below := 0
 	for _, s := range scores {
 		if s < limit {
 			below++
 		}
 	}
-	ties := k - below // how many that equal the limit go as well
-	for i, s := range scores {
-		if s < limit {
-			drop(i)
-		} else if s == limit && ties > 0 {
-			ties--
-			drop(i)
+	return Cut[T]{Limit: limit, Ties: k - below}
+}
+
+// Takes reports whether the cut takes the next score s. All scores must be asked
+// for in their order.
+func (c *Cut[T]) Takes(s T) bool {
+	// Without branches: half of the scores are taken, unpredictably.
+	tie := bit(s == c.Limit) & bit(c.Ties > 0)
+	c.Ties -= int(tie)
+	return bit(s < c.Limit)|tie != 0
+}
+
+func bit(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// histogramMin is the number of scores from which counting them is faster than
+// partitioning them: two passes without unpredictable branches.
+const histogramMin = 1 << 13
+
+// kthByHistogram returns the k-th smallest (from 0) of scores: it counts them by
+// sign, exponent and four bits of fraction, and searches the bucket that holds
+// the k-th. scratch is as long as scores.
+func kthByHistogram[T Score](scores, scratch []T, k int) T {
+	counts := make([]int32, 1<<16)
+	for _, s := range scores {
+		counts[bucket(s)]++
+	}
+	b := uint16(0)
+	for k >= int(counts[b]) {
+		k -= int(counts[b])
+		b++
+	}
+	n := 0
+	for _, s := range scores {
+		if bucket(s) == b {
+			scratch[n] = s
+			n++
 		}
 	}
+	return kthSmallest(scratch[:n], k)
+}
+
+// bucket is monotone in s, and equal for both zeros.
+func bucket[T Score](s T) uint16 {
+	b := math.Float64bits(float64(s) + 0) // −0 + 0 is +0
+	// All bits flipped for a negative score, else only the sign.
+	return uint16((b ^ (uint64(int64(b)>>63) | 1<<63)) >> 48)
 }
 
 // kthSmallest returns the k-th smallest (from 0) of a, which it reorders.

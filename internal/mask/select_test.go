@@ -194,6 +194,36 @@ func TestNaNIsRefused(t *testing.T) {
 	}
 }
 
+func TestBucketIsMonotone(t *testing.T) {
+	values := []float64{math.Inf(-1), -math.MaxFloat64, -2, -1.5, -1, -1e-300, -5e-324, 0, 5e-324, 1e-300, 1, 1.03, 1.07, 2, math.MaxFloat64, math.Inf(1)}
+	for i := range values[1:] {
+		if bucket(values[i]) > bucket(values[i+1]) {
+			t.Errorf("bucket(%v) = %#x > bucket(%v) = %#x", values[i], bucket(values[i]), values[i+1], bucket(values[i+1]))
+		}
+	}
+	if bucket(math.Copysign(0, -1)) != bucket(0.) || bucket(-1.) == bucket(1.) {
+		t.Error("zeros differ or signs do not")
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.Float32().Draw(t, "a"), rapid.Float32().Draw(t, "b")
+		if a <= b && bucket(a) > bucket(b) {
+			t.Fatalf("%v %v", a, b)
+		}
+	})
+}
+
+// Counting and partitioning find the same score.
+func TestHistogramAgreesWithQuickselect(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := scoresGen(rapid.IntRange(1, 300).Draw(t, "len")).Draw(t, "scores")
+		k := rapid.IntRange(0, len(s)-1).Draw(t, "k")
+		got := kthByHistogram(s, make([]float32, len(s)), k)
+		if want := kthSmallest(slices.Clone(s), k); got != want {
+			t.Fatalf("%v, expected %v", got, want)
+		}
+	})
+}
+
 // Inputs on which a naive quickselect is quadratic: each of these would take
 // minutes.
 func TestSelectionTraps(t *testing.T) {

@@ -212,10 +212,13 @@ func (s *sweep) chooseInBlock(i1, i2 int) {
 			}
 		}
 	})
-	clear(s.drop)
-	mask.DropSmallest(scores, s.scratch[:count], mask.Count(count, s.o.Pattern.Fraction), func(i int) {
-		s.drop[i/width*s.block+i%width] = true
-	})
+	cut := mask.Smallest(scores, s.scratch[:count], mask.Count(count, s.o.Pattern.Fraction))
+	for r := range s.out {
+		drop := s.drop[r*s.block : r*s.block+width]
+		for i, v := range scores[r*width : (r+1)*width] {
+			drop[i] = cut.Takes(v)
+		}
+	}
 }
 
 // runRows freezes the block's columns in rows [r1, r2): innerColumns at a time,
