@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	// chunkBytes is the length of the pieces a long text is encoded in. Below
-	// two chunks a text is encoded by one goroutine.
+	// chunkBytes is the usual length of the pieces a long text is encoded in.
 	chunkBytes = 64 << 10
 	// cacheWords and cacheWordLen bound each encoder's memory of words.
 	cacheWords   = 1 << 16
@@ -37,7 +36,7 @@ func (t *Tokenizer) EncodeBatch(texts []string) [][]int32 {
 	// the work in it.
 	for from := 0; from < len(texts); {
 		size, to := 0, from
-		for to < len(texts) && (to == from || size < chunkBytes) {
+		for to < len(texts) && (to == from || size < t.chunk) {
 			size += len(texts[to])
 			to++
 		}
@@ -68,8 +67,8 @@ func (t *Tokenizer) encode(text string, special bool, workers int) []int32 {
 	plain := func(s string) {
 		size += len(s)
 		if workers > 1 && t.parallel {
-			for len(s) >= 2*chunkBytes {
-				cut := safeCut(s, chunkBytes)
+			for len(s) >= 2*t.chunk {
+				cut := safeCut(s, t.chunk)
 				if cut < 0 {
 					break
 				}
@@ -83,7 +82,7 @@ func (t *Tokenizer) encode(text string, special bool, workers int) []int32 {
 		t.normed.split(t.normalize(s), special, plain, token)
 	}, token)
 
-	if workers == 1 || size < 2*chunkBytes {
+	if workers == 1 || size < 2*t.chunk {
 		e := t.encoders.Get().(*encoder)
 		defer t.encoders.Put(e)
 		out := make([]int32, 0, len(t.template.prefix)+len(t.template.suffix)+size/4+len(todo))
@@ -97,7 +96,7 @@ func (t *Tokenizer) encode(text string, special bool, workers int) []int32 {
 	var jobs [][]part
 	for from := 0; from < len(todo); {
 		to, n := from, 0
-		for to < len(todo) && (to == from || n+len(todo[to].text) <= chunkBytes) {
+		for to < len(todo) && (to == from || n+len(todo[to].text) <= t.chunk) {
 			n += len(todo[to].text)
 			to++
 		}
@@ -111,7 +110,7 @@ func (t *Tokenizer) encode(text string, special bool, workers int) []int32 {
 		g.Go(func() error {
 			e := t.encoders.Get().(*encoder)
 			defer t.encoders.Put(e)
-			results[i] = e.encode(make([]int32, 0, chunkBytes/3), job)
+			results[i] = e.encode(make([]int32, 0, t.chunk/3), job)
 			return nil
 		})
 	}

@@ -203,7 +203,7 @@ func (t *Tokenizer) WithEnds(bos, eos int) (*Tokenizer, error) {
 func (t *Tokenizer) withEnds(bos, eos int32) *Tokenizer {
 	c := &Tokenizer{
 		vocab: t.vocab, added: t.added, raw: t.raw, normed: t.normed,
-		norms: t.norms, stages: t.stages, parallel: t.parallel, template: t.template,
+		norms: t.norms, stages: t.stages, parallel: t.parallel, chunk: t.chunk, template: t.template,
 		bos: bos, eos: eos,
 		normalizerJSON: t.normalizerJSON, preTokenizerJSON: t.preTokenizerJSON,
 		postProcessorJSON: t.postProcessorJSON, decoderJSON: t.decoderJSON,

@@ -17,6 +17,7 @@ type Tokenizer struct {
 	norms       []normalizer
 	stages      []stage
 	parallel    bool // long texts may be cut, see parallelSafe
+	chunk       int  // bytes in a piece of a long text; two of them make a text long
 	template    template
 	bos, eos    int32 // -1 where unknown
 
@@ -41,7 +42,7 @@ type parts struct {
 // build checks the parts together and derives everything else.
 func build(p parts) (*Tokenizer, error) {
 	t := &Tokenizer{
-		vocab: p.vocab, added: p.added, bos: -1, eos: -1,
+		vocab: p.vocab, added: p.added, chunk: chunkBytes, bos: -1, eos: -1,
 		normalizerJSON: p.normalizer, preTokenizerJSON: p.preTokenizer,
 		postProcessorJSON: p.postProcessor, decoderJSON: p.decoder,
 		unkName: p.unkName, subwordPrefix: p.subwordPrefix, wordSuffix: p.wordSuffix,
