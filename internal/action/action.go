@@ -211,9 +211,14 @@ func (g *Graph) Add(s Spec) *Action {
 	}
 	var key strings.Builder
 	fmt.Fprintf(&key, "%s|%d|%s", s.Kernel.Name, s.Kernel.Impl, params)
-	for _, in := range s.Inputs {
+	for i, in := range s.Inputs {
 		if !in.Ref.Valid() {
 			panic(fmt.Sprintf("action: input %s of %s is not connected", in.Name, s.Kernel.Name))
+		}
+		for _, other := range s.Inputs[:i] {
+			if other.Name == in.Name {
+				panic(fmt.Sprintf("action: %s has two inputs %s", s.Kernel.Name, in.Name))
+			}
 		}
 		fmt.Fprintf(&key, "|%s=%d.%s", in.Name, in.Ref.Action.ID, in.Ref.Output)
 	}
