@@ -1,0 +1,115 @@
+//go:build unix
+
+package kernel
+
+import (
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// guarded returns n elements that end at a page without access: a read or write
+// past them kills the test, which neither vet nor the race detector would notice
+// in assembler.
+func guarded[T Float](t *testing.T, n int) []T {
+	t.Helper()
+	var z T
+	page := unix.Getpagesize()
+	size := (n*int(unsafe.Sizeof(z)) + page - 1) / page * page
+	mem, err := unix.Mmap(-1, 0, size+page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Munmap(mem); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := unix.Mprotect(mem[size:], unix.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	s := unsafe.Slice((*T)(unsafe.Pointer(&mem[0])), size/int(unsafe.Sizeof(z)))
+	return s[len(s)-n:]
+}
+
+func TestPackStaysInside(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		testPack[float32](t)
+		testPack[float64](t)
+	})
+}
+
+func testPack[T Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 4))
+	s := Select[T](100)
+	narrow := Select[T](4)
+	for range 400 {
+		w := []int{s.MR, s.NR, narrow.MR, narrow.NR}[r.IntN(4)]
+		kc := 1 + r.IntN(40)
+		rows := 1 + r.IntN(60)
+		trans := r.IntN(2) == 0
+		n1, n2 := rows, kc
+		if trans {
+			n1, n2 = kc, rows
+		}
+		ld := n2 + r.IntN(4)
+		src := guarded[T](t, (n1-1)*ld+n2)
+		for i := range src {
+			src[i] = T(r.IntN(1000))
+		}
+		first := r.IntN(rows)
+		cnt := min(w, rows-first)
+		dst := guarded[T](t, kc*w+PanelSlack)
+		at := func(i, k int) T {
+			if trans {
+				return src[k*ld+i]
+			}
+			return src[i*ld+k]
+		}
+		from := src[first:]
+		if !trans {
+			from = src[first*ld:]
+		}
+		Pack(dst, from, ld, kc, w, cnt, rows-first, trans)
+		for k := range kc {
+			for i := range w {
+				var want T
+				if i < cnt {
+					want = at(first+i, k)
+				}
+				if dst[k*w+i] != want {
+					t.Fatalf("w=%d kc=%d rows=%d from %d trans=%v: (%d,%d) is %v, want %v", w, kc, rows, first, trans, i, k, dst[k*w+i], want)
+				}
+			}
+		}
+	}
+}
+
+func TestTilesAndGemvStayInside(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		tileInside[float32](t)
+		tileInside[float64](t)
+		for _, m := range []int{1, 3, 4, 7, 8, 9, 17} {
+			for _, n := range []int{8, 24, 64, 72, 200} {
+				a, x, y := guarded[float64](t, m*n), guarded[float64](t, n), guarded[float64](t, m)
+				GemvRows(m, n, a, n, x, y)
+				GemvCols(m, n, a, n, y, x)
+			}
+		}
+	})
+}
+
+func tileInside[T Float](t *testing.T) {
+	for _, n := range []int{4, 100} {
+		g := Select[T](n)
+		for _, kc := range []int{1, 3, 4, 9} {
+			a, b := guarded[T](t, g.MR*kc), guarded[T](t, g.NR*kc)
+			ldc := g.NR + 3
+			c := guarded[T](t, (g.MR-1)*ldc+g.NR)
+			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 1)
+			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 0)
+		}
+	}
+}
