@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"hash"
 	"strings"
 )
 
@@ -18,7 +17,7 @@ import (
 func (t *Tokenizer) Digest() string { return t.digest() }
 
 func (t *Tokenizer) computeDigest() string {
-	c := canonical{sha256.New()}
+	var c canonical
 	c.text("compressc tokenizer 1")
 	c.text(t.rules())
 	c.ids(t.template.prefix)
@@ -49,7 +48,8 @@ func (t *Tokenizer) computeDigest() string {
 	for _, a := range t.added {
 		c.ids([]int32{a.ID, flag(a.SingleWord), flag(a.LStrip), flag(a.RStrip), flag(a.Special), flag(ordered && a.Normalized)})
 	}
-	return hex.EncodeToString(c.h.Sum(nil))
+	sum := sha256.Sum256(c.buf)
+	return hex.EncodeToString(sum[:])
 }
 
 // rules describes normaliser, pre-tokenizer and ignore_merges canonically.
@@ -81,22 +81,18 @@ func rulesOf(norms []normalizer, stages []stage, ignoreMerges bool) string {
 	return strings.Join(parts, ", ")
 }
 
-// canonical feeds a hash unambiguously: integers as 8 bytes little-endian,
-// everything else behind its length.
-type canonical struct{ h hash.Hash }
+// canonical is what the digest is taken of, unambiguously: integers as 8 bytes
+// little-endian, everything else behind its length.
+type canonical struct{ buf []byte }
 
-func (c canonical) int(n int) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(n))
-	c.h.Write(b[:])
-}
+func (c *canonical) int(n int) { c.buf = binary.LittleEndian.AppendUint64(c.buf, uint64(n)) }
 
-func (c canonical) text(s string) {
+func (c *canonical) text(s string) {
 	c.int(len(s))
-	c.h.Write([]byte(s))
+	c.buf = append(c.buf, s...)
 }
 
-func (c canonical) ids(ids []int32) {
+func (c *canonical) ids(ids []int32) {
 	c.int(len(ids))
 	for _, id := range ids {
 		c.int(int(id))

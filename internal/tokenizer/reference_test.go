@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -153,4 +154,45 @@ func TestReferenceFirstWindow(t *testing.T) {
 	if got := tok.Encode(string(text[:8192])); len(golden.IDs) != 512 || !slices.Equal(got[:512], golden.IDs) {
 		t.Errorf("first window:\n got %v\nwant %v", got[:512], golden.IDs)
 	}
+}
+
+func BenchmarkReference(b *testing.B) {
+	tok := smolLM2(b)
+	raw, err := os.ReadFile(filepath.Join(referenceDir(b), "text", "calib.txt"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, workers := range map[string]int{"serial": 1, "parallel": runtime.GOMAXPROCS(0)} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(raw)))
+			for b.Loop() {
+				// A copy has no words remembered.
+				tok.withEnds(-1, -1).encode(string(raw), true, workers)
+			}
+		})
+	}
+	g, err := smolLM2Vocab()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("FromGGUF", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := FromGGUF(g); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	file := tok.ToJSON()
+	b.Run("FromJSON", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := FromJSON(file); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Digest", func(b *testing.B) {
+		for b.Loop() {
+			tok.computeDigest()
+		}
+	})
 }
