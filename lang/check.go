@@ -36,6 +36,7 @@ func (b *Block) IsMetaArg(name string) bool { return slices.Contains(metaArgs[b.
 
 func (l *loader) checkBlocks() {
 	for _, b := range l.Blocks {
+		before := len(l.diags)
 		switch {
 		case b.Broken && b.Schema == nil:
 			// What the arguments should be is not known.
@@ -47,6 +48,8 @@ func (l *loader) checkBlocks() {
 			l.checkOwn(b)
 		}
 		l.checkWhereRefsStand(b)
+		b.Damaged = len(l.diags) > before
+		b.Body.All(func(a *Attr) { b.Damaged = b.Damaged || a.Broken })
 	}
 }
 
@@ -67,8 +70,11 @@ func (l *loader) unsupportedBlock(n *Body, known []string) {
 // are known, at each point.
 func (l *loader) checkBody(b *Body, s *schema.Schema, meta []string) {
 	known := append(s.ArgNames(), meta...)
+	// A misspelt argument is one mistake, not a missing one as well.
+	meant := map[string]bool{}
 	for _, a := range b.Attrs {
 		if !slices.Contains(known, a.Name) {
+			meant[didyoumean.Nearest(a.Name, known)] = true
 			if s.Block(a.Name) != nil {
 				a.Broken = true
 				l.errorAt(a.NameRange, "Unsupported argument", "%q is a block here, without an equals sign: %s { … }.", a.Name, a.Name)
@@ -108,7 +114,7 @@ func (l *loader) checkBody(b *Body, s *schema.Schema, meta []string) {
 		l.checkBody(n, inner.Schema, nil)
 	}
 	for _, a := range s.Args {
-		if a.Required && b.Attr(a.Name) == nil {
+		if a.Required && b.Attr(a.Name) == nil && !meant[a.Name] {
 			l.errorAt(b.DefRange, "Missing argument", "The argument %q (%s) is required: %s.", a.Name, a.TypeName(), a.Doc)
 		}
 	}
@@ -165,14 +171,21 @@ func (l *loader) checkOwn(b *Block) {
 	var known []string
 	for _, s := range specs {
 		known = append(known, s.name)
-		if s.required && b.Body.Attr(s.name) == nil {
-			b.Broken = true
-			l.errorAt(b.Body.DefRange, "Missing argument", "The argument %q is required.", s.name)
-		}
 	}
+	meant := map[string]bool{}
 	for _, a := range b.Body.Attrs {
 		if !slices.Contains(known, a.Name) {
+			meant[didyoumean.Nearest(a.Name, known)] = true
 			l.unsupportedArg(a, known)
+		}
+	}
+	for _, s := range specs {
+		if !s.required || b.Body.Attr(s.name) != nil {
+			continue
+		}
+		b.Broken = true
+		if !meant[s.name] {
+			l.errorAt(b.Body.DefRange, "Missing argument", "The argument %q is required.", s.name)
 		}
 	}
 	for _, n := range b.Body.Blocks {
@@ -181,6 +194,8 @@ func (l *loader) checkOwn(b *Block) {
 	minimize, maximize := b.Body.Attr("minimize"), b.Body.Attr("maximize")
 	switch {
 	case b.Kind != KindSelect:
+	case meant["minimize"] || meant["maximize"]:
+		b.Broken = true
 	case minimize == nil && maximize == nil:
 		b.Broken = true
 		l.errorAt(b.Body.DefRange, "Missing argument", "A select says what is best with minimize or maximize.")

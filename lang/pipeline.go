@@ -78,9 +78,11 @@ type Block struct {
 	Sensitive bool
 	Doc       string
 
-	// Broken blocks have been reported and yield nothing. Their attributes that
-	// are not broken themselves can still be checked.
+	// Broken blocks have been reported and say too little to be checked further.
 	Broken bool
+	// Damaged blocks have been reported for something in their body: the rest of
+	// it can be checked, and they yield nothing.
+	Damaged bool
 
 	inCycle bool
 }

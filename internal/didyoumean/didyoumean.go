@@ -10,12 +10,18 @@ import (
 )
 
 // Nearest returns the candidate nearest to given, or "" when none is near
-// enough to be what was meant: at most one edit for every three letters, and
-// one at least. Case does not count. Ties go to the candidate that sorts first.
+// enough to be what was meant: at most one edit for every three letters, with
+// one allowed at least, and two from four letters on, for two letters in the
+// wrong order are two edits. Case does not count. Ties go to the candidate that
+// sorts first.
 func Nearest(given string, candidates []string) string {
 	sorted := append([]string(nil), candidates...)
 	sort.Strings(sorted)
-	best, bestDistance := "", 1+max(1, len(given)/3)
+	allowed := max(1, len(given)/3)
+	if len(given) >= 4 {
+		allowed = max(2, allowed)
+	}
+	best, bestDistance := "", allowed+1
 	for _, c := range sorted {
 		d := levenshtein.Distance(strings.ToLower(given), strings.ToLower(c), nil)
 		if d < bestDistance {

@@ -90,6 +90,15 @@ func (o Overrides) For(m Module) []Setting {
 	return nil
 }
 
+// OverridesOf returns the overrides in the argument struct that args points to,
+// nil where its schema has none.
+func (s *Schema) OverridesOf(args any) Overrides {
+	if !s.Overrides {
+		return nil
+	}
+	return reflect.ValueOf(args).Elem().FieldByIndex(s.overrides).Interface().(Overrides)
+}
+
 // Resolve returns the copy of the argument struct that holds for one module:
 // what the first override that selects it sets, and args for the rest. T is an
 // argument struct; the copy shares slices and references with args.

@@ -1,0 +1,527 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/schema"
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/passes"
+)
+
+// Sources find out about models and data. Each returns a value without a type
+// where the source is not at hand: what depends on it is then checked later.
+type Sources struct {
+	Model func(addr string, a *lang.ModelArgs) (*passes.Model, diag.List)
+	Data  func(addr string, a *lang.DataArgs, seed uint64) (*passes.Data, diag.List)
+}
+
+// Expansion is a pipeline with every block at each of its points, typed.
+type Expansion struct {
+	Pipeline *lang.Pipeline
+	// Axes of all sweeps, in declaration order.
+	Axes []*Axis
+	// Nodes in an order in which each comes after what it depends on.
+	Nodes []*Node
+
+	x *expander
+}
+
+// Deferred returns the nodes that could not be checked in full.
+func (e *Expansion) Deferred() []*Node {
+	var list []*Node
+	for _, n := range e.Nodes {
+		if n.Deferred {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// Of returns the nodes of a block in the order of its points.
+func (e *Expansion) Of(b *lang.Block) []*Node { return slices.Clone(e.x.byBlock[b]) }
+
+// Plural reports whether the block has an entry for each of several points:
+// whether any sweep reaches it.
+func (e *Expansion) Plural(b *lang.Block) bool { return len(e.x.reachOf(b).axes) > 0 }
+
+type expander struct {
+	pipeline *lang.Pipeline
+	sources  Sources
+
+	sweeps []*sweep
+	axes   []*Axis
+	reach  map[*lang.Block]reach
+	// rank is each block's place in dependency order.
+	rank map[*lang.Block]int
+
+	nodes   []*Node
+	byBlock map[*lang.Block][]*Node
+	byPlace map[*lang.Block]map[string]*Node
+	// vanished are the places where a block without a model is not enabled.
+	vanished map[*lang.Block]map[string]bool
+	// broken blocks have no nodes at all; damaged ones lack some.
+	broken, damaged map[*lang.Block]bool
+	anyGates        map[*lang.Block]bool
+	// places counts a block's places, for messages.
+	places map[*lang.Block]int
+
+	found []finding
+}
+
+// Expand expands a pipeline. Its diagnostics are those that Load could not
+// know; blocks that Load reported are left alone. The Expansion is sound for
+// all that has no errors.
+func Expand(p *lang.Pipeline, sources Sources) (*Expansion, hcl.Diagnostics) {
+	x := &expander{pipeline: p, sources: sources,
+		reach: map[*lang.Block]reach{}, rank: map[*lang.Block]int{},
+		byBlock: map[*lang.Block][]*Node{}, byPlace: map[*lang.Block]map[string]*Node{},
+		vanished: map[*lang.Block]map[string]bool{}, broken: map[*lang.Block]bool{}, damaged: map[*lang.Block]bool{},
+		anyGates: map[*lang.Block]bool{}, places: map[*lang.Block]int{}}
+	order := x.order()
+	for _, b := range p.Blocks {
+		if b.Kind == lang.KindSweep && !b.Broken {
+			x.expandSweep(b)
+		}
+	}
+	for _, b := range order {
+		if b.Kind != lang.KindVariable && b.Kind != lang.KindSweep && !b.Broken {
+			x.expandBlock(b)
+		}
+	}
+	x.checkOverlaps()
+	x.checkExports()
+	x.markNeeded()
+	diags := x.diagnostics()
+	return &Expansion{Pipeline: p, Axes: x.axes, Nodes: x.nodes, x: x}, diags
+}
+
+// order returns the blocks such that each comes after what it needs. Cycles
+// were reported and are broken.
+func (x *expander) order() []*lang.Block {
+	var out []*lang.Block
+	seen := map[*lang.Block]bool{}
+	var visit func(*lang.Block)
+	visit = func(b *lang.Block) {
+		if seen[b] {
+			return
+		}
+		seen[b] = true
+		for _, n := range b.Needs() {
+			visit(n)
+		}
+		x.rank[b] = len(out)
+		out = append(out, b)
+	}
+	for _, b := range x.pipeline.Blocks {
+		visit(b)
+	}
+	return out
+}
+
+// placesOf returns where a block is to be expanded: its points, and at each
+// the candidates of the selects it hangs on. It is false when a select has
+// none, which was reported.
+func (x *expander) placesOf(b *lang.Block) ([]place, bool) {
+	r := x.reachOf(b)
+	points := x.points(r.axes)
+	if points == nil {
+		x.errorAt(b, nil, b.Body.DefRange, "Too many points", "%s has more than %d points.", b.Addr(), MaxPoints)
+		return nil, false
+	}
+	places := make([]place, len(points))
+	for i, p := range points {
+		places[i] = place{point: p}
+	}
+	for _, s := range r.selects {
+		var next []place
+		for _, p := range places {
+			n := x.lookup(s, p)
+			if n == nil {
+				return nil, false
+			}
+			for _, c := range n.Candidates {
+				next = append(next, place{p.point, append(slices.Clone(p.choices), Choice{n, c})})
+			}
+		}
+		if len(next) > MaxPoints {
+			x.errorAt(b, nil, b.Body.DefRange, "Too many points", "%s has more than %d points and candidates.", b.Addr(), MaxPoints)
+			return nil, false
+		}
+		places = next
+	}
+	return places, true
+}
+
+// lookup returns b's node at a place that may reach further than b.
+func (x *expander) lookup(b *lang.Block, at place) *Node {
+	return x.byPlace[b][at.restrict(x.reachOf(b)).key()]
+}
+
+func (x *expander) add(n *Node) {
+	b := n.Block
+	x.nodes = append(x.nodes, n)
+	x.byBlock[b] = append(x.byBlock[b], n)
+	if x.byPlace[b] == nil {
+		x.byPlace[b] = map[string]*Node{}
+	}
+	x.byPlace[b][n.place.key()] = n
+}
+
+func (x *expander) expandBlock(b *lang.Block) {
+	for _, r := range x.brokenSweeps(b) {
+		if r {
+			x.broken[b], x.damaged[b] = true, true
+			return
+		}
+	}
+	places, ok := x.placesOf(b)
+	if !ok {
+		x.broken[b], x.damaged[b] = true, true
+		return
+	}
+	x.places[b] = len(places)
+	for _, at := range places {
+		n := &Node{Block: b, Point: at.point, Choices: at.choices, Enabled: true, place: at}
+		var sound bool
+		switch b.Kind {
+		case lang.KindLocal:
+			e := x.evaluation(nil)
+			e.attr(b.Body.Attrs[0], at)
+			x.report(b, &at, e.diags...)
+			continue
+		case lang.KindModel:
+			sound = x.model(n)
+		case lang.KindData:
+			sound = x.data(n)
+		case lang.KindVerb:
+			sound = x.verb(n)
+		case lang.KindGate:
+			sound = x.gate(n)
+		case lang.KindSelect:
+			sound = x.selection(n)
+		case lang.KindOutput:
+			sound = x.output(n)
+		}
+		if !sound {
+			x.damaged[b] = true
+			continue
+		}
+		if !n.Enabled && b.Yields() != lang.YieldsModel {
+			if x.vanished[b] == nil {
+				x.vanished[b] = map[string]bool{}
+			}
+			x.vanished[b][at.key()] = true
+			continue
+		}
+		n.Requires = x.gates(b, at)
+		x.add(n)
+	}
+}
+
+// brokenSweeps says of each sweep that b refers to whether it is broken.
+func (x *expander) brokenSweeps(b *lang.Block) []bool {
+	var list []bool
+	for _, n := range b.Needs() {
+		if n.Kind == lang.KindSweep || n.Kind == lang.KindLocal {
+			list = append(list, n.Broken || x.broken[n])
+		}
+	}
+	return list
+}
+
+// gates returns the gate nodes that decide whether b runs at a place: those
+// that agree with all that is known of it, candidates of selects included.
+func (x *expander) gates(b *lang.Block, at place) []*Node {
+	var list []*Node
+	extended := at.extended()
+	for _, g := range b.Requires {
+		for _, n := range x.byBlock[g] {
+			joined, ok := extended.join(n.Point)
+			if ok && at.agrees(n.place) && x.admitted(joined) {
+				list = append(list, n)
+			}
+		}
+	}
+	return list
+}
+
+// value evaluates an attribute and reports.
+func (x *expander) value(b *lang.Block, a *lang.Attr, at place) (cty.Value, bool) {
+	e := x.evaluation(nil)
+	v, ok := e.attr(a, at)
+	x.report(b, &at, e.diags...)
+	return v, ok
+}
+
+func (x *expander) model(n *Node) bool {
+	e := x.evaluation(nil)
+	args := &lang.ModelArgs{}
+	unknown, ok := x.decode(e, n, args)
+	if !ok {
+		return false
+	}
+	n.ModelArgs = args
+	n.Result.Model = &passes.Model{From: n.Addr()}
+	n.Deferred = unknown
+	if unknown {
+		return true
+	}
+	m, list := x.sources.Model(n.Addr(), args)
+	x.reportList(n, list)
+	if list.HasErrors() {
+		return false
+	}
+	if m != nil {
+		n.Result.Model = m
+	}
+	n.Deferred = n.Result.Model.Type == nil
+	return true
+}
+
+func (x *expander) data(n *Node) bool {
+	e := x.evaluation(nil)
+	args := &lang.DataArgs{}
+	unknown, ok := x.decode(e, n, args)
+	seed, seeded := x.seed(n.Block, n.place)
+	if !ok || !seeded {
+		return false
+	}
+	n.DataArgs, n.Seed = args, seed
+	n.Data = &passes.Data{From: n.Addr(), Type: passes.DataType{SequenceLength: args.SequenceLength}}
+	n.Deferred = unknown
+	if unknown {
+		return true
+	}
+	d, list := x.sources.Data(n.Addr(), args, seed)
+	x.reportList(n, list)
+	if list.HasErrors() {
+		return false
+	}
+	if d != nil {
+		n.Data = d
+	}
+	n.Deferred = n.Data.Type.Windows == 0
+	return true
+}
+
+func (x *expander) verb(n *Node) bool {
+	b := n.Block
+	enabled, ok := x.enabled(b, n.place)
+	if !ok {
+		return false
+	}
+	if !enabled {
+		return x.disabled(n)
+	}
+	e := x.evaluation(nil)
+	args := b.Pass.NewArgs()
+	unknown, ok := x.decode(e, n, args)
+	seed, seeded := x.seed(b, n.place)
+	if !ok || !seeded {
+		return false
+	}
+	n.Seed = seed
+	n.Call = &passes.Call{Node: n.Addr(), Args: args, Seed: seed}
+	n.Deferred = unknown
+	if !unknown {
+		result, list := b.Pass.Type(n.Call)
+		x.reportList(n, list)
+		if list.HasErrors() {
+			return false
+		}
+		n.Result = result
+	}
+	if b.Yields() == lang.YieldsModel && n.Result.Model == nil {
+		n.Result.Model = &passes.Model{}
+	}
+	if m := n.Result.Model; m != nil {
+		if m.From == "" {
+			m.From = n.Addr()
+		}
+		n.Deferred = n.Deferred || m.Type == nil
+	}
+	for _, d := range n.DependsOn {
+		n.Deferred = n.Deferred || d.Deferred
+	}
+	return true
+}
+
+// disabled makes a verb with a model the identity; others vanish.
+func (x *expander) disabled(n *Node) bool {
+	n.Enabled = false
+	if n.Block.Yields() != lang.YieldsModel {
+		return true
+	}
+	a := n.Block.Body.Attr("model")
+	if a == nil {
+		if !n.Block.Damaged {
+			x.errorAt(n.Block, &n.place, n.Block.Body.Range("enabled"), "Cannot be disabled",
+				"A disabled block passes on its argument model, and %s %s has none.", n.Block.Type, n.Block.Method)
+		}
+		return false
+	}
+	v, ok := x.value(n.Block, a, n.place)
+	if !ok {
+		return false
+	}
+	r, ok := schema.RefOf(v)
+	if ok {
+		if m, isModel := r.Value.(*passes.Model); isModel {
+			n.Result.Model = m
+			n.DependsOn = origins(v)
+			n.waitForChoices()
+			for _, d := range n.DependsOn {
+				n.Deferred = n.Deferred || d.Deferred
+			}
+			return true
+		}
+	}
+	if !v.IsKnown() {
+		n.Result.Model, n.Deferred = &passes.Model{From: n.Addr()}, true
+		return true
+	}
+	x.errorAt(n.Block, &n.place, a.Expr.Range(), "Wrong type of argument", "The argument \"model\" takes a model, not %s.", schema.Spell(v))
+	return false
+}
+
+// enabled evaluates the argument of that name; what is not known yet counts as
+// enabled.
+func (x *expander) enabled(b *lang.Block, at place) (bool, bool) {
+	a := b.Body.Attr("enabled")
+	if a == nil {
+		return true, true
+	}
+	v, ok := x.condition(x.evaluation(nil), b, a, at)
+	return ok && (!v.IsKnown() || v.True()), ok
+}
+
+func (x *expander) gate(n *Node) bool {
+	b := n.Block
+	enabled, ok := x.enabled(b, n.place)
+	if !ok || !enabled {
+		n.Enabled = enabled
+		return ok
+	}
+	if a := b.Body.Attr("require"); a != nil {
+		v, ok := x.value(b, a, n.place)
+		if !ok {
+			return false
+		}
+		if v.IsKnown() && (v.IsNull() || v.Type() != cty.String || v.AsString() != "all" && v.AsString() != "any") {
+			x.errorAt(b, &n.place, a.Expr.Range(), "Invalid value", "The argument \"require\" is %s, but must be \"all\" or \"any\".", schema.Spell(v))
+			return false
+		}
+		x.anyGates[b] = v.IsKnown() && v.AsString() == "any"
+	}
+	e := x.evaluation(nil)
+	v, ok := x.condition(e, b, b.Body.Attr("condition"), n.place)
+	if a := b.Body.Attr("error_message"); a != nil {
+		_, sound := x.value(b, a, n.place)
+		ok = ok && sound
+	}
+	if !ok {
+		return false
+	}
+	n.DependsOn, n.Watches = e.refs, e.watches
+	if v.IsKnown() {
+		verdict := x.decide(n, nil)
+		n.Settled = &verdict
+	}
+	return true
+}
+
+func (x *expander) selection(n *Node) bool {
+	b := n.Block
+	if b.From == nil {
+		return false
+	}
+	if x.damaged[b.From] {
+		return false
+	}
+	ok := true
+	for _, c := range x.byBlock[b.From] {
+		joined, agree := n.Point.join(c.Point)
+		if !agree || !n.place.agrees(c.place) || !x.admitted(joined) {
+			continue
+		}
+		n.Candidates = append(n.Candidates, c)
+		ok = x.candidate(n, c) && ok
+	}
+	if ok && len(n.Candidates) == 0 {
+		x.errorAt(b, &n.place, b.Body.Range("from"), "Nothing to choose from", "%s has no points here.", b.From.Addr())
+		return false
+	}
+	// Downstream types come from the candidates; this one is only for messages.
+	n.Result.Model = &passes.Model{From: n.Addr()}
+	return ok
+}
+
+// candidate checks a select's expressions for one candidate.
+func (x *expander) candidate(n, c *Node) bool {
+	b := n.Block
+	at := x.candidatePlace(n, c)
+	e := x.evaluation(nil)
+	ok := true
+	if where := b.Body.Attr("where"); where != nil {
+		_, ok = x.condition(e, b, where, at)
+	}
+	for _, name := range []string{"minimize", "maximize"} {
+		a := b.Body.Attr(name)
+		if a == nil {
+			continue
+		}
+		v, sound := e.attr(a, at)
+		x.report(b, &at, e.diags...)
+		e.diags = nil
+		if sound && v.IsKnown() && (v.IsNull() || v.Type() != cty.Number) {
+			x.errorAt(b, &at, a.Expr.Range(), "Invalid objective", "A select needs a number to compare, not %s.", schema.Spell(v))
+			sound = false
+		}
+		ok = ok && sound
+	}
+	for _, r := range append([]*Node{c}, e.refs...) {
+		if !slices.Contains(n.DependsOn, r) {
+			n.DependsOn = append(n.DependsOn, r)
+		}
+	}
+	for _, r := range e.watches {
+		if !slices.Contains(n.Watches, r) {
+			n.Watches = append(n.Watches, r)
+		}
+	}
+	return ok
+}
+
+// candidatePlace is where a select's expressions are evaluated for c.
+func (x *expander) candidatePlace(n, c *Node) place {
+	joined, _ := n.Point.join(c.Point) // candidates were chosen to agree
+	at := place{point: joined, choices: slices.Clone(n.Choices)}
+	for _, choice := range c.Choices {
+		if !slices.Contains(at.choices, choice) {
+			at.choices = append(at.choices, choice)
+		}
+	}
+	return at
+}
+
+func (x *expander) output(n *Node) bool {
+	enabled, ok := x.enabled(n.Block, n.place)
+	if !ok || !enabled {
+		n.Enabled = enabled
+		return ok
+	}
+	e := x.evaluation(nil)
+	_, ok = e.attr(n.Block.Body.Attr("value"), n.place)
+	x.report(n.Block, &n.place, e.diags...)
+	n.DependsOn, n.Watches = e.refs, e.watches
+	return ok
+}
+
+func newError(r hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(format, args...), Subject: r.Ptr()}
+}

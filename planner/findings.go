@@ -1,0 +1,276 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/lang"
+)
+
+// finding is a diagnostic at one place of a block.
+type finding struct {
+	block *lang.Block
+	at    string
+	diag  *hcl.Diagnostic
+}
+
+// report notes diagnostics; at is nil for what concerns the block as a whole.
+func (x *expander) report(b *lang.Block, at *place, diags ...*hcl.Diagnostic) {
+	text := ""
+	if at != nil {
+		text = at.text()
+	}
+	for _, d := range diags {
+		x.found = append(x.found, finding{b, text, d})
+	}
+}
+
+func (x *expander) reportList(n *Node, list diag.List) {
+	x.report(n.Block, &n.place, n.Block.Body.Diagnostics(list)...)
+}
+
+// diagnostics makes one diagnostic of a mistake that shows at several points.
+func (x *expander) diagnostics() hcl.Diagnostics {
+	type key struct {
+		severity hcl.DiagnosticSeverity
+		summary  string
+		block    *lang.Block
+		subject  hcl.Range
+	}
+	var keys []key
+	groups := map[key][]finding{}
+	for _, f := range x.found {
+		k := key{f.diag.Severity, f.diag.Summary, f.block, hcl.Range{}}
+		if f.diag.Subject != nil {
+			k.subject = *f.diag.Subject
+		}
+		same := slices.ContainsFunc(groups[k], func(g finding) bool { return g.at == f.at && g.diag.Detail == f.diag.Detail })
+		if same {
+			continue
+		}
+		if groups[k] == nil {
+			keys = append(keys, k)
+		}
+		groups[k] = append(groups[k], f)
+	}
+	var out hcl.Diagnostics
+	for _, k := range keys {
+		out = append(out, x.merge(groups[k]))
+	}
+	return lang.Merge(out)
+}
+
+// shownPoints bounds how many points a message names.
+const shownPoints = 6
+
+func (x *expander) merge(group []finding) *hcl.Diagnostic {
+	d := *group[0].diag
+	if group[0].at == "" && len(group) == 1 {
+		return &d
+	}
+	// Findings are grouped by what they say; each group names its points.
+	var details []string
+	points := map[string][]string{}
+	for _, f := range group {
+		if points[f.diag.Detail] == nil {
+			details = append(details, f.diag.Detail)
+		}
+		points[f.diag.Detail] = append(points[f.diag.Detail], f.at)
+	}
+	var text []string
+	for i, detail := range details {
+		if i == shownPoints {
+			text = append(text, fmt.Sprintf("And %d more.", len(details)-i))
+			break
+		}
+		text = append(text, detail+x.pointsText(group[0].block, points[detail]))
+	}
+	d.Detail = strings.Join(text, "\n")
+	return &d
+}
+
+func (x *expander) pointsText(b *lang.Block, at []string) string {
+	at = slices.DeleteFunc(slices.Clone(at), func(s string) bool { return s == "" })
+	total := x.places[b]
+	switch {
+	case len(at) == 0:
+		return ""
+	case len(at) == total && total > 1:
+		return fmt.Sprintf("\nThis is so at all %d points.", total)
+	case len(at) == 1:
+		return "\nThis is so at " + at[0] + "."
+	}
+	shown := at
+	more := ""
+	if len(at) > shownPoints {
+		shown, more = at[:shownPoints], fmt.Sprintf(" and %d more", len(at)-shownPoints)
+	}
+	return fmt.Sprintf("\nThis is so at %d of %d points: %s%s.", len(at), total, strings.Join(shown, "; "), more)
+}
+
+// hasErrors reports whether anything found so far is an error.
+func (x *expander) hasErrors() bool {
+	return slices.ContainsFunc(x.found, func(f finding) bool { return f.diag.Severity == hcl.DiagError })
+}
+
+// checkOverlaps warns of test data that a model was calibrated on.
+func (x *expander) checkOverlaps() {
+	for _, n := range x.nodes {
+		if n.Block.Type != "evaluate" || !n.Enabled {
+			continue
+		}
+		for _, test := range n.DependsOn {
+			if test.Data == nil || len(test.Data.Type.WindowDigests) == 0 {
+				continue
+			}
+			seen := map[string]bool{}
+			for _, d := range test.Data.Type.WindowDigests {
+				seen[d] = true
+			}
+			x.walkCalibration(n, func(user, calib *Node) {
+				if calib == test {
+					x.overlap(n, test, calib, user, len(test.Data.Type.WindowDigests))
+					return
+				}
+				common := map[string]bool{}
+				for _, d := range calib.Data.Type.WindowDigests {
+					if seen[d] {
+						common[d] = true
+					}
+				}
+				if len(common) > 0 {
+					x.overlap(n, test, calib, user, len(common))
+				}
+			})
+		}
+	}
+}
+
+// walkCalibration calls f for the data that the models n measures were made
+// with, and the node that used it.
+func (x *expander) walkCalibration(n *Node, f func(user, calib *Node)) {
+	seen := map[*Node]bool{n: true}
+	var visit func(*Node)
+	visit = func(m *Node) {
+		if seen[m] {
+			return
+		}
+		seen[m] = true
+		for _, d := range m.DependsOn {
+			if m.Block.Kind == lang.KindVerb && d.Data != nil {
+				f(m, d)
+			}
+			visit(d)
+		}
+	}
+	for _, d := range n.DependsOn {
+		if d.Data == nil {
+			visit(d)
+		}
+	}
+}
+
+func (x *expander) overlap(n, test, calib, user *Node, common int) {
+	detail := fmt.Sprintf("%d of the %d windows of %s are also in %s, which %s uses. The result will look better than it is.",
+		common, test.Data.Type.Windows, test.Block.Addr(), calib.Block.Addr(), user.Block.Addr())
+	if calib == test {
+		detail = fmt.Sprintf("%s is also what %s uses. The result will look better than it is.", test.Block.Addr(), user.Block.Addr())
+	}
+	x.report(n.Block, &n.place, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Test data overlaps calibration data",
+		Detail: detail, Subject: n.Block.Body.Range("data").Ptr()})
+}
+
+// checkExports finds files that two exports would write. Nodes that hang on
+// different candidates of one select never both run.
+func (x *expander) checkExports() {
+	writers := map[string][]*Node{}
+	for _, n := range x.nodes {
+		if n.Result.Export == nil {
+			continue
+		}
+		for _, f := range n.Result.Export.Files {
+			for _, w := range writers[f] {
+				if w == n || !w.place.agrees(n.place) {
+					continue
+				}
+				hint := ""
+				if w.Block == n.Block {
+					hint = " Put the point into the path: \"out/${sweep.name.axis}.gguf\"."
+				}
+				x.errorAt(n.Block, &n.place, n.Block.Body.Range("path"), "File written twice", "%s would write %q too.%s", w.Addr(), f, hint)
+				break
+			}
+			writers[f] = append(writers[f], n)
+		}
+	}
+}
+
+// markNeeded finds what the roots need, and warns of blocks that nothing
+// needs. Where something is broken, what it was for is not known.
+func (x *expander) markNeeded() {
+	roots := func(b *lang.Block) bool { return b.IsRoot() }
+	if !slices.ContainsFunc(x.pipeline.Blocks, roots) {
+		used := map[*lang.Block]bool{}
+		for _, b := range x.pipeline.Blocks {
+			for _, n := range b.Needs() {
+				used[n] = true
+			}
+		}
+		roots = func(b *lang.Block) bool { return b.Kind == lang.KindVerb && !used[b] }
+	}
+	var mark func(*Node)
+	mark = func(n *Node) {
+		if n.Needed {
+			return
+		}
+		n.Needed = true
+		for _, list := range [][]*Node{n.DependsOn, n.Watches, n.Requires, n.Candidates} {
+			for _, m := range list {
+				mark(m)
+			}
+		}
+		for _, c := range n.Choices {
+			mark(c.Select)
+		}
+	}
+	for _, n := range x.nodes {
+		if roots(n.Block) {
+			mark(n)
+		}
+	}
+	reached := map[*lang.Block]bool{}
+	var visit func(*lang.Block)
+	visit = func(b *lang.Block) {
+		if reached[b] {
+			return
+		}
+		reached[b] = true
+		for _, n := range b.Needs() {
+			visit(n)
+		}
+	}
+	sound := !x.hasErrors()
+	for _, b := range x.pipeline.Blocks {
+		if roots(b) {
+			visit(b)
+		}
+		sound = sound && !b.Broken && !b.Damaged
+	}
+	if !sound {
+		return
+	}
+	for _, b := range x.pipeline.Blocks {
+		switch b.Kind {
+		case lang.KindVerb, lang.KindModel, lang.KindData, lang.KindSweep:
+			if !reached[b] {
+				x.report(b, nil, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Unused block",
+					Detail:  fmt.Sprintf("Nothing that is evaluated, gated, selected, exported or put out needs %s, so it will not run.", b.Addr()),
+					Subject: b.Body.DefRange.Ptr()})
+			}
+		}
+	}
+}
