@@ -290,6 +290,9 @@ func TestFullAndReadOnlyDisk(t *testing.T) {
 	for _, mode := range []fault.Mode{fault.ENOSPC, fault.ReadOnly} {
 		for _, p := range fault.Points() {
 			for n := 1; n <= set.Hits(p); n++ {
+				if mode == fault.ReadOnly && n > 3 {
+					break // the handling is the same; what differs is the text
+				}
 				spec := fmt.Sprintf("%s:%d:%s", p, n, mode)
 				dir := t.TempDir()
 				faults, err := fault.Parse(spec)
@@ -396,7 +399,13 @@ func TestDamagedFiles(t *testing.T) {
 		t.Fatalf("only %d files: %v", len(names), names)
 	}
 	for _, how := range []string{"flip", "cut", "empty"} {
+		seen := make(map[string]bool)
 		for _, name := range names {
+			kind, _, _ := strings.Cut(name, "/")
+			if how != "flip" && seen[kind] {
+				continue // one of each kind is cut and emptied, all are flipped
+			}
+			seen[kind] = true
 			work := filepath.Join(t.TempDir(), "c")
 			if err := os.CopyFS(work, os.DirFS(dir)); err != nil {
 				t.Fatal(err)
