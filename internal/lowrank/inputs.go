@@ -62,30 +62,47 @@ func (f *Factors) fromInputs(p *linalg.Pool, dw, c []float64, keep int) error {
 	return nil
 }
 
+// nearlyOrthonormal is how far a Gram matrix may be from the identity for one
+// factorization to leave columns orthonormal to rounding: the condition number
+// is then 1, for all that float64 sees of its square.
+const nearlyOrthonormal = 0x1p-20
+
 // orthonormalize makes the columns of u [m, n] orthonormal, each in the span of
-// those up to itself (Gram–Schmidt, as two Cholesky factorizations of the Gram
-// matrix). It returns how many leading columns it could: the rest depend on them
-// to rounding.
+// those up to itself: Gram–Schmidt, as the Cholesky factorization of the Gram
+// matrix, twice where the columns were far from orthogonal. It returns how many
+// leading columns it could: the rest depend on them to rounding.
 func orthonormalize(p *linalg.Pool, m, n int, u []float64) (rank int, err error) {
 	normalize(m, n, u)
 	rank = n
-	for range 2 {
-		for {
-			g := make([]float64, rank*rank)
-			p.Dsyrk(true, true, rank, m, 1, u, n, 0, g, rank)
-			err := p.CholeskyUpper(rank, g)
-			if err == nil {
-				p.TriSolve(false, true, false, false, m, rank, g, rank, u, n)
-				break
-			}
-			var dependent *linalg.NotPositiveDefinite
-			if !errors.As(err, &dependent) || dependent.Pivot == 0 {
-				return 0, fmt.Errorf("lowrank: %w", err)
-			}
+	for again := true; again; {
+		g := make([]float64, rank*rank)
+		p.Dsyrk(true, true, rank, m, 1, u, n, 0, g, rank)
+		far := distanceFromIdentity(rank, g) > nearlyOrthonormal
+		var dependent *linalg.NotPositiveDefinite
+		switch err := p.CholeskyUpper(rank, g); {
+		case errors.As(err, &dependent) && dependent.Pivot > 0:
 			rank = dependent.Pivot
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("lowrank: %w", err)
 		}
+		p.TriSolve(false, true, false, false, m, rank, g, rank, u, n)
+		again = far
 	}
 	return rank, nil
+}
+
+// distanceFromIdentity returns the largest entry of |G − I| in the upper
+// triangle of g [n, n].
+func distanceFromIdentity(n int, g []float64) float64 {
+	d := 0.0
+	for i := range n {
+		d = max(d, math.Abs(g[i*n+i]-1))
+		for _, v := range g[i*n+i+1 : (i+1)*n] {
+			d = max(d, math.Abs(v))
+		}
+	}
+	return d
 }
 
 // normalize scales the columns of u [m, n] to norm 1, so that the Cholesky

@@ -114,7 +114,7 @@ func (p Pattern) Divides(cols int) bool { return !p.IsNM() || cols%p.M == 0 }
 // of 100 are 29 weights although 0.29·100 is 28.999999999999996 in floating
 // point.
 func Count(n int, fraction float64) int {
-	x := float64(n) * fraction
+	x := float64(float64(n) * fraction) // rounded: no fused x − r below
 	if r := math.RoundToEven(x); math.Abs(x-r) <= x*0x1p-50 {
 		return int(r)
 	}
