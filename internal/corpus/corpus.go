@@ -61,6 +61,16 @@ func Open(path string, opts Options) (*Corpus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("corpus: %w", err)
 	}
+	return Parse(path, raw, Options{Format: format, Field: opts.Field})
+}
+
+// Parse is Open for bytes that have been read; path serves messages and the
+// automatic format. It does not keep raw.
+func Parse(path string, raw []byte, opts Options) (*Corpus, error) {
+	format, err := formatOf(path, opts.Format)
+	if err != nil {
+		return nil, err
+	}
 	if kind := binaryKind(raw); kind != "" {
 		return nil, fmt.Errorf("corpus: %s is %s; expected UTF-8 %s", path, kind, map[string]string{FormatText: "text", FormatJSONL: "JSON Lines"}[format])
 	}

@@ -120,7 +120,7 @@ func (m *matcher) split(s string, special bool, text func(string), token func(id
 			continue
 		}
 		if a.LStrip {
-			start = max(spaceLeft(s, start), done)
+			start = spaceLeft(s, start) // may lie before done, where rstrip took the same space
 		}
 		if a.RStrip {
 			stop = spaceRight(s, stop)

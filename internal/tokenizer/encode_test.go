@@ -33,6 +33,18 @@ func TestParallelSafe(t *testing.T) {
 			t.Errorf("%s: parallel %t, want %t", kind, got, safe)
 		}
 	}
+	// A regex that runs on spelled text sees a space as a letter and does not cut
+	// before it.
+	spelled, err := parsePreTokenizer([]byte(`{"type":"Sequence","pretokenizers":[{"type":"ByteLevel","add_prefix_space":false,"use_regex":false},` + isolated(gpt2Regex) + `]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := pieces(spelled[0].split, "ab cd."); !slices.Equal(got, []string{"ab cd", "."}) {
+		t.Errorf("pieces of spelled text %q", got)
+	}
+	if parallelSafe(spelled) {
+		t.Error("spelled text is cut at spaces")
+	}
 	if i := safeCut("ab c d1 e é f g", 3); i != 4 {
 		t.Errorf("cut at %d, want 4", i)
 	}
