@@ -283,13 +283,12 @@ func (s *sweep) freeze(i1, a, b, r int) {
 		if nm && i%s.o.Pattern.M == 0 {
 			s.chooseInGroup(w[k:], drop[k:], i)
 		}
-		var q float64
-		switch {
-		case s.res.Quantized != nil:
-			q = s.round(r, i, v, drop != nil && drop[k])
-		case drop != nil && drop[k]:
-		default:
-			q = float64(v)
+		q := v
+		if drop != nil && drop[k] {
+			q = 0
+		}
+		if s.res.Quantized != nil {
+			q = s.round(r, i, q)
 		}
 		d := (v - q) * s.invU[i]
 		e[k] = d
@@ -303,16 +302,12 @@ func (s *sweep) freeze(i1, a, b, r int) {
 	s.rowLoss[r] = loss
 }
 
-// round quantises the weight v at step i of row r and stores its code.
-func (s *sweep) round(r, i int, v float64, dropped bool) float64 {
+// round quantises the weight v at step i of row r, stores its code and returns
+// what it reads back as. Zero is on every grid, so what is dropped stays zero.
+func (s *sweep) round(r, i int, v float64) float64 {
 	q := s.res.Quantized
-	c := s.f.Column(i)
-	rd := q.Rounder(r, s.group[i])
-	if dropped {
-		v = 0
-	}
-	code, value := rd.Round(float32(v))
-	q.Codes[r*s.n+c] = code
+	code, value := q.Rounder(r, s.group[i]).Round(float32(v))
+	q.Codes[r*s.n+s.f.Column(i)] = code
 	return float64(value)
 }
 
