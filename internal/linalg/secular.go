@@ -100,7 +100,7 @@ func (s *secular) root(i int, gap []float64) float64 {
 		}
 	} else {
 		width := gap[i+1]
-		half := width / 2
+		half := float64(0.5 * width)
 		v := s.eval(i, gap, half)
 		f := inv + v.psi + v.phi
 		zi, zn := s.z2[i], s.z2[i+1]
@@ -115,7 +115,7 @@ func (s *secular) root(i int, gap []float64) float64 {
 			mu = smallRoot(c, -float64(c*width)+zi+zn, -float64(zn*width))
 		}
 		if !(mu > lo && mu < hi) {
-			mu = lo + (hi-lo)/2
+			mu = lo + float64(0.5*(hi-lo))
 		}
 	}
 	var before float64
@@ -124,7 +124,7 @@ func (s *secular) root(i int, gap []float64) float64 {
 		v := s.eval(i, gap, mu)
 		f := inv + v.psi + v.phi
 		df := v.dpsi + v.dphi
-		if math.Abs(f) <= 2*unit*(8*(inv+v.phi-v.psi)+float64(math.Abs(mu)*df)) {
+		if math.Abs(f) <= 2*unit*(float64(8*(inv+v.phi-v.psi))+float64(math.Abs(mu)*df)) {
 			break
 		}
 		if f < 0 {
@@ -138,7 +138,7 @@ func (s *secular) root(i int, gap []float64) float64 {
 		before = math.Abs(f)
 		next := s.step(i, gap, mu, f, v, last, fixed, origin)
 		if !(next > lo && next < hi) || round > 30 {
-			next = lo + (hi-lo)/2
+			next = lo + float64(0.5*(hi-lo))
 		}
 		if next == mu || next == lo || next == hi {
 			mu = next

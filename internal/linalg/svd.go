@@ -125,8 +125,8 @@ func (p *Pool) polarOfUpper(n int, r []float64) []float64 {
 		l2 := float64(low * low)
 		d := vmath.Pow64(float64(4*(1-l2))/float64(l2*l2), 1.0/3)
 		root := math.Sqrt(1 + d)
-		a := root + 0.5*math.Sqrt(8-4*d+8*(2-l2)/float64(l2*root))
-		b := float64((a-1)*(a-1)) / 4
+		a := root + float64(0.5*math.Sqrt(8-float64(4*d)+8*(2-l2)/float64(l2*root)))
+		b := float64(0.25 * float64((a-1)*(a-1)))
 		c := a + b - 1
 		if c > choleskyWeight {
 			p.halleyQR(n, x, a, b, c)

@@ -48,7 +48,7 @@ func kernelSin(x, y float64) float64 {
 func kernelCos(x, y float64) float64 {
 	z := float64(x * x)
 	r := float64(z * horner(z, -1.13596475577881948265e-11, 2.08757232129817482790e-09, -2.75573143513906633035e-07, 2.48015872894767294178e-05, -1.38888888888741095749e-03, 4.16666666666666019037e-02))
-	hz := 0.5 * z
+	hz := float64(0.5 * z)
 	w := 1 - hz
 	return w + (((1 - w) - hz) + (float64(z*r) - float64(x*y)))
 }
