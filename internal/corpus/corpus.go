@@ -50,24 +50,20 @@ type Corpus struct {
 
 // Open reads the file at path.
 func Open(path string, opts Options) (*Corpus, error) {
-	format, err := formatOf(path, opts.Format)
-	if err != nil {
+	if _, err := formatOf(path, opts); err != nil {
 		return nil, err
-	}
-	if format == FormatText && opts.Field != "" {
-		return nil, fmt.Errorf("corpus: %s is read as text, which has no field %q; leave field out or set format = %q", path, opts.Field, FormatJSONL)
 	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("corpus: %w", err)
 	}
-	return Parse(path, raw, Options{Format: format, Field: opts.Field})
+	return Parse(path, raw, opts)
 }
 
 // Parse is Open for bytes that have been read; path serves messages and the
 // automatic format. It does not keep raw.
 func Parse(path string, raw []byte, opts Options) (*Corpus, error) {
-	format, err := formatOf(path, opts.Format)
+	format, err := formatOf(path, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -96,21 +92,26 @@ func Parse(path string, raw []byte, opts Options) (*Corpus, error) {
 	return c, nil
 }
 
-func formatOf(path, format string) (string, error) {
+func formatOf(path string, opts Options) (string, error) {
+	format := opts.Format
 	switch format {
 	case FormatText, FormatJSONL:
-		return format, nil
 	case FormatAuto, "":
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".jsonl", ".ndjson":
+			format = FormatJSONL
+		case ".json":
+			return "", fmt.Errorf("corpus: %s: the extension .json does not tell how to read it; set format = %q if each line is an object, or %q", path, FormatJSONL, FormatText)
+		default:
+			format = FormatText
+		}
 	default:
 		return "", fmt.Errorf("corpus: format %q is unknown; expected %q, %q or %q", format, FormatAuto, FormatText, FormatJSONL)
 	}
-	switch ext := strings.ToLower(filepath.Ext(path)); ext {
-	case ".jsonl", ".ndjson":
-		return FormatJSONL, nil
-	case ".json":
-		return "", fmt.Errorf("corpus: %s: the extension .json does not tell how to read it; set format = %q if each line is an object, or %q", path, FormatJSONL, FormatText)
+	if format == FormatText && opts.Field != "" {
+		return "", fmt.Errorf("corpus: %s is read as text, which has no field %q; leave field out or set format = %q", path, opts.Field, FormatJSONL)
 	}
-	return FormatText, nil
+	return format, nil
 }
 
 // binaryKind names files that are certainly not UTF-8 text by how they begin.

@@ -93,6 +93,25 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
+func TestParse(t *testing.T) {
+	raw := []byte("{\"text\":\"x\"}\n")
+	c, err := Parse("a.jsonl", raw, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := Open(write(t, "a.jsonl", string(raw)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(raw)
+	if !slices.Equal(c.Documents, []string{"x"}) || c.Digest != opened.Digest || c.Format != FormatJSONL {
+		t.Errorf("parsed %+v, opened %+v", c, opened)
+	}
+	if _, err := Parse("a.txt", []byte("x"), Options{Field: "text"}); err == nil || !strings.Contains(err.Error(), "has no field") {
+		t.Errorf("a field of text: %v", err)
+	}
+}
+
 func unwrap(err error) error {
 	if u, ok := err.(interface{ Unwrap() error }); ok {
 		return u.Unwrap()
