@@ -8,7 +8,7 @@
 // weights). The columns are visited one by one. A visited column is frozen: each
 // of its weights is dropped, rounded to its grid, or left as it is; the error
 // made is passed on to the columns not yet visited in the way that keeps
-// ‖(W−Ŵ)X ᵀ‖² smallest. All that H contributes is one triangular factor, the same
+// ‖(W−Ŵ)Xᵀ‖² smallest. All that H contributes is one triangular factor, the same
 // for every row: Prepare computes it, Sweep uses it.
 //
 // The statistics, the factor and the working weights are float64; weights go in
