@@ -26,6 +26,14 @@
 //     Decode returns it unchanged; replacing it by U+FFFD is up to who reads the
 //     text.
 //
+// # Known differences
+//
+// Letters, digits and normal forms are those of the Unicode version that Go and
+// x/text carry; the Rust library's tables are newer for the former and older for
+// the latter, so code points that entered Unicode in between may be cut or
+// ordered differently. Pre-tokenizer regexes that are not scanned by hand run on
+// a .NET-style engine: what it cannot express is refused when the file is read.
+//
 // The package knows no model, no container format and no file system: a GGUF
 // vocabulary arrives as the values of its keys.
 package tokenizer

@@ -61,9 +61,9 @@ type part struct {
 }
 
 func (t *Tokenizer) encode(text string, special bool, workers int) []int32 {
-	var todo []part
+	var work []part
 	size := 0
-	token := func(id int32) { todo = append(todo, part{id: id}) }
+	token := func(id int32) { work = append(work, part{id: id}) }
 	plain := func(s string) {
 		size += len(s)
 		if workers > 1 && t.parallel {
@@ -72,11 +72,11 @@ func (t *Tokenizer) encode(text string, special bool, workers int) []int32 {
 				if cut < 0 {
 					break
 				}
-				todo = append(todo, part{text: s[:cut], id: -1})
+				work = append(work, part{text: s[:cut], id: -1})
 				s = s[cut:]
 			}
 		}
-		todo = append(todo, part{text: s, id: -1})
+		work = append(work, part{text: s, id: -1})
 	}
 	t.raw.split(text, special, func(s string) {
 		t.normed.split(t.normalize(s), special, plain, token)
@@ -85,22 +85,22 @@ func (t *Tokenizer) encode(text string, special bool, workers int) []int32 {
 	if workers == 1 || size < 2*t.chunk {
 		e := t.encoders.Get().(*encoder)
 		defer t.encoders.Put(e)
-		out := make([]int32, 0, len(t.template.prefix)+len(t.template.suffix)+size/4+len(todo))
+		out := make([]int32, 0, len(t.template.prefix)+len(t.template.suffix)+size/4+len(work))
 		out = append(out, t.template.prefix...)
-		out = e.encode(out, todo)
+		out = e.encode(out, work)
 		return append(out, t.template.suffix...)
 	}
 
 	// Group parts into jobs of about a chunk each, encode the jobs in any order,
 	// and join their results in the order of the text.
 	var jobs [][]part
-	for from := 0; from < len(todo); {
+	for from := 0; from < len(work); {
 		to, n := from, 0
-		for to < len(todo) && (to == from || n+len(todo[to].text) <= t.chunk) {
-			n += len(todo[to].text)
+		for to < len(work) && (to == from || n+len(work[to].text) <= t.chunk) {
+			n += len(work[to].text)
 			to++
 		}
-		jobs = append(jobs, todo[from:to])
+		jobs = append(jobs, work[from:to])
 		from = to
 	}
 	results := make([][]int32, len(jobs))

@@ -2,8 +2,11 @@ package tokenizer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -112,10 +115,13 @@ func FromJSON(raw []byte) (*Tokenizer, error) {
 	}
 	v := newVocabulary(len(m.Vocab) + len(j.AddedTokens))
 	v.ignoreMerges, v.fuseUnk = m.IgnoreMerges, m.FuseUnk
-	for name, id := range m.Vocab {
-		// Any order gives the same tables; which of two bad entries an error
-		// names may vary.
-		if err := v.add(name, id, true); err != nil {
+	// In order of id, so that of several bad entries the error names the same
+	// one every time.
+	names := slices.SortedFunc(maps.Keys(m.Vocab), func(a, b string) int {
+		return cmp.Or(cmp.Compare(m.Vocab[a], m.Vocab[b]), strings.Compare(a, b))
+	})
+	for _, name := range names {
+		if err := v.add(name, m.Vocab[name], true); err != nil {
 			return nil, err
 		}
 	}
