@@ -165,10 +165,10 @@ func (l *loader) blockSchema(b *Block, def hcl.Range) *schema.Schema {
 	case KindModel:
 		return modelSchema
 	case KindData:
-		kinds("kind of data", DataKinds)
+		kinds("data kind", DataKinds)
 		return dataSchema
 	case KindSweep:
-		kinds("kind of sweep", SweepKinds)
+		kinds("sweep kind", SweepKinds)
 	case KindVerb:
 		names := l.opt.Registry.methodNames(b.Type)
 		if len(names) == 0 {
@@ -176,7 +176,7 @@ func (l *loader) blockSchema(b *Block, def hcl.Range) *schema.Schema {
 			l.errorAt(def, "No such method", "There are no methods of %s in this version.", b.Type)
 			return nil
 		}
-		kinds("method of "+b.Type, names)
+		kinds(b.Type+" method", names)
 		if b.Pass = l.opt.Registry.Lookup(b.Type, b.Method); b.Pass != nil {
 			return b.Pass.Schema
 		}

@@ -145,8 +145,12 @@ func (l *loader) unknownRoot(at hcl.Range, root string, names []string) {
 		detail = fmt.Sprintf("References to %s are not supported yet.", root)
 	default:
 		detail = fmt.Sprintf("There is nothing called %q.", root)
-		if hint := didyoumean.Hint(root, l.roots()); hint != "" {
-			detail += hint
+		near := didyoumean.Nearest(root, l.roots())
+		if near != "" && len(names) > 1 && l.index[near+"."+names[1]] != nil {
+			near += "." + names[1]
+		}
+		if near != "" {
+			detail += fmt.Sprintf(" Did you mean %q?", near)
 		} else if named := l.named(root); named != "" {
 			detail += fmt.Sprintf(" Did you mean %q?", named)
 		} else {

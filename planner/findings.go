@@ -101,8 +101,8 @@ func (x *expander) pointsText(b *lang.Block, at []string) string {
 		return ""
 	case len(at) == total && total > 1:
 		return fmt.Sprintf("\nThis is so at all %d points.", total)
-	case len(at) == 1:
-		return "\nThis is so at " + at[0] + "."
+	case len(at) == 1 || len(at) > total:
+		return "\nThis is so at " + strings.Join(at[:min(len(at), shownPoints)], "; ") + "."
 	}
 	shown := at
 	more := ""
@@ -156,12 +156,14 @@ func (x *expander) walkCalibration(n *Node, f func(user, calib *Node)) {
 	seen := map[*Node]bool{n: true}
 	var visit func(*Node)
 	visit = func(m *Node) {
-		if seen[m] {
+		// Choosing by a measurement is not calibrating: what a select weighs is
+		// not followed, its candidate is.
+		if seen[m] || m.Block.Kind != lang.KindVerb || m.Block.Yields() != lang.YieldsModel {
 			return
 		}
 		seen[m] = true
 		for _, d := range m.DependsOn {
-			if m.Block.Kind == lang.KindVerb && d.Data != nil {
+			if d.Data != nil {
 				f(m, d)
 			}
 			visit(d)

@@ -83,7 +83,9 @@ func choicesText(choices []Choice) string {
 	}
 	parts := make([]string, len(choices))
 	for i, c := range choices {
-		parts[i] = c.Select.ID() + "=" + c.Candidate.ID()
+		// Addresses suffice: the choices that selects and candidates hang on
+		// themselves are in the list too.
+		parts[i] = c.Select.Addr() + "=" + c.Candidate.Addr()
 	}
 	return "{" + strings.Join(parts, ",") + "}"
 }

@@ -400,6 +400,8 @@ func (x *expander) reachOf(b *lang.Block) reach {
 	if r, ok := x.reach[b]; ok {
 		return r
 	}
+	// A block on a cycle was reported; here it must only come to an end.
+	x.reach[b] = reach{}
 	var r reach
 	b.Body.All(func(a *lang.Attr) {
 		for _, ref := range a.Refs {

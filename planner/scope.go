@@ -3,6 +3,7 @@ package planner
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -132,11 +133,7 @@ func (e *evaluation) ref(r lang.Ref, at place) (cty.Value, bool) {
 	n := e.x.lookup(b, at)
 	if n == nil {
 		if there := at.restrict(e.x.reachOf(b)); e.x.vanished[b][there.key()] {
-			where := ""
-			if t := there.text(); t != "" {
-				where = " at " + t
-			}
-			e.errorAt(r.Range, "Reference to a disabled block", "%s is not enabled%s, so that it has no results. Give what refers to it the same argument enabled.", b.Addr(), where)
+			e.errorAt(r.Range, "Reference to a disabled block", "%s is not enabled here, so that it has no results. Give what refers to it the same argument enabled.", b.Addr())
 		}
 		return cty.NilVal, false
 	}
@@ -147,7 +144,7 @@ func (e *evaluation) ref(r lang.Ref, at place) (cty.Value, bool) {
 		if !v.Type().HasAttribute(r.Attr) {
 			known := attributeNames(v.Type())
 			e.errorAt(r.Range, "Unsupported attribute", "%s has no metric %q.%s It has %s.", b.Addr(), r.Attr,
-				didyoumean.Hint(r.Attr, known), didyoumean.Join(known))
+				didyoumean.Hint(r.Attr, known), strings.Join(known, ", "))
 			return cty.NilVal, false
 		}
 		if m := v.GetAttr(r.Attr); m.IsKnown() && m.IsNull() {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -114,7 +116,7 @@ func (s *Schema) decode(dst reflect.Value, in Input, prefix string, unknown *[]s
 		b.Schema.decode(dst.FieldByIndex(b.index), inner.Input, prefix+b.Name+".", unknown, diags)
 	}
 	if s.Overrides {
-		dst.FieldByIndex(s.overrides).Set(reflect.ValueOf(s.decodeOverrides(in.Overrides, prefix, unknown, diags)))
+		dst.FieldByIndex(s.overrides).Set(reflect.ValueOf(s.decodeOverrides(in, prefix, unknown, diags)))
 	}
 }
 
@@ -158,7 +160,7 @@ func (a *Arg) set(dst reflect.Value, v cty.Value, prefix string, diags *diag.Lis
 		dst.Set(reflect.ValueOf(r.Value))
 	case Custom:
 		if err := dst.Addr().Interface().(Scalar).ParseArg(v); err != nil {
-			diags.Errorf(name, "Invalid value", "The argument %q (%s) is %s: %v.", a.Name, a.typeName, Spell(v), err)
+			diags.Errorf(name, "Invalid value", "The argument %q takes a %s. %s", a.Name, a.typeName, sentence(err))
 			return
 		}
 		a.checkEnum(v, name, diags)
@@ -185,6 +187,20 @@ func (a *Arg) set(dst reflect.Value, v cty.Value, prefix string, diags *diag.Lis
 	default:
 		a.setScalar(dst, v, name, diags)
 	}
+}
+
+// sentence makes an error text stand alone.
+func sentence(err error) string {
+	s := err.Error()
+	if s == "" {
+		return s
+	}
+	r, n := utf8.DecodeRuneInString(s)
+	s = string(unicode.ToUpper(r)) + s[n:]
+	if !strings.HasSuffix(s, "?") && !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
 }
 
 func (a *Arg) setScalar(dst reflect.Value, v cty.Value, name string, diags *diag.List) bool {

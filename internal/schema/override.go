@@ -29,16 +29,16 @@ type Override struct {
 // selects a module decides about it.
 type Overrides []Override
 
-func (s *Schema) decodeOverrides(in []OverrideInput, prefix string, unknown *[]string, diags *diag.List) Overrides {
+func (s *Schema) decodeOverrides(in Input, prefix string, unknown *[]string, diags *diag.List) Overrides {
 	var out Overrides
-	for i, o := range in {
+	for i, o := range in.Overrides {
 		where := fmt.Sprintf("%soverride[%d]", prefix, i)
-		if o.Selector.Empty() {
+		if o.Selector.Empty() && !in.Partial {
 			diags.Errorf(where, "Override without a pattern",
 				`An override needs a pattern: override "model.layers.0.*" { … }, or match, role or layers inside.`)
 		}
 		*diags = append(*diags, o.Selector.Valid(where)...)
-		if len(o.Values) == 0 {
+		if len(o.Values) == 0 && !in.Partial {
 			diags.Warnf(where, "Empty override", "This override sets nothing. Arguments that it may set: %s.", strings.Join(s.PerModule(), ", "))
 		}
 		over := Override{Selector: o.Selector}

@@ -138,7 +138,10 @@ func Spell(v cty.Value) string {
 	case v == cty.NilVal:
 		return "nothing"
 	case !v.IsKnown():
-		return "a value not known yet"
+		if t := v.Type(); t.IsPrimitiveType() {
+			return article(t.FriendlyName()) + " that is not known yet"
+		}
+		return "a value that is not known yet"
 	case v.IsNull():
 		return "null"
 	}
