@@ -63,49 +63,6 @@ func Tanh32(x float32) float32 {
 	return float32(1 - 2/(exp37(2*v)+1))
 }
 
-// Exp sets dst[i] = Exp32(x[i]).
-func Exp(dst, x []float32) {
-	same(len(dst), len(x))
-	for i, v := range x {
-		dst[i] = Exp32(v)
-	}
-}
-
-// SiLU sets dst[i] = SiLU32(x[i]).
-func SiLU(dst, x []float32) {
-	same(len(dst), len(x))
-	for i, v := range x {
-		dst[i] = SiLU32(v)
-	}
-}
-
-// Softmax overwrites row with e^(x-max)/Σ e^(x-max): exponentials rounded to
-// float32, their sum in eight float64 lanes, one rounding per quotient (error
-// below 1.1 ulp). A row of -Inf only, or one with a NaN or +Inf, becomes NaN.
-func Softmax(row []float32) {
-	if len(row) == 0 {
-		return
-	}
-	m := row[0]
-	for _, v := range row {
-		m = max(m, v)
-	}
-	top := float64(m)
-	for i, v := range row {
-		row[i] = float32(exp37(float64(v) - top))
-	}
-	inv := 1 / Sum(row)
-	for i, v := range row {
-		row[i] = float32(float64(v) * inv)
-	}
-}
-
-func same(a, b int) {
-	if a != b {
-		panic("vmath: slices differ in length")
-	}
-}
-
 const (
 	ln2Hi = 6.93147180369123816490e-01
 	ln2Lo = 1.90821492927058770002e-10

@@ -28,19 +28,12 @@ func SumSq(x []float32) float64 { return Dot(x, x) }
 func Dot(a, b []float32) float64 {
 	same(len(a), len(b))
 	var l [lanes]float64
-	for ; len(a) >= lanes; a, b = a[lanes:], b[lanes:] {
-		x, y := (*[lanes]float32)(a), (*[lanes]float32)(b)
-		l[0] += float64(float64(x[0]) * float64(y[0]))
-		l[1] += float64(float64(x[1]) * float64(y[1]))
-		l[2] += float64(float64(x[2]) * float64(y[2]))
-		l[3] += float64(float64(x[3]) * float64(y[3]))
-		l[4] += float64(float64(x[4]) * float64(y[4]))
-		l[5] += float64(float64(x[5]) * float64(y[5]))
-		l[6] += float64(float64(x[6]) * float64(y[6]))
-		l[7] += float64(float64(x[7]) * float64(y[7]))
+	n := len(a) &^ (vectorStep - 1)
+	if n > 0 {
+		active().dot(n, &a[0], &b[0], &l)
 	}
-	for q := range a {
-		l[q] += float64(float64(a[q]) * float64(b[q]))
+	for i := n; i < len(a); i++ {
+		l[i%lanes] += float64(float64(a[i]) * float64(b[i]))
 	}
 	return total(&l)
 }

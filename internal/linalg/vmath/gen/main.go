@@ -1,0 +1,248 @@
+//go:build ignore
+
+// gen writes vector_amd64.s and vector_amd64.go: AVX-512 and AVX2 forms of the
+// loops over exp37 and of the reductions. Both execute exp37's operations one for
+// one, so that their bits are those of the Go code.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+var asm, decl strings.Builder
+
+func p(f string, a ...any)  { fmt.Fprintf(&asm, f+"\n", a...) }
+func gp(f string, a ...any) { fmt.Fprintf(&decl, f+"\n", a...) }
+
+// Offsets into the constant table, one 64-byte row each.
+const (
+	log2e = 64 * iota
+	magic
+	negLn2
+	limit
+	negLimit
+	one
+	sign
+	poly // ten rows
+)
+
+// form is one instruction set: vectors of w float64.
+type form struct {
+	suffix string
+	zmm    bool
+	R      string
+	H      string // register class of w float32
+	w      int
+}
+
+var forms = []form{
+	{"AVX512", true, "Z", "Y", 8},
+	{"AVX2", false, "Y", "X", 4},
+}
+
+func (f form) fn(name, sig string, args int) string {
+	name += f.suffix
+	gp("//go:noescape\nfunc %s(%s)\n", name, sig)
+	p("// func %s(%s)", name, sig)
+	p("TEXT ·%s(SB), NOSPLIT, $0-%d", name, args)
+	return name
+}
+
+// exp replaces the vectors x[i] by exp37 of them; n[i] are scratch registers and
+// q[i] receive the result. R8 holds the constant table.
+func (f form) exp(x, n, q []int) {
+	each := func(s string, a func(i int) []any) {
+		for i := range x {
+			p(s, a(i)...)
+		}
+	}
+	R := f.R
+	// The limit comes second in the instruction, first here: a NaN in x is kept.
+	p("\tVMOVUPD %d(R8), %s15", negLimit, R)
+	each("\tVMAXPD %s%d, %s15, %s%d", func(i int) []any { return []any{R, x[i], R, R, x[i]} })
+	p("\tVMOVUPD %d(R8), %s15", limit, R)
+	each("\tVMINPD %s%d, %s15, %s%d", func(i int) []any { return []any{R, x[i], R, R, x[i]} })
+	each("\tVMULPD %d(R8), %s%d, %s%d", func(i int) []any { return []any{log2e, R, x[i], R, n[i]} })
+	each("\tVADDPD %d(R8), %s%d, %s%d", func(i int) []any { return []any{magic, R, n[i], R, n[i]} })
+	p("\tVMOVUPD %d(R8), %s15", magic, R)
+	each("\tVSUBPD %s15, %s%d, %s%d", func(i int) []any { return []any{R, R, n[i], R, n[i]} })
+	each("\tVFMADD231PD %d(R8), %s%d, %s%d", func(i int) []any { return []any{negLn2, R, n[i], R, x[i]} })
+	each("\tVMOVUPD %d(R8), %s%d", func(i int) []any { return []any{poly, R, q[i]} })
+	for c := 1; c < 10; c++ {
+		each("\tVFMADD213PD %d(R8), %s%d, %s%d", func(i int) []any { return []any{poly + 64*c, R, x[i], R, q[i]} })
+	}
+	if f.zmm {
+		each("\tVSCALEFPD Z%d, Z%d, Z%d", func(i int) []any { return []any{n[i], q[i], q[i]} })
+		return
+	}
+	// A NaN converts to the integer whose low 12 bits are 0: it stays a NaN.
+	each("\tVCVTPD2DQY Y%d, X%d", func(i int) []any { return []any{n[i], n[i]} })
+	each("\tVPMOVSXDQ X%d, Y%d", func(i int) []any { return []any{n[i], n[i]} })
+	each("\tVPSLLQ $52, Y%d, Y%d", func(i int) []any { return []any{n[i], n[i]} })
+	each("\tVPADDQ Y%d, Y%d, Y%d", func(i int) []any { return []any{n[i], q[i], q[i]} })
+}
+
+func (f form) narrow(from, to int) {
+	if f.zmm {
+		p("\tVCVTPD2PS Z%d, Y%d", from, to)
+	} else {
+		p("\tVCVTPD2PSY Y%d, X%d", from, to)
+	}
+}
+
+// step is the number of float32s of one loop round: n of every kernel is a
+// multiple of 16.
+const step = 16
+
+func (f form) vectors() int { return step / f.w }
+
+// pairs runs body over the vectors of a round, two at a time: enough to hide
+// latency, few enough for sixteen registers.
+func (f form) pairs(body func(off int, x, n, q []int)) {
+	for v := 0; v < f.vectors(); v += 2 {
+		body(v*f.w*4, []int{0, 1}, []int{2, 3}, []int{4, 5})
+	}
+}
+
+func (f form) expLoop() {
+	name := f.fn("exp", "n int, dst, x *float32", 24)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tLEAQ ·constants(SB), R8\n%s_l:", name)
+	f.pairs(func(off int, x, n, q []int) {
+		for i := range x {
+			p("\tVCVTPS2PD %d(SI), %s%d", off+i*f.w*4, f.R, x[i])
+		}
+		f.exp(x, n, q)
+		for i := range x {
+			f.narrow(q[i], q[i])
+			p("\tVMOVUPS %s%d, %d(DI)", f.H, q[i], off+i*f.w*4)
+		}
+	})
+	p("\tADDQ $64, SI\n\tADDQ $64, DI\n\tSUBQ $%d, CX\n\tJNZ %s_l\n\tVZEROUPPER\n\tRET\n", step, name)
+}
+
+func (f form) siluLoop() {
+	name := f.fn("silu", "n int, dst, x *float32", 24)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tLEAQ ·constants(SB), R8\n%s_l:", name)
+	f.pairs(func(off int, x, n, q []int) {
+		for i := range x {
+			p("\tVCVTPS2PD %d(SI), %s%d", off+i*f.w*4, f.R, x[i])
+			p("\tVMOVAPD %s%d, %s%d", f.R, x[i], f.R, 6+i)
+			p("\tVXORPD %d(R8), %s%d, %s%d", sign, f.R, x[i], f.R, x[i])
+		}
+		f.exp(x, n, q)
+		for i := range x {
+			p("\tVADDPD %d(R8), %s%d, %s%d", one, f.R, q[i], f.R, q[i])
+			p("\tVDIVPD %s%d, %s%d, %s%d", f.R, q[i], f.R, 6+i, f.R, q[i])
+			f.narrow(q[i], q[i])
+			p("\tVMOVUPS %s%d, %d(DI)", f.H, q[i], off+i*f.w*4)
+		}
+	})
+	p("\tADDQ $64, SI\n\tADDQ $64, DI\n\tSUBQ $%d, CX\n\tJNZ %s_l\n\tVZEROUPPER\n\tRET\n", step, name)
+}
+
+// lanes: the eight partial sums are Z10, or Y10 (0 to 3) and Y11 (4 to 7).
+func (f form) loadLanes(arg string) {
+	p("\tMOVQ %s, DX\n\tVMOVUPD (DX), %s10", arg, f.R)
+	if !f.zmm {
+		p("\tVMOVUPD 32(DX), Y11")
+	}
+}
+
+func (f form) storeLanes() {
+	p("\tVMOVUPD %s10, (DX)", f.R)
+	if !f.zmm {
+		p("\tVMOVUPD Y11, 32(DX)")
+	}
+}
+
+func (f form) lane(off int) int {
+	if !f.zmm && off/4%8 >= 4 {
+		return 11
+	}
+	return 10
+}
+
+// expShiftLoop: x = exp37(x - top), lanes += x.
+func (f form) expShiftLoop() {
+	name := f.fn("expShift", "n int, x *float32, top float64, lanes *[8]float64", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tVBROADCASTSD top+16(FP), %s9\n\tLEAQ ·constants(SB), R8", f.R)
+	f.loadLanes("lanes+24(FP)")
+	p("%s_l:", name)
+	f.pairs(func(off int, x, n, q []int) {
+		for i := range x {
+			p("\tVCVTPS2PD %d(SI), %s%d", off+i*f.w*4, f.R, x[i])
+			p("\tVSUBPD %s9, %s%d, %s%d", f.R, f.R, x[i], f.R, x[i])
+		}
+		f.exp(x, n, q)
+		for i := range x {
+			f.narrow(q[i], q[i])
+			p("\tVMOVUPS %s%d, %d(SI)", f.H, q[i], off+i*f.w*4)
+			p("\tVCVTPS2PD %s%d, %s%d", f.H, q[i], f.R, x[i])
+			l := f.lane(off + i*f.w*4)
+			p("\tVADDPD %s%d, %s%d, %s%d", f.R, x[i], f.R, l, f.R, l)
+		}
+	})
+	p("\tADDQ $64, SI\n\tSUBQ $%d, CX\n\tJNZ %s_l", step, name)
+	f.storeLanes()
+	p("\tVZEROUPPER\n\tRET\n")
+}
+
+// scaleLoop: x = float32(float64(x)·by).
+func (f form) scaleLoop() {
+	name := f.fn("scale", "n int, x *float32, by float64", 24)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tVBROADCASTSD by+16(FP), %s9\n%s_l:", f.R, name)
+	for v := 0; v < f.vectors(); v++ {
+		off := v * f.w * 4
+		p("\tVCVTPS2PD %d(SI), %s%d\n\tVMULPD %s9, %s%d, %s%d", off, f.R, v, f.R, f.R, v, f.R, v)
+		f.narrow(v, v)
+		p("\tVMOVUPS %s%d, %d(SI)", f.H, v, off)
+	}
+	p("\tADDQ $64, SI\n\tSUBQ $%d, CX\n\tJNZ %s_l\n\tVZEROUPPER\n\tRET\n", step, name)
+}
+
+// maxLoop returns the largest element that is not a NaN, or -Inf.
+func (f form) maxLoop() {
+	name := f.fn("maximum", "n int, x *float32, low float32) (m float32", 28)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tVBROADCASTSS low+16(FP), Y0\n\tVMOVAPS Y0, Y1\n%s_l:", name)
+	// The accumulator comes last in the instruction, first here: it is kept
+	// where x is a NaN.
+	p("\tVMOVUPS (SI), Y2\n\tVMOVUPS 32(SI), Y3\n\tVMAXPS Y0, Y2, Y0\n\tVMAXPS Y1, Y3, Y1")
+	p("\tADDQ $64, SI\n\tSUBQ $%d, CX\n\tJNZ %s_l", step, name)
+	p("\tVMAXPS Y0, Y1, Y0\n\tVEXTRACTF128 $1, Y0, X1\n\tVMAXPS X0, X1, X0\n\tVPERMILPS $0x4e, X0, X1\n\tVMAXPS X0, X1, X0\n\tVPERMILPS $0xb1, X0, X1\n\tVMAXPS X0, X1, X0")
+	p("\tVMOVSS X0, m+24(FP)\n\tVZEROUPPER\n\tRET\n")
+}
+
+// dotLoop: lanes += a·b, the products exact.
+func (f form) dotLoop() {
+	name := f.fn("dot", "n int, a, b *float32, lanes *[8]float64", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ a+8(FP), SI\n\tMOVQ b+16(FP), DI")
+	f.loadLanes("lanes+24(FP)")
+	p("%s_l:", name)
+	for v := 0; v < f.vectors(); v++ {
+		off := v * f.w * 4
+		p("\tVCVTPS2PD %d(SI), %s0\n\tVCVTPS2PD %d(DI), %s1\n\tVFMADD231PD %s0, %s1, %s%d", off, f.R, off, f.R, f.R, f.R, f.R, f.lane(off))
+	}
+	p("\tADDQ $64, SI\n\tADDQ $64, DI\n\tSUBQ $%d, CX\n\tJNZ %s_l", step, name)
+	f.storeLanes()
+	p("\tVZEROUPPER\n\tRET\n")
+}
+
+func main() {
+	gp("// Code generated by gen/main.go. DO NOT EDIT.\n\npackage vmath\n")
+	p("// Code generated by gen/main.go. DO NOT EDIT.\n\n#include \"textflag.h\"\n")
+	for _, f := range forms {
+		f.expLoop()
+		f.siluLoop()
+		f.expShiftLoop()
+		f.scaleLoop()
+		f.maxLoop()
+		f.dotLoop()
+	}
+	for name, s := range map[string]string{"vector_amd64.s": asm.String(), "vector_amd64.go": decl.String()} {
+		if err := os.WriteFile(name, []byte(s), 0o644); err != nil {
+			panic(err)
+		}
+	}
+}

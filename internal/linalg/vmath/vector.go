@@ -1,0 +1,147 @@
+package vmath
+
+import (
+	"math"
+	"unsafe"
+)
+
+//go:generate go run gen/main.go
+
+// vectorStep is the number of elements that the vector loops take at a time.
+const vectorStep = 16
+
+// table holds the loops of one kernel path over n elements, n a positive multiple
+// of vectorStep.
+type table struct {
+	exp, silu func(n int, dst, x *float32)
+	// expShift replaces x by e^(x-top) and adds the results to lanes.
+	expShift func(n int, x *float32, top float64, lanes *[lanes]float64)
+	scale    func(n int, x *float32, by float64)
+	// maximum returns the largest of low and the elements that are no NaN.
+	maximum func(n int, x *float32, low float32) float32
+	dot     func(n int, a, b *float32, lanes *[lanes]float64)
+}
+
+var goTable = table{
+	exp: func(n int, dst, x *float32) {
+		d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)
+		for i, v := range s {
+			d[i] = Exp32(v)
+		}
+	},
+	silu: func(n int, dst, x *float32) {
+		d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)
+		for i, v := range s {
+			d[i] = SiLU32(v)
+		}
+	},
+	expShift: func(n int, x *float32, top float64, l *[lanes]float64) {
+		s := unsafe.Slice(x, n)
+		for i, v := range s {
+			e := float32(exp37(float64(v) - top))
+			s[i] = e
+			l[i%lanes] += float64(e)
+		}
+	},
+	scale: func(n int, x *float32, by float64) {
+		s := unsafe.Slice(x, n)
+		for i, v := range s {
+			s[i] = float32(float64(v) * by)
+		}
+	},
+	maximum: func(n int, x *float32, low float32) float32 {
+		for _, v := range unsafe.Slice(x, n) {
+			if v > low {
+				low = v
+			}
+		}
+		return low
+	},
+	dot: func(n int, a, b *float32, l *[lanes]float64) {
+		x, y := unsafe.Slice(a, n), unsafe.Slice(b, n)
+		for ; len(x) >= lanes; x, y = x[lanes:], y[lanes:] {
+			x, y := (*[lanes]float32)(x), (*[lanes]float32)(y)
+			l[0] += float64(float64(x[0]) * float64(y[0]))
+			l[1] += float64(float64(x[1]) * float64(y[1]))
+			l[2] += float64(float64(x[2]) * float64(y[2]))
+			l[3] += float64(float64(x[3]) * float64(y[3]))
+			l[4] += float64(float64(x[4]) * float64(y[4]))
+			l[5] += float64(float64(x[5]) * float64(y[5]))
+			l[6] += float64(float64(x[6]) * float64(y[6]))
+			l[7] += float64(float64(x[7]) * float64(y[7]))
+		}
+	},
+}
+
+// Exp sets dst[i] = Exp32(x[i]).
+func Exp(dst, x []float32) { mapped(active().exp, dst, x) }
+
+// SiLU sets dst[i] = SiLU32(x[i]).
+func SiLU(dst, x []float32) { mapped(active().silu, dst, x) }
+
+func mapped(f func(n int, dst, x *float32), dst, x []float32) {
+	same(len(dst), len(x))
+	n := len(x) &^ (vectorStep - 1)
+	if n > 0 {
+		f(n, &dst[0], &x[0])
+	}
+	if n < len(x) {
+		var pad [vectorStep]float32
+		copy(pad[:], x[n:])
+		f(vectorStep, &pad[0], &pad[0])
+		copy(dst[n:], pad[:])
+	}
+}
+
+// Softmax overwrites row with e^(x-max)/Σ e^(x-max): exponentials rounded to
+// float32, their sum in eight float64 lanes, one rounding per quotient (error
+// below 1.1 ulp). A row of -Inf only, or one with a NaN or +Inf, becomes NaN.
+func Softmax(row []float32) {
+	if len(row) == 0 {
+		return
+	}
+	t := active()
+	n := len(row) &^ (vectorStep - 1)
+	low := float32(math.Inf(-1))
+	if n > 0 {
+		low = t.maximum(n, &row[0], low)
+	}
+	var pad [vectorStep]float32
+	for i := range pad { // e^(-Inf) adds nothing to any lane
+		pad[i] = float32(math.Inf(-1))
+	}
+	rest := pad[:copy(pad[:], row[n:])]
+	if len(rest) > 0 {
+		low = t.maximum(vectorStep, &pad[0], low)
+	}
+	top := float64(low)
+	if math.IsInf(top, 0) {
+		// No exponential is finite and positive, or a NaN is ignored by the
+		// maximum: every element is NaN, those of the padding too.
+		for i := range row {
+			row[i] = float32(math.NaN())
+		}
+		return
+	}
+	var l [lanes]float64
+	if n > 0 {
+		t.expShift(n, &row[0], top, &l)
+	}
+	if len(rest) > 0 {
+		t.expShift(vectorStep, &pad[0], top, &l)
+	}
+	inv := 1 / total(&l)
+	if n > 0 {
+		t.scale(n, &row[0], inv)
+	}
+	if len(rest) > 0 {
+		t.scale(vectorStep, &pad[0], inv)
+		copy(row[n:], rest)
+	}
+}
+
+func same(a, b int) {
+	if a != b {
+		panic("vmath: slices differ in length")
+	}
+}

@@ -1,0 +1,32 @@
+package vmath
+
+import (
+	"math"
+
+	"github.com/compressc/compressc/internal/linalg/kernel"
+)
+
+var (
+	avx512Table = table{expAVX512, siluAVX512, expShiftAVX512, scaleAVX512, maximumAVX512, dotAVX512}
+	avx2Table   = table{expAVX2, siluAVX2, expShiftAVX2, scaleAVX2, maximumAVX2, dotAVX2}
+)
+
+func active() *table {
+	switch kernel.Active() {
+	case kernel.AVX512:
+		return &avx512Table
+	case kernel.AVX2:
+		return &avx2Table
+	}
+	return &goTable
+}
+
+// constants are read by the assembler: one row of eight equal numbers each, in
+// the order that gen/main.go names.
+var constants = func() (c [17 * 8]float64) {
+	rows := append([]float64{log2e, roundMagic, -ln2, expLimit, -expLimit, 1, math.Copysign(0, -1)}, expCoefficients[:]...)
+	for i := range c {
+		c[i] = rows[i/8]
+	}
+	return c
+}()
