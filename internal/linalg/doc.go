@@ -24,7 +24,18 @@
 // is safe for concurrent use on distinct outputs, and a nil *Pool is serial.
 package linalg
 
+import "github.com/compressc/compressc/internal/linalg/kernel"
+
 // NumericsVersion names the numeric contract: the K rule, the reductions, the
 // factorizations' algorithms. It never names an instruction set, because paths
 // agree bit for bit. It changes whenever any result changes.
 const NumericsVersion = "1"
+
+// KernelPath returns the kernel path in use: "avx512", "avx2" or "go". It is for
+// messages; results do not depend on it.
+func KernelPath() string { return string(kernel.Active()) }
+
+// CheckEnvironment reports a COMPRESSC_KERNEL that this machine cannot honour,
+// and a floating point unit in a state in which results would not be
+// reproducible. Call it once at the start of a program.
+func CheckEnvironment() error { return kernel.CheckEnvironment() }

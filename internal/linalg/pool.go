@@ -113,6 +113,7 @@ func (p *Pool) For(tasks int, f func(worker, task int)) {
 		}
 	}
 	p.job.Store(nil)
+	j.f = nil // workers remember the job, and must not keep its matrices alive
 	p.busy.Store(false)
 	if r := j.panicked.Load(); r != nil {
 		panic(*r)

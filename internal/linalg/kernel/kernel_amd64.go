@@ -32,6 +32,15 @@ func transpackF64AVX512(nblk int, src *float64, ld int, dst *float64, stride int
 func packRowsAVX512(kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, nv int, mask int, dstBytes int)
 
 //go:noescape
+func transpackF32AVX2(nblk int, src *float32, ld int, dst *float32, stride int, cnt int)
+
+//go:noescape
+func transpackF64AVX2(nblk int, src *float64, ld int, dst *float64, stride int, cnt int)
+
+//go:noescape
+func packRowsAVX2(kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, bytes int)
+
+//go:noescape
 func gemvRowsAVX512(m, n int, a *float64, lda int, x, y *float64)
 
 //go:noescape

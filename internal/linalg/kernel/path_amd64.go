@@ -20,8 +20,8 @@ var avx2Table = table{
 	sgemmNarrow: Gemm[float32]{MR: 6, NR: 16, Run: sgemm6x16AVX2},
 	dgemm:       Gemm[float64]{MR: 6, NR: 8, Run: dgemm6x8AVX2},
 	dgemmNarrow: Gemm[float64]{MR: 6, NR: 8, Run: dgemm6x8AVX2},
-	packF32:     packGo[float32],
-	packF64:     packGo[float64],
+	packF32:     packAVX2[float32],
+	packF64:     packAVX2[float64],
 	gemvRows:    gemvRowsAVX2,
 	gemvCols:    gemvColsAVX2,
 }

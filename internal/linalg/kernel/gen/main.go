@@ -204,6 +204,77 @@ func packRows512() {
 	p("pr_n:\n\tADDQ R8, SI\n\tADDQ R12, DI\n\tDECQ CX\n\tJNZ pr_k\n\tVZEROUPPER\n\tRET\n")
 }
 
+// transpackAVX2 reads one vector's worth of rows (8 float32, 4 float64) of nblk
+// blocks as wide and writes, for each column k, the first cnt of them at
+// dst + k·stride. cnt is a whole vector, 6 (float32) or 2 (float64): those that
+// the kernels' panels need without a masked store, which is slow on some cores.
+func transpackAVX2(f64 bool) {
+	name, ty, w, es, sh, mov, part := "transpackF32AVX2", "float32", 8, 4, 2, "VMOVUPS", 6
+	if f64 {
+		name, ty, w, es, sh, mov, part = "transpackF64AVX2", "float64", 4, 8, 3, "VMOVUPD", 2
+	}
+	fn(name, fmt.Sprintf("nblk int, src *%s, ld int, dst *%s, stride int, cnt int", ty, ty), 48)
+	p("\tMOVQ nblk+0(FP), CX\n\tMOVQ src+8(FP), SI\n\tMOVQ ld+16(FP), R8\n\tSHLQ $%d, R8\n\tMOVQ dst+24(FP), DI\n\tMOVQ stride+32(FP), R9\n\tSHLQ $%d, R9\n\tMOVQ cnt+40(FP), AX", sh, sh)
+	p("%s_l:\n\tMOVQ SI, R10", name)
+	for i := range w {
+		p("\t%s (R10), Y%d", mov, i)
+		if i+1 < w {
+			p("\tADDQ R8, R10")
+		}
+	}
+	op := func(o string, b, a, d int) { p("\t%s Y%d, Y%d, Y%d", o, b, a, d) }
+	perm := func(imm, b, a, d int) { p("\tVPERM2F128 $0x%x, Y%d, Y%d, Y%d", imm, b, a, d) }
+	if f64 {
+		for i := range 2 {
+			op("VUNPCKLPD", 2*i+1, 2*i, 4+2*i)
+			op("VUNPCKHPD", 2*i+1, 2*i, 5+2*i)
+		}
+		for i := range 2 {
+			perm(0x20, 6+i, 4+i, 8+i)
+			perm(0x31, 6+i, 4+i, 10+i)
+		}
+	} else {
+		for i := range 4 {
+			op("VUNPCKLPS", 2*i+1, 2*i, 8+2*i)
+			op("VUNPCKHPS", 2*i+1, 2*i, 9+2*i)
+		}
+		for h := range 2 {
+			t := 8 + 4*h
+			op("VUNPCKLPD", t+2, t, 4*h)
+			op("VUNPCKHPD", t+2, t, 4*h+1)
+			op("VUNPCKLPD", t+3, t+1, 4*h+2)
+			op("VUNPCKHPD", t+3, t+1, 4*h+3)
+		}
+		for i := range 4 {
+			perm(0x20, 4+i, i, 8+i)
+			perm(0x31, 4+i, i, 12+i)
+		}
+	}
+	p("\tADDQ $%d, SI\n\tCMPQ AX, $%d\n\tJEQ %s_part", w*es, part, name)
+	for i := range w {
+		p("\t%s Y%d, (DI)\n\tADDQ R9, DI", mov, 8+i)
+	}
+	p("\tDECQ CX\n\tJNZ %s_l\n\tVZEROUPPER\n\tRET\n%s_part:", name, name)
+	for i := range w {
+		p("\t%s X%d, (DI)", mov, 8+i)
+		if !f64 {
+			p("\tVEXTRACTF128 $1, Y%d, X0\n\tVMOVSD X0, 16(DI)", 8+i)
+		}
+		p("\tADDQ R9, DI")
+	}
+	p("\tDECQ CX\n\tJNZ %s_l\n\tVZEROUPPER\n\tRET\n", name)
+}
+
+// packRowsAVX2 copies, for each of kc rows, bytes bytes, a multiple of 8.
+func packRowsAVX2() {
+	fn("packRowsAVX2", "kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, bytes int", 40)
+	p("\tMOVQ kc+0(FP), CX\n\tMOVQ src+8(FP), SI\n\tMOVQ ldBytes+16(FP), R8\n\tMOVQ dst+24(FP), DI\n\tMOVQ bytes+32(FP), R11")
+	p("pra_k:\n\tMOVQ R11, BX\n\tMOVQ SI, R10\npra_32:\n\tCMPQ BX, $32\n\tJLT pra_16\n\tVMOVUPS (R10), Y0\n\tVMOVUPS Y0, (DI)\n\tADDQ $32, R10\n\tADDQ $32, DI\n\tSUBQ $32, BX\n\tJMP pra_32")
+	p("pra_16:\n\tCMPQ BX, $16\n\tJLT pra_8\n\tVMOVUPS (R10), X0\n\tVMOVUPS X0, (DI)\n\tADDQ $16, R10\n\tADDQ $16, DI\n\tSUBQ $16, BX")
+	p("pra_8:\n\tCMPQ BX, $8\n\tJLT pra_n\n\tVMOVSD (R10), X0\n\tVMOVSD X0, (DI)\n\tADDQ $8, DI")
+	p("pra_n:\n\tADDQ R8, SI\n\tDECQ CX\n\tJNZ pra_k\n\tVZEROUPPER\n\tRET\n")
+}
+
 // reduce sums the eight float64 lanes of an accumulator as
 // ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)) into X<r>; lo and hi are its halves.
 func reduce(lo, hi, r, t int) {
@@ -324,6 +395,9 @@ func main() {
 	transpack512(false)
 	transpack512(true)
 	packRows512()
+	transpackAVX2(false)
+	transpackAVX2(true)
+	packRowsAVX2()
 	gemvRows(true)
 	gemvRows(false)
 	gemvCols(true)
