@@ -25,12 +25,15 @@ func (s *Store) Put(data []byte) (Digest, error) {
 	if err != nil {
 		return "", err
 	}
+	w.hash = nil // known already
 	if _, err := w.Write(data); err != nil {
 		w.Abort()
 		return "", err
 	}
-	got, _, err := w.Commit()
-	return got, err
+	if err := w.flush(); err != nil {
+		return "", err
+	}
+	return d, w.finish(d)
 }
 
 // existing leases d and reports whether its blob is there with the right
@@ -87,7 +90,7 @@ type BlobWriter struct {
 	s    *Store
 	file *os.File
 	buf  *bufio.Writer
-	hash hash.Hash
+	hash hash.Hash // nil in Put, which knows the digest
 	size int64
 	err  error // of an earlier write
 	done bool
@@ -126,7 +129,9 @@ func (w *BlobWriter) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	n, err := w.buf.Write(p)
-	w.hash.Write(p[:n])
+	if w.hash != nil {
+		w.hash.Write(p[:n])
+	}
 	w.size += int64(n)
 	w.err = w.s.writeError("a blob, so far", w.size, err)
 	return n, w.err
@@ -138,27 +143,39 @@ func (w *BlobWriter) Commit() (Digest, int64, error) {
 	if w.done {
 		return "", 0, fmt.Errorf("cache: commit of a blob that is committed or aborted: %w", os.ErrClosed)
 	}
-	if w.err == nil {
-		w.err = w.buf.Flush()
-	}
-	if w.err != nil {
-		w.Abort()
-		return "", 0, w.s.writeError("a blob", w.size, w.err)
+	if err := w.flush(); err != nil {
+		return "", 0, err
 	}
 	d := digestOf(w.hash)
 	if ok, err := w.s.existing(d, w.size); ok || err != nil {
 		w.Abort()
 		return d, w.size, err
 	}
+	if err := w.finish(d); err != nil {
+		return "", 0, err
+	}
+	return d, w.size, nil
+}
+
+// flush hands all bytes to the file. After an error the blob is dropped.
+func (w *BlobWriter) flush() error {
+	if w.err == nil {
+		w.err = w.s.writeError("a blob", w.size, w.buf.Flush())
+	}
+	if w.err != nil {
+		w.Abort()
+	}
+	return w.err
+}
+
+// finish gives the file, whose bytes have digest d, its place. d is leased.
+func (w *BlobWriter) finish(d Digest) error {
 	w.done = true
 	err := w.s.finishTemp(w.file, w.size)
 	if err == nil {
 		err = w.s.place(w.file.Name(), w.s.shard(dirBlobs, d), replace)
 	}
-	if err != nil {
-		return "", 0, w.s.writeError("blob "+d.Short(), w.size, err)
-	}
-	return d, w.size, nil
+	return w.s.writeError("blob "+d.Short(), w.size, err)
 }
 
 // Abort drops the blob. After Commit or Abort it does nothing.

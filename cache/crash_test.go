@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 	}
 	name := os.Getenv(envChild)
 	if name == "" {
+		useMemory()
 		os.Exit(m.Run())
 	}
 	if err := children[name](os.Getenv(envDir)); err != nil {
@@ -46,6 +47,23 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// useMemory puts the tests' folders on a file system in memory, if there is one
+// and TMPDIR does not say otherwise: thousands of syncs take a minute on a busy
+// disk, and a killed process, unlike a power cut, does not need them.
+func useMemory() {
+	const memory = "/dev/shm"
+	if os.Getenv("TMPDIR") != "" {
+		return
+	}
+	probe, err := os.MkdirTemp(memory, "compressc-cache")
+	if err != nil {
+		return
+	}
+	if err := errors.Join(os.Remove(probe), os.Setenv("TMPDIR", memory)); err != nil {
+		panic(err)
+	}
 }
 
 // child prepares a run of the test binary as another process.
@@ -207,20 +225,6 @@ func wantFinished(t *testing.T, dir string) {
 	wantClean(t, s)
 }
 
-func wantClean(t *testing.T, s *Store) {
-	t.Helper()
-	r, err := s.Check(t.Context(), CheckOptions{Full: true})
-	if err != nil {
-		t.Error(err)
-	}
-	for _, p := range r.Problems {
-		t.Errorf("check: %v", p)
-	}
-	if left, _ := os.ReadDir(filepath.Join(s.dir, dirTmp)); len(left) != 0 {
-		t.Errorf("%d files left in tmp/", len(left))
-	}
-}
-
 // passes counts how often an undisturbed scenario comes by each point.
 func passes(t *testing.T) *fault.Set {
 	t.Helper()
@@ -242,7 +246,7 @@ func passes(t *testing.T) *fault.Set {
 // and the next process must finish the work.
 func TestKilledAnywhere(t *testing.T) {
 	set := passes(t)
-	const most = 6 // of one point: the first, the last and some between
+	const most = 40 // of one point: the first, the last and some between
 	for _, p := range fault.Points() {
 		hits := set.Hits(p)
 		for i := range min(hits, most) {
@@ -290,9 +294,6 @@ func TestFullAndReadOnlyDisk(t *testing.T) {
 	for _, mode := range []fault.Mode{fault.ENOSPC, fault.ReadOnly} {
 		for _, p := range fault.Points() {
 			for n := 1; n <= set.Hits(p); n++ {
-				if mode == fault.ReadOnly && n > 3 {
-					break // the handling is the same; what differs is the text
-				}
 				spec := fmt.Sprintf("%s:%d:%s", p, n, mode)
 				dir := t.TempDir()
 				faults, err := fault.Parse(spec)
@@ -399,13 +400,7 @@ func TestDamagedFiles(t *testing.T) {
 		t.Fatalf("only %d files: %v", len(names), names)
 	}
 	for _, how := range []string{"flip", "cut", "empty"} {
-		seen := make(map[string]bool)
 		for _, name := range names {
-			kind, _, _ := strings.Cut(name, "/")
-			if how != "flip" && seen[kind] {
-				continue // one of each kind is cut and emptied, all are flipped
-			}
-			seen[kind] = true
 			work := filepath.Join(t.TempDir(), "c")
 			if err := os.CopyFS(work, os.DirFS(dir)); err != nil {
 				t.Fatal(err)

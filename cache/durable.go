@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,6 +88,24 @@ func (s *Store) place(tmp, final string, how placing) error {
 		err = errors.Join(err, removeIfThere(tmp))
 	}
 	return err
+}
+
+// writeHint writes a small file that can be done without: its name is never
+// half there, but a power cut may lose it or leave it damaged, which its seal
+// shows. A sync for each tensor of a checkpoint would take seconds.
+func (s *Store) writeHint(path string, data []byte, what string) error {
+	f, err := s.createTemp()
+	if err != nil {
+		return s.writeError(what, int64(len(data)), err)
+	}
+	n, err := s.fault.Write(fault.Write, f.Name(), f, data)
+	if err == nil && n != len(data) {
+		err = io.ErrShortWrite
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return s.writeError(what, int64(len(data)), errors.Join(err, removeIfThere(f.Name())))
+	}
+	return s.writeError(what, int64(len(data)), s.place(f.Name(), path, replace))
 }
 
 // writeRecord writes a small file durably: afterwards it is there whole, also

@@ -133,7 +133,7 @@ func (s *Store) writeLocations(d Digest, locs []location) error {
 	if err != nil {
 		return fmt.Errorf("cache: external blob %s: %w", d.Short(), err)
 	}
-	return s.writeRecord(path, seal(kindExternal, body), "the place of external blob "+d.Short(), replace)
+	return s.writeHint(path, seal(kindExternal, body), "the place of external blob "+d.Short())
 }
 
 // loadExternal maps the first recorded range that holds the right bytes.

@@ -222,5 +222,5 @@ func (s *Store) writeStat(rec statRecord) error {
 	if err != nil {
 		return err
 	}
-	return s.writeRecord(s.statPath(rec.Stat), seal(kindStat, body), "the digests of a source file", replace)
+	return s.writeHint(s.statPath(rec.Stat), seal(kindStat, body), "the digests of a source file")
 }

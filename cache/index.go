@@ -14,7 +14,8 @@ import (
 // made durable first. If the action has an entry with the same outputs, that
 // one stays, except that a class that promises more is taken over. If it has
 // one with other outputs, the first stays, the action is marked as tainted and
-// the error is a *Conflict. e is not kept; a zero Created becomes now.
+// the error is a *Conflict, then and later. e is not kept; a zero Created
+// becomes now.
 func (s *Store) PutEntry(e *Entry) error {
 	e2 := *e
 	e = &e2
@@ -34,6 +35,9 @@ func (s *Store) PutEntry(e *Entry) error {
 	// Two rounds: of two processes that publish one action at one time, the
 	// second finds the first one's entry in its second round.
 	for range 2 {
+		if c, ok := s.Tainted(e.Action); ok {
+			return c
+		}
 		have, _, err := s.readEntry(e.Action)
 		if err != nil {
 			return err
@@ -221,16 +225,7 @@ func (s *Store) PutDef(def, action Digest) error {
 	if have, ok := s.GetDef(def); ok && have == action {
 		return nil
 	}
-	what := "definition " + def.Short()
-	f, err := s.createTemp()
-	if err != nil {
-		return s.writeError(what, -1, err)
-	}
-	_, err = s.fault.Write(fault.Write, f.Name(), f, seal(kindDef, []byte(action)))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return s.writeError(what, -1, errors.Join(err, removeIfThere(f.Name())))
-	}
-	return s.writeError(what, -1, s.place(f.Name(), s.shard(dirDef, def), replace))
+	return s.writeHint(s.shard(dirDef, def), seal(kindDef, []byte(action)), "definition "+def.Short())
 }
 
 // GetDef returns the action that a definition key last led to. A damaged

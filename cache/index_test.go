@@ -168,6 +168,9 @@ func TestConflict(t *testing.T) {
 	if !strings.Contains(err.Error(), first.Outputs[0].Digest.Short()) || !strings.Contains(err.Error(), "test/x") {
 		t.Errorf("message %q lacks the digest or the kernel", err)
 	}
+	if err := s.PutEntry(again); !errors.As(err, &c) {
+		t.Errorf("the first result again, for a tainted action: %v", err)
+	}
 	// Not served, in this process or in another.
 	for _, s := range []*Store{s, openStore(t, dir, Options{})} {
 		if _, ok, err := s.GetEntry(first.Action); ok || !errors.As(err, &c) {

@@ -43,8 +43,9 @@ func TestReadOnlyFolder(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs to be the superuser, to become another user")
 	}
-	// Not t.TempDir, whose parents only their owner may enter.
-	open, err := os.MkdirTemp("", "compressc-readonly")
+	// Not t.TempDir, whose parents only their owner may enter, and not in
+	// memory, from where programs often may not be run.
+	open, err := os.MkdirTemp("/tmp", "compressc-readonly")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,15 +96,25 @@ func (s *Store) BeginRun(pipeline string) (*Run, error) {
 		return nil, fmt.Errorf("cache: begin run: %w", err)
 	}
 	r := &Run{s: s, id: s.newRunID()}
-	path := s.runPath(r.id, openSuffix)
-	if r.file, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644); err != nil {
-		return nil, s.writeError("the run's journal", -1, err)
+	// The journal gets its name with its first line in it, so that a crash
+	// here leaves none that nobody can read.
+	const what = "the run's journal"
+	if r.file, err = s.createTemp(); err != nil {
+		return nil, s.writeError(what, -1, err)
 	}
-	if _, err := r.s.fault.Write(fault.Write, path, r.file, append(head, '\n')); err != nil {
-		return nil, s.writeError("the run's journal", -1, errors.Join(err, r.file.Close(), os.Remove(path)))
+	_, err = s.fault.Write(fault.Write, r.file.Name(), r.file, append(head, '\n'))
+	if err != nil {
+		err = errors.Join(err, removeIfThere(r.file.Name()))
+	} else {
+		err = s.place(r.file.Name(), r.journal(), replace)
+	}
+	if err != nil {
+		return nil, s.writeError(what, -1, errors.Join(err, r.file.Close()))
 	}
 	return r, nil
 }
+
+func (r *Run) journal() string { return r.s.runPath(r.id, openSuffix) }
 
 // ID returns the identity under which the record will be found.
 func (r *Run) ID() string { return r.id }
@@ -121,7 +131,9 @@ func (r *Run) Root(action Digest) error {
 	if r.file == nil {
 		return errors.New("cache: run is finished")
 	}
-	_, err := r.s.fault.Write(fault.Write, r.file.Name(), r.file, append([]byte(action), '\n'))
+	// After a newline, not before one: a line that a full disk cut short then
+	// does not swallow the next.
+	_, err := r.s.fault.Write(fault.Write, r.journal(), r.file, append([]byte{'\n'}, action...))
 	return r.s.writeError("the run's journal", -1, err)
 }
 
@@ -139,7 +151,23 @@ func (r *Run) Finish(record []byte) error {
 	if err := r.s.writeRecord(r.s.runPath(r.id, runSuffix), seal(kindRun, record), "the run's record", keepFirst); err != nil {
 		return err
 	}
-	err := errors.Join(r.file.Close(), removeIfThere(r.file.Name()))
+	err := errors.Join(r.file.Close(), removeIfThere(r.journal()))
+	r.file = nil
+	if err != nil {
+		return fmt.Errorf("cache: run's journal: %w", err)
+	}
+	return nil
+}
+
+// Close gives a run up that will not be finished. Its journal stays, so that
+// gc keeps what a later run can resume from. After Finish it does nothing.
+func (r *Run) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.file == nil {
+		return nil
+	}
+	err := r.file.Close()
 	r.file = nil
 	if err != nil {
 		return fmt.Errorf("cache: run's journal: %w", err)

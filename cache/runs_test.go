@@ -3,10 +3,14 @@ package cache
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/compressc/compressc/cache/fault"
 )
 
 func TestRuns(t *testing.T) {
@@ -66,8 +70,11 @@ func TestRuns(t *testing.T) {
 	if all, err := s.Runs(); err != nil || len(all) != 4 {
 		t.Errorf("%d runs, %v", len(all), err)
 	}
-	if err := errors.Join(run.Finish(last)); err == nil {
+	if err := run.Finish(last); err == nil {
 		t.Error("Finish twice")
+	}
+	if err := run.Close(); err != nil {
+		t.Errorf("Close after Finish: %v", err)
 	}
 	if err := run.Root(key("3")); err == nil {
 		t.Error("Root after Finish")
@@ -80,6 +87,37 @@ func TestRuns(t *testing.T) {
 	}
 	if _, err := s.Run(run.ID()); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("Run of a damaged one: %v", err)
+	}
+}
+
+// A full disk tears one line of a journal; the ones after it are whole. A run
+// that is given up stays as an open one.
+func TestRunGivenUp(t *testing.T) {
+	s := openStore(t, t.TempDir(), Options{})
+	faults, err := fault.Parse("write:3:enospc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.fault = faults
+	run, err := s.BeginRun("p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Root(key("1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Root(key("2")); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Root on a full disk: %v", err)
+	}
+	if err := errors.Join(run.Root(key("3")), run.Close(), run.Close()); err != nil {
+		t.Error(err)
+	}
+	all, err := s.Runs()
+	if err != nil || len(all) != 1 || !all[0].Open || !slices.Equal(all[0].Roots, []Digest{key("1"), key("3")}) {
+		t.Errorf("Runs = %+v, %v", all, err)
+	}
+	if err := run.Finish(record("p", time.Now())); err == nil {
+		t.Error("Finish after Close")
 	}
 }
 

@@ -348,3 +348,18 @@ func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)
 }
+
+// wantClean checks everything.
+func wantClean(t *testing.T, s *Store) {
+	t.Helper()
+	r, err := s.Check(t.Context(), CheckOptions{Full: true})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range r.Problems {
+		t.Errorf("check: %v", p)
+	}
+	if left, _ := os.ReadDir(filepath.Join(s.dir, dirTmp)); len(left) != 0 {
+		t.Errorf("%d files left in tmp/", len(left))
+	}
+}
