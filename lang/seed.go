@@ -14,7 +14,9 @@ import (
 func Seed(v cty.Value) (uint64, error) {
 	n, err := convert.Convert(v, cty.Number)
 	if err == nil && !n.IsNull() && n.IsKnown() {
-		if u, acc := n.AsBigFloat().Uint64(); acc == big.Exact {
+		// Float.Uint64 calls the truncation of a fraction exact, so that IsInt must
+		// be asked as well.
+		if u, acc := n.AsBigFloat().Uint64(); acc == big.Exact && n.AsBigFloat().IsInt() {
 			return u, nil
 		}
 	}

@@ -111,7 +111,7 @@ func (s *Schema) decode(dst reflect.Value, in Input, prefix string, unknown *[]s
 			if b.Label != "" {
 				want = fmt.Sprintf("the label %q", b.Label)
 			}
-			diags.Errorf(prefix+b.Name, "Wrong label", "A %s block here has %s.", b.Name, want)
+			diags.Errorf(prefix+b.Name, "Wrong label", "A block %q has %s here.", b.Name, want)
 		}
 		b.Schema.decode(dst.FieldByIndex(b.index), inner.Input, prefix+b.Name+".", unknown, diags)
 	}
