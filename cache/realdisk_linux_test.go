@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -9,6 +11,47 @@ import (
 	"syscall"
 	"testing"
 )
+
+func init() { children["put"] = putChild }
+
+// putChild is for runs as another user or on another file system: it stores
+// until that fails and prints the error.
+func putChild(dir string) error {
+	if os.Getenv("COMPRESSC_CACHE_TEST_TMPFS") != "" {
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+			fmt.Println("SKIP", err)
+			return nil
+		}
+	}
+	s, err := Open(dir, Options{})
+	if err != nil {
+		fmt.Println(err)
+		return nil
+	}
+	defer s.Close()
+	var stored []Digest
+	for i := range 20 {
+		d, err := s.Put(blob(fmt.Sprint("put ", i), 50_000))
+		if err != nil {
+			fmt.Println(err)
+			break
+		}
+		stored = append(stored, d)
+	}
+	for _, d := range stored {
+		if _, err := read(s, d); err != nil {
+			return err
+		}
+	}
+	r, err := s.Check(context.Background(), CheckOptions{Full: true})
+	if err != nil || !r.Clean() || r.Blobs != len(stored) {
+		return fmt.Errorf("%d stored, check: %+v, %v", len(stored), r, err)
+	}
+	if left, _ := os.ReadDir(filepath.Join(dir, dirTmp)); len(left) != 0 {
+		return fmt.Errorf("%d files left in tmp/", len(left))
+	}
+	return nil
+}
 
 // A file system of 256 KiB really fills up.
 func TestFullFileSystem(t *testing.T) {
