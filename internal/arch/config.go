@@ -178,28 +178,31 @@ func ParseConfig(raw []byte) (*Config, error) {
 	return c, nil
 }
 
-// maxSize bounds every size read from a file, so that products of two stay far
-// from overflow whatever the file says.
-const maxSize = 1 << 28
+// Sizes read from a file are bounded: products of two stay far from overflow,
+// and what is allocated for each layer stays small, whatever the file says.
+const (
+	maxSize   = 1 << 28
+	maxLayers = 1 << 16
+)
 
 func (c *Config) readSizes(h *hfConfig) error {
 	for _, s := range []struct {
 		key  string
 		from *int
 		to   *int
-		dflt int // 0: required
+		most int
 	}{
-		{"hidden_size", h.Hidden, &c.Hidden, 0},
-		{"intermediate_size", h.Intermediate, &c.Intermediate, 0},
-		{"num_hidden_layers", h.Layers, &c.Layers, 0},
-		{"num_attention_heads", h.Heads, &c.Heads, 0},
-		{"vocab_size", h.Vocab, &c.Vocab, 0},
+		{"hidden_size", h.Hidden, &c.Hidden, maxSize},
+		{"intermediate_size", h.Intermediate, &c.Intermediate, maxSize},
+		{"num_hidden_layers", h.Layers, &c.Layers, maxLayers},
+		{"num_attention_heads", h.Heads, &c.Heads, maxSize},
+		{"vocab_size", h.Vocab, &c.Vocab, maxSize},
 	} {
 		switch {
 		case s.from == nil:
 			return fmt.Errorf("config.json: %s is missing", s.key)
-		case *s.from < 1 || *s.from > maxSize:
-			return fmt.Errorf("config.json: %s is %d; expected 1 to %d", s.key, *s.from, maxSize)
+		case *s.from < 1 || *s.from > s.most:
+			return fmt.Errorf("config.json: %s is %d; expected 1 to %d", s.key, *s.from, s.most)
 		}
 		*s.to = *s.from
 	}

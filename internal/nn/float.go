@@ -80,47 +80,38 @@ func sigmoid[T Float](dst, x []T) {
 }
 
 // sumSq returns Σ x² in float64, in a fixed order.
-func sumSq[T Float](x []T) float64 {
-	switch x := any(x).(type) {
+func sumSq[T Float](x []T) float64 { return dot(x, x) }
+
+// dot returns Σ a·b in float64, in a fixed order.
+func dot[T Float](a, b []T) float64 {
+	b = b[:len(a)]
+	switch a := any(a).(type) {
 	case []float32:
-		return vmath.SumSq(x)
+		return vmath.Dot(a, any(b).([]float32))
 	case []float64:
-		return dot(x, x)
+		b := any(b).([]float64)
+		var s float64
+		for i, v := range a {
+			s += float64(v * b[i])
+		}
+		return s
 	}
 	panic("unreachable")
 }
 
-// dot returns Σ a·b in float64, in a fixed order: four lanes, added pairwise.
-func dot[T Float](a, b []T) float64 {
-	b = b[:len(a)]
-	var s0, s1, s2, s3 float64
-	i := 0
-	for ; i+4 <= len(a); i += 4 {
-		s0 += float64(float64(a[i]) * float64(b[i]))
-		s1 += float64(float64(a[i+1]) * float64(b[i+1]))
-		s2 += float64(float64(a[i+2]) * float64(b[i+2]))
-		s3 += float64(float64(a[i+3]) * float64(b[i+3]))
-	}
-	for ; i < len(a); i++ {
-		s0 += float64(float64(a[i]) * float64(b[i]))
-	}
-	return (s0 + s1) + (s2 + s3)
-}
-
-// sum returns Σ x in float64, in the order of dot.
+// sum returns Σ x in float64, in a fixed order.
 func sum[T Float](x []T) float64 {
-	var s0, s1, s2, s3 float64
-	i := 0
-	for ; i+4 <= len(x); i += 4 {
-		s0 += float64(x[i])
-		s1 += float64(x[i+1])
-		s2 += float64(x[i+2])
-		s3 += float64(x[i+3])
+	switch x := any(x).(type) {
+	case []float32:
+		return vmath.Sum(x)
+	case []float64:
+		var s float64
+		for _, v := range x {
+			s += v
+		}
+		return s
 	}
-	for ; i < len(x); i++ {
-		s0 += float64(x[i])
-	}
-	return (s0 + s1) + (s2 + s3)
+	panic("unreachable")
 }
 
 // add is dst += x.
