@@ -110,6 +110,9 @@ type Result struct {
 	// Layers are JSON leaves called "report", one a decoder block that was
 	// changed: linear → numbers such as relative_output_error.
 	Layers []action.Ref
+	// Logs are JSON leaves called "log", one a chunk of training steps: losses
+	// by step.
+	Logs []action.Ref
 }
 
 // Call is one block at one point, its arguments decoded.

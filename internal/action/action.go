@@ -66,6 +66,9 @@ type Context struct {
 	context.Context
 	Params json.RawMessage
 	Pool   *linalg.Pool
+	// Memory is how many bytes the kernel may use beyond the action's Peak to
+	// go faster. No byte of an output may depend on it.
+	Memory int64
 	// Progress, when set, is told the share of the action that is done.
 	Progress func(done, total int)
 
@@ -192,6 +195,9 @@ type Graph struct {
 	leaves  map[string]*Action
 	// Reused counts additions that found an equal action.
 	Reused int
+	// Added, when not nil, is told of every addition, also of those that found
+	// an equal action.
+	Added func(*Action)
 }
 
 // NewGraph returns an empty graph.
@@ -225,6 +231,7 @@ func (g *Graph) Add(s Spec) *Action {
 	if a := g.index[key.String()]; a != nil {
 		g.Reused++
 		a.want(s.Outputs)
+		g.tell(a)
 		return a
 	}
 	a := &Action{ID: len(g.Actions), Kernel: s.Kernel, Params: params, Inputs: s.Inputs,
@@ -232,7 +239,14 @@ func (g *Graph) Add(s Spec) *Action {
 	a.want(s.Outputs)
 	g.Actions = append(g.Actions, a)
 	g.index[key.String()] = a
+	g.tell(a)
 	return a
+}
+
+func (g *Graph) tell(a *Action) {
+	if g.Added != nil {
+		g.Added(a)
+	}
 }
 
 // AddLeaf adds a source whose one output "out" is tree.

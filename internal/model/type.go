@@ -45,7 +45,7 @@ type Linear struct {
 }
 
 // Masked reports whether some weights are fixed zeros.
-func (l *Linear) Masked() bool { return !l.Mask.Dense() }
+func (l *Linear) Masked() bool { return !l.Mask.IsZero() }
 
 // Type is a model's type. It is immutable: passes change a Clone.
 type Type struct {

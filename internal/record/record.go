@@ -83,6 +83,8 @@ type Node struct {
 	Model *Model `json:"model,omitempty"`
 	// Layers holds each changed linear's numbers by canonical path.
 	Layers map[string]map[string]float64 `json:"layers,omitempty"`
+	// Losses of a training run, step by step.
+	Losses []float64 `json:"losses,omitempty"`
 }
 
 // Model is what the planner knew of a node's model.
@@ -117,6 +119,7 @@ type Selection struct {
 	Point  Point  `json:"point"`
 	Status string `json:"status"`
 	Winner string `json:"winner,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
 // Export is the files of one export block.
@@ -136,17 +139,9 @@ type File struct {
 	Written bool   `json:"written"`
 }
 
-// Output is the value of an output block: {"value": v} where it depends on no
-// axis, otherwise one entry a point.
+// Output is the value of an output block. Value holds either "value" or
+// "points".
 type Output struct {
-	Name   string        `json:"name"`
-	Value  any           `json:"value,omitempty"`
-	Points []OutputPoint `json:"points,omitempty"`
-}
-
-// OutputPoint is an output at one point.
-type OutputPoint struct {
-	Point  Point  `json:"point"`
-	Status string `json:"status"`
-	Value  any    `json:"value"`
+	Name   string `json:"name"`
+	Output any    `json:"output"`
 }

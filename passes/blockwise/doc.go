@@ -12,9 +12,13 @@
 //	NAME.codes       U8 [out, in], instead of NAME.weight, with
 //	NAME.scales      F32 or F16 [out, groups]
 //	NAME.zeros       U8 [out, groups] and
-//	NAME.quant       JSON, the grid's specification
+//	NAME.quant       JSON, the grid's specification (compressedtensors.Stored)
 //	NAME.side0.A     F32 [r, in] and
 //	NAME.side0.B     F32 [out, r]: a side path; more are side1, side2, …
+//
+// A source whose layers are codes already has the leaves of package
+// compressedtensors in place of NAME.weight ("NAME.weight_packed"), with
+// NAME.quant beside them; functions here read both forms alike.
 //
 // Statistics are kept apart for each input site ("attn_in": what q, k and v
 // see) and are sums over windows in order, in float64.

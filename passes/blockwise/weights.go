@@ -6,6 +6,7 @@ import (
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/format/compressedtensors"
 	"github.com/compressc/compressc/internal/format/half"
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/mask"
@@ -21,6 +22,10 @@ const (
 	zerosLeaf  = ".zeros"
 	quantLeaf  = ".quant"
 )
+
+// QuantLeaf names the JSON leaf that says how the codes of a linear are stored,
+// a compressedtensors.Stored or, where nothing is packed, its grid.Spec.
+func QuantLeaf(linear string) string { return linear + quantLeaf }
 
 // SideLeaf names a matrix ("A" or "B") of the i-th side path of a linear.
 func SideLeaf(linear string, i int, which string) string {
@@ -44,10 +49,16 @@ func Dense(v *artifact.Value, linear string) ([]float32, error) {
 }
 
 // IsQuantized reports whether the linear layer is stored as integer codes.
-func IsQuantized(v *artifact.Value, linear string) bool { return v.Has(linear + codesLeaf) }
+func IsQuantized(v *artifact.Value, linear string) bool {
+	return v.Has(linear+codesLeaf) || isPacked(v, linear)
+}
 
-// Quantized returns the codes, scales and zero points of a linear layer.
+// Quantized returns the codes, scales and zero points of a linear layer. Its
+// slices may be views of shared memory: do not write to them.
 func Quantized(v *artifact.Value, linear string) (*grid.Quantized, error) {
+	if isPacked(v, linear) {
+		return unpack(v, linear)
+	}
 	var q grid.Quantized
 	if err := v.JSON(linear+quantLeaf, &q.Spec); err != nil {
 		return nil, err
@@ -72,21 +83,30 @@ func Mask(v *artifact.Value, linear string) (*mask.Mask, error) {
 	if !v.Has(linear + maskLeaf) {
 		return nil, nil
 	}
-	var shape []int
-	if e, ok := v.Tree.Lookup(linear + ".weight"); ok {
-		shape = e.Meta.Shape
-	} else {
-		e, err := v.Entry(linear + codesLeaf)
-		if err != nil {
-			return nil, err
-		}
-		shape = e.Meta.Shape
+	out, in, err := shapeOf(v, linear)
+	if err != nil {
+		return nil, err
 	}
 	b, err := v.Bytes(linear + maskLeaf)
 	if err != nil {
 		return nil, err
 	}
-	return mask.FromBytes(shape[0], shape[1], b)
+	return mask.FromBytes(out, in, b)
+}
+
+// shapeOf returns the shape of a linear layer's weights in whatever form they
+// are stored.
+func shapeOf(v *artifact.Value, linear string) (out, in int, err error) {
+	if isPacked(v, linear) {
+		return packedShape(v, linear)
+	}
+	e, ok := v.Tree.Lookup(linear + ".weight")
+	if !ok {
+		if e, err = v.Entry(linear + codesLeaf); err != nil {
+			return 0, 0, err
+		}
+	}
+	return e.Meta.Shape[0], e.Meta.Shape[1], nil
 }
 
 // Sides returns the side paths of a linear layer, each with scale 1.
@@ -162,6 +182,11 @@ func cutWeight(c *arch.Config, name string) (string, bool) {
 // form: weight, mask, codes, scales, zero points or their specification; biases
 // and side paths are not among them.
 func OfLinear(leaf, linear string) bool {
+	for _, s := range compressedtensors.Suffixes() {
+		if leaf == linear+s {
+			return true
+		}
+	}
 	switch leaf {
 	case linear + ".weight", linear + maskLeaf, linear + codesLeaf, linear + scalesLeaf, linear + zerosLeaf, linear + quantLeaf:
 		return true

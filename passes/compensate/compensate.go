@@ -102,11 +102,11 @@ var decomposeKernel = action.NewKernel("compensate.decompose", 1, func(c *action
 			}
 			reports[l.Name] = obs.OutputEnergy(c.Pool, w, nil, l.Out, l.In, gram)
 		}
-		f, err := lowrank.Decompose(c.Pool, l.Out, l.In, dw, gram, min(p.Keep, l.Out, l.In))
+		f, err := lowrank.Decompose(c.Pool, dw, l.Out, l.In, gram, min(p.Keep, l.Out, l.In))
 		if err != nil {
 			return fmt.Errorf("%s: %w", l.Name, err)
 		}
-		putFactor(out, l, f)
+		putFactors(out, l, f)
 		if c.Progress != nil {
 			c.Progress(i+1, len(p.Layers))
 		}
@@ -162,25 +162,25 @@ var attachKernel = action.NewKernel("compensate.attach", 1, func(c *action.Conte
 	}
 	reports := map[string]map[string]float64{}
 	for i, l := range p.Layers {
-		f, err := getFactor(c.Input("factors"), l)
+		f, err := getFactors(c.Input("factors"), l)
 		if err != nil {
 			return err
 		}
-		r := min(p.Ranks[i], f.Keep())
+		r := min(p.Ranks[i], f.rank)
 		if r == 0 {
 			continue
 		}
-		b, a := f.Truncate(r)
+		b, a := f.truncate(l, r)
 		n := 0
 		for in.Has(blockwise.SideLeaf(l.Name, n, "A")) {
 			n++
 		}
 		out.PutFloat32(blockwise.SideLeaf(l.Name, n, "A"), []int{r, l.In}, a)
 		out.PutFloat32(blockwise.SideLeaf(l.Name, n, "B"), []int{l.Out, r}, b)
-		rep := map[string]float64{"residual_before": f.Total, "residual_after": f.Residual(r)}
+		rep := map[string]float64{"residual_before": f.residual(0), "residual_after": f.residual(r)}
 		if e := energy[l.Name]; e > 0 {
-			rep["relative_output_error"] = f.Residual(r) / e
-			rep["relative_output_error_before"] = f.Total / e
+			rep["relative_output_error"] = f.residual(r) / e
+			rep["relative_output_error_before"] = f.residual(0) / e
 		}
 		reports[l.Name] = rep
 	}

@@ -2,12 +2,9 @@
 package text
 
 import (
-	"fmt"
-
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/corpus"
 	"github.com/compressc/compressc/internal/tokenizer"
-	"github.com/compressc/compressc/passes"
 )
 
 // Params say how a text is cut.
@@ -38,15 +35,23 @@ var kernel = action.NewKernel("data.text", 1, func(c *action.Context, p Params) 
 			return err
 		}
 	}
-	text, err := corpus.Parse(raw, corpus.Options{Format: p.Format, Field: p.Field})
+	text, err := corpus.Parse("the text", raw, corpus.Options{Format: p.Format, Field: p.Field})
 	if err != nil {
 		return err
 	}
-	ids, n, err := text.Windows(tok, corpus.Spec{SequenceLength: p.SequenceLength, Samples: p.Samples, Offset: p.Offset, Select: p.Select, Seed: p.Seed})
+	ids, err := text.Encode(tok)
 	if err != nil {
 		return err
 	}
-	c.Output("tokens").PutInt32("tokens", []int{n, p.SequenceLength}, ids)
+	w, err := corpus.Windows(ids, corpus.Spec{SequenceLength: p.SequenceLength, Samples: p.Samples, Offset: p.Offset, Select: p.Select, Seed: p.Seed})
+	if err != nil {
+		return err
+	}
+	flat := make([]int32, 0, w.Len()*p.SequenceLength)
+	for i := range w.Len() {
+		flat = append(flat, w.At(i)...)
+	}
+	c.Output("tokens").PutInt32("tokens", []int{w.Len(), p.SequenceLength}, flat)
 	return nil
 })
 
@@ -64,6 +69,3 @@ func Lower(g *action.Graph, node string, text, tokenizer action.Ref, size int64,
 		Flops:   float64(size) * 500, Peak: size*10 + 64<<20})
 	return action.Ref{Action: a, Output: "tokens"}
 }
-
-var _ = fmt.Sprint
-var _ passes.DataType

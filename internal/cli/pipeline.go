@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/compressc/compressc/internal/version"
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/passes/all"
+	"github.com/compressc/compressc/planner"
+)
+
+// inputs are the flags of commands that read a pipeline.
+type inputs struct {
+	vars, files []string
+	order       []lang.Input
+}
+
+// inputFlag keeps -var and -var-file in the order of the command line: a later
+// one wins.
+type inputFlag struct {
+	in   *inputs
+	file bool
+}
+
+func (f inputFlag) String() string { return "" }
+func (f inputFlag) Type() string {
+	if f.file {
+		return "FILE"
+	}
+	return "NAME=VALUE"
+}
+
+func (f inputFlag) Set(s string) error {
+	if f.file {
+		f.in.order = append(f.in.order, lang.Input{File: s})
+		return nil
+	}
+	name, value, ok := strings.Cut(s, "=")
+	if !ok || name == "" {
+		return fmt.Errorf("expected NAME=VALUE, not %q", s)
+	}
+	f.in.order = append(f.in.order, lang.Input{Name: name, Value: value})
+	return nil
+}
+
+func (in *inputs) flags(c *cobra.Command) {
+	c.Flags().Var(inputFlag{in, false}, "var", "set a variable; may be given several times")
+	c.Flags().Var(inputFlag{in, true}, "var-file", "read variables from a *.vars.hcl file; may be given several times")
+}
+
+// loaded is a pipeline that has been read, checked and expanded.
+type loaded struct {
+	pipeline  *lang.Pipeline
+	resolver  *planner.Resolver
+	expansion *planner.Expansion
+	diags     hcl.Diagnostics
+}
+
+// files are the sources of the snippets.
+func (l *loaded) files() map[string]*hcl.File {
+	if l.pipeline == nil {
+		return nil
+	}
+	return l.pipeline.Files
+}
+
+// load reads the pipeline at path. complete makes required variables without a
+// value an error.
+func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
+	reg, err := lang.NewRegistry(all.Passes()...)
+	if err != nil {
+		return nil, err
+	}
+	l := &loaded{}
+	l.pipeline, l.diags = lang.Load(path, lang.Options{Registry: reg, Inputs: in.order, Environ: os.Environ(), Version: version.Number, Complete: complete})
+	if l.pipeline == nil {
+		return l, nil
+	}
+	l.resolver = &planner.Resolver{Dir: l.pipeline.Dir}
+	var more hcl.Diagnostics
+	l.expansion, more = planner.Expand(l.pipeline, planner.Sources{Model: l.resolver.Model, Data: l.resolver.Data})
+	l.diags = lang.Merge(l.diags, more)
+	return l, nil
+}
+
+// showDiagnostics prints diagnostics for people.
+func (a *app) showDiagnostics(diags hcl.Diagnostics, files map[string]*hcl.File) error {
+	width := 0
+	if f, ok := a.Err.(*os.File); ok && isTerminal(a.Err) {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
+			width = w
+		}
+	}
+	return lang.WriteText(a.Err, diags, files, lang.TextOptions{Color: a.colored(a.Err), Width: width})
+}
+
+// ready loads a pipeline for plan and run: problems are printed, and errors end
+// the command.
+func (a *app) ready(path string, in *inputs) (*loaded, error) {
+	l, err := a.load(path, in, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.showDiagnostics(l.diags, l.files()); err != nil {
+		return nil, err
+	}
+	if l.diags.HasErrors() {
+		return nil, exit(ExitError)
+	}
+	return l, nil
+}
+
+// pipelineName identifies a pipeline in run records: its absolute path.
+func pipelineName(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	return abs
+}

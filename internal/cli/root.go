@@ -1,0 +1,173 @@
+// Package cli is the command line: one file a command, and the views that show
+// people and programs what happened. It decides nothing that the planner or the
+// executor could.
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/compressc/compressc/internal/version"
+)
+
+// Exit codes.
+const (
+	ExitOK          = 0
+	ExitError       = 1
+	ExitWork        = 2
+	ExitGate        = 3
+	ExitAction      = 4
+	ExitInterrupted = 130
+)
+
+// Streams are where a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// exit ends a command with a code; what there was to say has been said.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// app is what every command shares.
+type app struct {
+	Streams
+	noColor  bool
+	cacheDir string
+}
+
+const longHelp = `compressc compresses language models by pipelines that are text: prune, retrain,
+quantise, compensate, evaluate and export, written as HCL blocks in a folder.
+
+  compressc validate     says what is wrong, in milliseconds, without weights
+  compressc plan         says what a run would do, and what of it is done already
+  compressc run          does the rest; kill it at any time, it goes on from there
+  compressc show         prints what came out
+
+A pipeline is named by its folder or its file; without a name it is the working
+folder. Results are kept in a cache by the content of what they were made from,
+so nothing is computed twice.
+
+Exit status: 0 done; 1 an error; 2 there is work to do (plan -detailed-exitcode)
+or something to change (fmt -check); 3 a gate failed; 4 an action failed; 130
+interrupted.`
+
+// Main runs the program with the arguments after its name and returns the exit
+// status.
+func Main(args []string, s Streams) int {
+	a := &app{Streams: s}
+	root := a.root()
+	root.SetArgs(twoDashes(root, args))
+	err := root.Execute()
+	var code exit
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintf(s.Err, "%s %s\n", a.paint(red, "Error:"), err)
+	return ExitError
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "compressc", Short: "Terraform for model compression", Long: longHelp,
+		SilenceUsage: true, SilenceErrors: true, Version: version.Number,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "plain text without colours (also NO_COLOR)")
+	root.PersistentFlags().StringVar(&a.cacheDir, "cache-dir", "", "the folder of the cache (also COMPRESSC_CACHE_DIR; default $XDG_CACHE_HOME/compressc)")
+	root.AddCommand(a.validateCmd(), a.fmtCmd(), a.runCmd(), a.showCmd(), a.cacheCmd(), a.versionCmd())
+	return root
+}
+
+// twoDashes accepts long flags with one dash, as Terraform's users type them:
+// "-var" becomes "--var" wherever a flag of that name exists.
+func twoDashes(root *cobra.Command, args []string) []string {
+	names := map[string]bool{"help": true, "version": true}
+	var collect func(*cobra.Command)
+	collect = func(c *cobra.Command) {
+		add := func(f *pflag.Flag) { names[f.Name] = true }
+		c.Flags().VisitAll(add)
+		c.PersistentFlags().VisitAll(add)
+		for _, s := range c.Commands() {
+			collect(s)
+		}
+	}
+	collect(root)
+	out := make([]string, len(args))
+	for i, arg := range args {
+		out[i] = arg
+		if arg == "--" {
+			copy(out[i:], args[i:])
+			break
+		}
+		if len(arg) > 2 && arg[0] == '-' && arg[1] != '-' {
+			name, _, _ := strings.Cut(arg[1:], "=")
+			if names[name] {
+				out[i] = "-" + arg
+			}
+		}
+	}
+	return out
+}
+
+type color string
+
+const (
+	red    color = "31"
+	green  color = "32"
+	yellow color = "33"
+	cyan   color = "36"
+	bold   color = "1"
+	dim    color = "2"
+)
+
+// colored reports whether w wants colours.
+func (a *app) colored(w io.Writer) bool {
+	if a.noColor || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	return isTerminal(w)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
+// paint colours text for the error stream.
+func (a *app) paint(c color, text string) string { return paintIf(a.colored(a.Err), c, text) }
+
+// paintOut colours text for the output stream.
+func (a *app) paintOut(c color, text string) string { return paintIf(a.colored(a.Out), c, text) }
+
+func paintIf(on bool, c color, text string) string {
+	if !on || text == "" {
+		return text
+	}
+	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
+}
+
+// pipelineArg is the pipeline's folder or file.
+func pipelineArg(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return "."
+}

@@ -1,0 +1,196 @@
+package training
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/model"
+	"github.com/compressc/compressc/internal/train"
+	"github.com/compressc/compressc/passes"
+)
+
+// ChunkSteps is how many steps an action does: what an interrupted run loses at
+// most.
+const ChunkSteps = 5
+
+type chunkParams struct {
+	Spec
+	From  int       `json:"from"`
+	Rates []float64 `json:"rates"`
+}
+
+// Log is the JSON leaf "log" of a chunk.
+type Log struct {
+	From   int       `json:"from"`
+	Losses []float64 `json:"losses"`
+}
+
+// stateMeta is the JSON leaf "state": names and shapes in the trainer's order.
+type stateMeta struct {
+	Step   int         `json:"step"`
+	Params []paramMeta `json:"params"`
+}
+
+type paramMeta struct {
+	Name    string `json:"name"`
+	Shape   []int  `json:"shape"`
+	NoDecay bool   `json:"no_decay,omitempty"`
+}
+
+var chunkKernel = action.NewKernel("train.chunk", 1, func(c *action.Context, p chunkParams) error {
+	l, err := p.load(c)
+	if err != nil {
+		return err
+	}
+	if v := c.In["state"]; v != nil {
+		s, err := readState(v)
+		if err != nil {
+			return err
+		}
+		if err := l.trainer.Restore(s); err != nil {
+			return err
+		}
+	}
+	tok := c.Input("tokens")
+	ids, err := tok.Int32("tokens")
+	if err != nil {
+		return err
+	}
+	e, err := tok.Entry("tokens")
+	if err != nil {
+		return err
+	}
+	windows, length := e.Meta.Shape[0], e.Meta.Shape[1]
+	log := Log{From: p.From}
+	for i := range p.Rates {
+		step := p.From + i
+		losses, err := l.trainer.Run(c, step, step+1,
+			func(s int) [][]int32 { return p.batch(ids, windows, length, s) },
+			func(s int) float64 { return p.Rates[s-p.From] })
+		var div *train.DivergedError
+		if errors.As(err, &div) {
+			return fmt.Errorf("%w (nothing of this run of %d steps is kept)", div, len(p.Rates))
+		}
+		if err != nil {
+			return err
+		}
+		log.Losses = append(log.Losses, losses...)
+		if c.Progress != nil {
+			c.Progress(i+1, len(p.Rates))
+		}
+	}
+	if err := c.Output("log").PutJSON("log", log); err != nil {
+		return err
+	}
+	return writeState(c.Output("state"), l.trainer.State())
+})
+
+func writeState(b *artifact.Builder, s train.State) error {
+	m := stateMeta{Step: s.Step}
+	for i, p := range s.Params {
+		m.Params = append(m.Params, paramMeta{p.Name, p.Shape, p.NoDecay})
+		b.PutFloat32(fmt.Sprintf("%05d.data", i), p.Shape, p.Data)
+		b.PutFloat32(fmt.Sprintf("%05d.m", i), p.Shape, p.M)
+		b.PutFloat32(fmt.Sprintf("%05d.v", i), p.Shape, p.V)
+	}
+	return b.PutJSON("state", m)
+}
+
+func readState(v *artifact.Value) (train.State, error) {
+	var m stateMeta
+	if err := v.JSON("state", &m); err != nil {
+		return train.State{}, err
+	}
+	s := train.State{Step: m.Step}
+	for i, p := range m.Params {
+		q := &train.Param{Name: p.Name, Shape: p.Shape, NoDecay: p.NoDecay}
+		var err error
+		if q.Data, err = v.Float32(fmt.Sprintf("%05d.data", i)); err != nil {
+			return s, err
+		}
+		if q.M, err = v.Float32(fmt.Sprintf("%05d.m", i)); err != nil {
+			return s, err
+		}
+		if q.V, err = v.Float32(fmt.Sprintf("%05d.v", i)); err != nil {
+			return s, err
+		}
+		s.Params = append(s.Params, q)
+	}
+	return s, nil
+}
+
+// Job is one training run.
+type Job struct {
+	Node     string
+	Model    *passes.Model
+	Data     *passes.Data
+	Spec     Spec
+	Schedule train.Schedule
+	Steps    int
+}
+
+// Chunks lowers the run's steps and returns the final state and the logs.
+func (j Job) Chunks(g *action.Graph) (state action.Ref, logs []action.Ref) {
+	cfg := j.Model.Type.Config
+	trained := j.trained()
+	for from := 0; from < j.Steps; from += ChunkSteps {
+		n := min(ChunkSteps, j.Steps-from)
+		p := chunkParams{Spec: j.Spec, From: from}
+		for s := from; s < from+n; s++ {
+			p.Rates = append(p.Rates, j.Schedule.At(s))
+		}
+		in := append(modelInputs(j.Model), action.Input{Name: "tokens", Ref: j.Data.Tokens})
+		if state.Valid() {
+			in = append(in, action.Input{Name: "state", Ref: state})
+		}
+		tokens := float64(n * j.Spec.Batch * j.Data.Type.SequenceLength)
+		a := g.Add(action.Spec{Kernel: chunkKernel, Params: p, Inputs: in, Node: j.Node, Label: fmt.Sprintf("steps %d–%d", from, from+n-1),
+			Outputs: []action.Output{{Name: "state", Class: action.Checkpoint, Bytes: trained * 12}, {Name: "log", Class: action.Durable, Bytes: 4096}},
+			Flops:   6 * float64(cfg.Parameters()) * tokens, Peak: j.peak(trained)})
+		state = action.Ref{Action: a, Output: "state"}
+		logs = append(logs, action.Ref{Action: a, Output: "log"})
+	}
+	return state, logs
+}
+
+// trained estimates the number of trained values.
+func (j Job) trained() int64 {
+	cfg := j.Model.Type.Config
+	n := int64(0)
+	for b, ls := range j.Spec.Linears {
+		for _, l := range ls {
+			t := find(j.Model.Type.Block(b), l.Name)
+			if l.Kind == train.Full {
+				n += int64(t.Out) * int64(t.In)
+			} else {
+				n += int64(l.Rank) * int64(t.Out+t.In)
+			}
+		}
+	}
+	if j.Spec.Embedding || j.Spec.Head.Kind == train.Full {
+		n += int64(cfg.Vocab) * int64(cfg.Hidden)
+	}
+	if j.Spec.Norms {
+		n += int64(2*cfg.Layers+1) * int64(cfg.Hidden)
+	}
+	return n
+}
+
+func find(ls []*model.Linear, name string) *model.Linear {
+	for _, l := range ls {
+		if l.Name == name {
+			return l
+		}
+	}
+	panic("training: no linear " + name)
+}
+
+// peak is what the trainer needs at least: the decoded weights where they are
+// not plain float32, gradients and state, and one block's activations.
+func (j Job) peak(trained int64) int64 {
+	cfg := j.Model.Type.Config
+	weights := cfg.Parameters() * 4
+	return weights + trained*16 + int64(j.Data.Type.SequenceLength)*int64(cfg.Hidden)*4*int64(cfg.Layers+8) + 128<<20
+}

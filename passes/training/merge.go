@@ -1,0 +1,176 @@
+package training
+
+import (
+	"strings"
+
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/arch"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/train"
+	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/blockwise"
+)
+
+// mergeKernel turns the trained state into a model: outputs block0…, embed and
+// final as asked for.
+var mergeKernel = action.NewKernel("train.merge", 1, func(c *action.Context, s Spec) error {
+	l, err := s.load(c)
+	if err != nil {
+		return err
+	}
+	st, err := readState(c.Input("state"))
+	if err != nil {
+		return err
+	}
+	if err := l.trainer.Restore(st); err != nil {
+		return err
+	}
+	cfg := s.config()
+	replaced := map[string]bool{}
+	err = l.trainer.Merged(func(name string, shape []int, data []float32) error {
+		out, leaf := place(cfg, name)
+		if !c.Wants(out) {
+			return nil
+		}
+		replaced[out+"/"+leaf] = true
+		c.Output(out).PutFloat32(leaf, shape, append([]float32(nil), data...))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range outputs(c.Out) {
+		c.Output(name).CopyExcept(c.Input(name), func(leaf string) bool { return replaced[name+"/"+leaf] })
+	}
+	return nil
+})
+
+func outputs(m map[string]*artifact.Builder) []string {
+	var names []string
+	for n := range m {
+		names = append(names, n)
+	}
+	return names
+}
+
+// place says in which part of the model a tensor lies, and its name there.
+func place(cfg *arch.Config, name string) (part, leaf string) {
+	switch name {
+	case cfg.EmbedName():
+		return "embed", name
+	case cfg.FinalNormName(), "lm_head.weight":
+		return "final", name
+	}
+	rest := strings.TrimPrefix(name, "model.layers.")
+	b, leaf, _ := strings.Cut(rest, ".")
+	return "block" + b, leaf
+}
+
+// Merge lowers the run and the merge of what was trained into the weights.
+func (j Job) Merge(g *action.Graph, next *passes.Model) (logs []action.Ref) {
+	state, logs := j.Chunks(g)
+	cfg := j.Model.Type.Config
+	p := cfg.Parameters() * 4
+	spec := action.Spec{Kernel: mergeKernel, Params: j.Spec, Node: j.Node, Label: "merge",
+		Inputs: append(modelInputs(j.Model), action.Input{Name: "state", Ref: state}),
+		Flops:  float64(p), Peak: j.peak(j.trained())}
+	changed := map[string]bool{}
+	if j.Spec.Embedding || j.Spec.Geometry.Tied && j.Spec.Head.Kind == train.Full {
+		changed["embed"] = true
+	}
+	if j.Spec.Norms || j.Spec.Head.Kind != train.Frozen && !changed["embed"] {
+		changed["final"] = true
+	}
+	for b, ls := range j.Spec.Linears {
+		if len(ls) > 0 || j.Spec.Norms || j.Spec.Biases {
+			changed[blockInput(b)] = true
+		}
+	}
+	for _, in := range modelInputs(j.Model) {
+		if changed[in.Name] {
+			spec.Outputs = append(spec.Outputs, action.Output{Name: in.Name, Class: action.Durable, Bytes: p / int64(cfg.Layers)})
+		}
+	}
+	a := g.Add(spec)
+	ref := func(name string, old action.Ref) action.Ref {
+		if changed[name] {
+			return action.Ref{Action: a, Output: name}
+		}
+		return old
+	}
+	next.Embed, next.Final = ref("embed", j.Model.Embed), ref("final", j.Model.Final)
+	next.Blocks = nil
+	for b, old := range j.Model.Blocks {
+		next.Blocks = append(next.Blocks, ref(blockInput(b), old))
+	}
+	return logs
+}
+
+// adapterParams name the trained layers of one block by their names in the
+// state.
+type adapterParams struct {
+	Prefix string   `json:"prefix"`
+	Names  []string `json:"names"`
+	Scale  float64  `json:"scale"`
+}
+
+// adapterKernel takes one block's low-rank factors out of the state: output
+// "adapter" as NAME.lora_A and NAME.lora_B, output "block" the block with them
+// as side paths, the scale folded into B.
+var adapterKernel = action.NewKernel("train.adapter", 1, func(c *action.Context, p adapterParams) error {
+	st, err := readState(c.Input("state"))
+	if err != nil {
+		return err
+	}
+	byName := map[string]*train.Param{}
+	for _, q := range st.Params {
+		byName[q.Name] = q
+	}
+	if c.Wants("block") {
+		c.Output("block").CopyExcept(c.Input("block"), nil)
+	}
+	for _, n := range p.Names {
+		a, b := byName[p.Prefix+n+".lora_A"], byName[p.Prefix+n+".lora_B"]
+		if c.Wants("adapter") {
+			c.Output("adapter").PutFloat32(n+".lora_A", a.Shape, append([]float32(nil), a.Data...))
+			c.Output("adapter").PutFloat32(n+".lora_B", b.Shape, append([]float32(nil), b.Data...))
+		}
+		if c.Wants("block") {
+			i := 0
+			for c.Input("block").Has(blockwise.SideLeaf(n, i, "A")) {
+				i++
+			}
+			scaled := make([]float32, len(b.Data))
+			for k, x := range b.Data {
+				scaled[k] = float32(float64(x) * p.Scale)
+			}
+			c.Output("block").PutFloat32(blockwise.SideLeaf(n, i, "A"), a.Shape, append([]float32(nil), a.Data...))
+			c.Output("block").PutFloat32(blockwise.SideLeaf(n, i, "B"), b.Shape, scaled)
+		}
+	}
+	return nil
+})
+
+// Adapters takes the factors out of a final state, as blocks with side paths
+// and as an adapter, each where asked for.
+func (j Job) Adapters(g *action.Graph, state action.Ref, scale float64, side bool) (blocks, adapters []action.Ref) {
+	cfg := j.Model.Type.Config
+	for b, ls := range j.Spec.Linears {
+		p := adapterParams{Prefix: cfg.BlockPrefix(b), Scale: scale}
+		for _, l := range ls {
+			p.Names = append(p.Names, l.Name)
+		}
+		outs := []action.Output{{Name: "adapter", Class: action.Durable, Bytes: j.trained() * 4 / int64(cfg.Layers)}}
+		if side {
+			outs = append(outs, action.Output{Name: "block", Class: action.Durable, Bytes: j.trained() * 4 / int64(cfg.Layers)})
+		}
+		a := g.Add(action.Spec{Kernel: adapterKernel, Params: p, Node: j.Node, Label: blockInput(b),
+			Inputs:  []action.Input{{Name: "block", Ref: j.Model.Blocks[b]}, {Name: "state", Ref: state}},
+			Outputs: outs, Flops: 1e6, Peak: j.trained() * 16 / int64(cfg.Layers)})
+		adapters = append(adapters, action.Ref{Action: a, Output: "adapter"})
+		if side {
+			blocks = append(blocks, action.Ref{Action: a, Output: "block"})
+		}
+	}
+	return blocks, adapters
+}

@@ -1,0 +1,161 @@
+// Package training lowers gradient descent on a whole model to actions: a chain
+// of chunks of a few steps each, keyed by the state they start from, so that a
+// run that was interrupted goes on at the last chunk and longer runs on a
+// constant schedule share the shorter ones' work; then a merge. Every block is
+// in memory, which is more than one-shot methods need.
+package training
+
+import (
+	"fmt"
+
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/arch"
+	"github.com/compressc/compressc/internal/linalg/rng"
+	"github.com/compressc/compressc/internal/nn"
+	"github.com/compressc/compressc/internal/train"
+	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/blockwise"
+)
+
+// Linear says how one linear layer is trained.
+type Linear struct {
+	Name string     `json:"name"`
+	Kind train.Kind `json:"kind"`
+	Rank int        `json:"rank,omitempty"`
+	// Scale is alpha/rank.
+	Scale float64 `json:"scale,omitempty"`
+}
+
+// Spec is what a training run is, but for its length and its learning rates.
+type Spec struct {
+	Geometry blockwise.Geometry `json:"geometry"`
+	// Windows are the blocks' attention windows, 0 for all positions.
+	Windows []int `json:"windows"`
+	// Linears are the trained layers of each block.
+	Linears   [][]Linear  `json:"linears"`
+	Biases    bool        `json:"biases,omitempty"`
+	Norms     bool        `json:"norms,omitempty"`
+	Embedding bool        `json:"embedding,omitempty"`
+	Head      Linear      `json:"head,omitzero"`
+	Init      train.Init  `json:"init,omitempty"`
+	Seed      uint64      `json:"seed,omitempty"`
+	AdamW     train.AdamW `json:"adamw"`
+	// Batch is how many windows a step's gradient is accumulated over.
+	Batch int `json:"batch"`
+	// Shuffle draws a new order of the windows for each pass over them;
+	// otherwise they come in file order.
+	Shuffle bool `json:"shuffle,omitempty"`
+}
+
+// NewSpec returns a spec that trains nothing yet.
+func NewSpec(cfg *arch.Config) Spec {
+	s := Spec{Geometry: blockwise.BlockGeometry(cfg, 0), Linears: make([][]Linear, cfg.Layers)}
+	s.Geometry.Window = 0
+	s.Geometry.Vocab, s.Geometry.Tied = cfg.Vocab, cfg.Tied
+	for b := 0; b < cfg.Layers; b++ {
+		s.Windows = append(s.Windows, cfg.LayerWindow(b))
+	}
+	return s
+}
+
+// trains reports whether any layer of block b is trained by kind.
+func (s *Spec) linear(b int, name string) (Linear, bool) {
+	for _, l := range s.Linears[b] {
+		if l.Name == name {
+			return l, true
+		}
+	}
+	return Linear{}, false
+}
+
+// config is that of the whole model; blocks are loaded by their own.
+func (s *Spec) config() *arch.Config {
+	c := s.Geometry.Config()
+	c.Layers = len(s.Windows)
+	return c
+}
+
+// blockConfig is that of block b alone.
+func (s *Spec) blockConfig(b int) *arch.Config {
+	g := s.Geometry
+	g.Window = s.Windows[b]
+	return g.Config()
+}
+
+// loaded is a model in memory, ready to be trained.
+type loaded struct {
+	model   *nn.Model
+	trainer *train.Trainer
+}
+
+// load reads the whole model and makes its trainer.
+func (s *Spec) load(c *action.Context) (*loaded, error) {
+	cfg := s.config()
+	m := &nn.Model{Config: cfg, Head: nn.Linear{Out: cfg.Vocab, In: cfg.Hidden}}
+	var err error
+	if m.Embed, err = c.Input("embed").Float32(cfg.EmbedName()); err != nil {
+		return nil, err
+	}
+	final := c.Input("final")
+	if m.Norm, err = final.Float32(cfg.FinalNormName()); err != nil {
+		return nil, err
+	}
+	m.Head.W = m.Embed
+	if !cfg.Tied {
+		if m.Head.W, err = final.Float32(cfg.HeadName()); err != nil {
+			return nil, err
+		}
+	}
+	plan := train.Plan{Biases: s.Biases, Norms: s.Norms, Embedding: s.Embedding, Init: s.Init, Seed: s.Seed,
+		Head: train.LinearPlan{Kind: s.Head.Kind, Rank: s.Head.Rank, Scale: s.Head.Scale}}
+	plans := make([]map[string]train.LinearPlan, cfg.Layers)
+	for b := range plans {
+		v := c.Input(blockInput(b))
+		blk, err := blockwise.Load(s.blockConfig(b), v)
+		if err != nil {
+			return nil, err
+		}
+		m.Blocks = append(m.Blocks, blk)
+		plans[b] = map[string]train.LinearPlan{}
+		for _, l := range s.Linears[b] {
+			p := train.LinearPlan{Kind: l.Kind, Rank: l.Rank, Scale: l.Scale}
+			if l.Kind == train.MaskLoRA || l.Kind == train.LoRAPrune || l.Kind == train.Full {
+				if p.Mask, err = blockwise.Mask(v, l.Name); err != nil {
+					return nil, err
+				}
+			}
+			plans[b][l.Name] = p
+		}
+	}
+	plan.Linear = func(b int, l arch.LinearSpec) train.LinearPlan { return plans[b][l.Name] }
+	t, err := train.New(m, plan, c.Pool, train.Options{AdamW: s.AdamW, Memory: c.Memory})
+	if err != nil {
+		return nil, err
+	}
+	return &loaded{m, t}, nil
+}
+
+func blockInput(b int) string { return fmt.Sprintf("block%d", b) }
+
+// batch returns the windows of a step.
+func (s *Spec) batch(ids []int32, windows, length int, step int) [][]int32 {
+	var out [][]int32
+	for j := 0; j < s.Batch; j++ {
+		k := step*s.Batch + j
+		w := k % windows
+		if s.Shuffle {
+			w = rng.New(s.Seed, fmt.Sprintf("train.order %d", k/windows)).Perm(windows)[w]
+		}
+		out = append(out, ids[w*length:(w+1)*length])
+	}
+	return out
+}
+
+// modelInputs are the parts of a model as inputs.
+func modelInputs(m *passes.Model) []action.Input {
+	in := []action.Input{{Name: "embed", Ref: m.Embed}, {Name: "final", Ref: m.Final}}
+	for b, r := range m.Blocks {
+		in = append(in, action.Input{Name: blockInput(b), Ref: r})
+	}
+	return in
+}

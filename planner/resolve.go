@@ -1,0 +1,388 @@
+package planner
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/checkpoint"
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/didyoumean"
+	"github.com/compressc/compressc/internal/model"
+	"github.com/compressc/compressc/internal/tensor"
+	"github.com/compressc/compressc/internal/tokenizer"
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/text"
+)
+
+// Resolver finds sources. Typing reads headers, configurations and file sizes;
+// lowering hashes. It is safe for one expansion at a time.
+type Resolver struct {
+	// Dir is the folder that relative paths start from.
+	Dir string
+	// Hub is the folder of the local Hugging Face cache; "" takes the usual one.
+	Hub string
+
+	mu     sync.Mutex
+	models map[*passes.Model]*checkpoint.Checkpoint
+	texts  map[*passes.Data]textSource
+	opened map[string]*openedModel
+}
+
+type openedModel struct {
+	cp  *checkpoint.Checkpoint
+	tok string
+	err error
+}
+
+type textSource struct {
+	path   string
+	size   int64
+	params text.Params
+	from   *passes.Model
+}
+
+// Model types a model block. Where the source is not on this machine the
+// model's type is not known.
+func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.List) {
+	m := &passes.Model{From: addr}
+	var ds diag.List
+	path, found := r.locate(a, &ds)
+	if ds.HasErrors() || !found {
+		return m, ds
+	}
+	o := r.open(path)
+	if o.err != nil {
+		ds.Errorf("source", "Model cannot be read", "%s", o.err)
+		return m, ds
+	}
+	m.Type = typeOf(o.cp, addr)
+	m.Type.Tokenizer = o.tok
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.models == nil {
+		r.models = map[*passes.Model]*checkpoint.Checkpoint{}
+	}
+	r.models[m] = o.cp
+	return m, ds
+}
+
+func (r *Resolver) open(path string) *openedModel {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o := r.opened[path]; o != nil {
+		return o
+	}
+	o := &openedModel{}
+	if o.cp, o.err = checkpoint.Open(path); o.err == nil && o.cp.TokenizerJSON != nil {
+		var tok *tokenizer.Tokenizer
+		if tok, o.err = o.cp.Tokenizer(); o.err == nil {
+			o.tok = tok.Digest()
+		}
+	}
+	if r.opened == nil {
+		r.opened = map[string]*openedModel{}
+	}
+	r.opened[path] = o
+	return o
+}
+
+// locate turns a source into a path on this machine; found is false where the
+// source lies elsewhere and no copy is at hand.
+func (r *Resolver) locate(a *lang.ModelArgs, ds *diag.List) (path string, found bool) {
+	switch {
+	case strings.HasPrefix(a.Source, "hf://"):
+		return r.hubSnapshot(strings.TrimPrefix(a.Source, "hf://"), a.Revision, ds)
+	case strings.Contains(a.Source, "://"):
+		ds.Errorf("source", "Source cannot be fetched", "%s: this version reads models from folders, .safetensors and .gguf files, and hf:// models that are in the local Hugging Face cache. Download the model and name its path.", a.Source)
+		return "", false
+	}
+	path = a.Source
+	if strings.HasPrefix(path, "~/") {
+		if home, err := os.UserHomeDir(); err == nil {
+			path = filepath.Join(home, path[2:])
+		}
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.Dir, path)
+	}
+	return path, true
+}
+
+// hubSnapshot finds a model in the local Hugging Face cache:
+// models--owner--name/snapshots/COMMIT, with refs/BRANCH naming the commit.
+func (r *Resolver) hubSnapshot(name, revision string, ds *diag.List) (string, bool) {
+	if strings.Count(name, "/") != 1 || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") {
+		ds.Errorf("source", "Not a hub address", "hf://%s: expected hf://owner/name.", name)
+		return "", false
+	}
+	hub := r.Hub
+	if hub == "" {
+		hub = os.Getenv("HF_HUB_CACHE")
+	}
+	if hub == "" {
+		home := os.Getenv("HF_HOME")
+		if home == "" {
+			base, err := os.UserHomeDir()
+			if err != nil {
+				return "", false
+			}
+			home = filepath.Join(base, ".cache", "huggingface")
+		}
+		hub = filepath.Join(home, "hub")
+	}
+	dir := filepath.Join(hub, "models--"+strings.ReplaceAll(name, "/", "--"))
+	if revision == "" {
+		revision = "main"
+	}
+	if ref, err := os.ReadFile(filepath.Join(dir, "refs", revision)); err == nil {
+		revision = strings.TrimSpace(string(ref))
+	}
+	path := filepath.Join(dir, "snapshots", revision)
+	if _, err := os.Stat(filepath.Join(path, "config.json")); err != nil {
+		return "", false
+	}
+	return path, true
+}
+
+// typeOf is the model type of an opened checkpoint.
+func typeOf(cp *checkpoint.Checkpoint, addr string) *model.Type {
+	bits := func(path string) float64 {
+		t, ok := cp.Lookup(path + ".weight")
+		if !ok {
+			return 0
+		}
+		return float64(t.Length) * 8 / float64(t.Meta.Elements())
+	}
+	ty := model.New(cp.Config, addr, bits)
+	linear := map[string]bool{}
+	for _, l := range ty.Linears {
+		linear[l.Path+".weight"] = true
+	}
+	for _, t := range cp.Tensors {
+		if !linear[t.Name] {
+			ty.OtherBytes += t.Length
+		}
+	}
+	return ty
+}
+
+// Data types a data block.
+func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Data, diag.List) {
+	d := &passes.Data{From: addr, Type: passes.DataType{Windows: a.Samples, SequenceLength: a.SequenceLength}}
+	var ds diag.List
+	if a.Tokenizer == nil {
+		d.Type.Tokenizer = tokenizer.ByteLevel().Digest()
+	} else if a.Tokenizer.Type != nil {
+		d.Type.Tokenizer = a.Tokenizer.Type.Tokenizer
+		if d.Type.Tokenizer == "" {
+			ds.Errorf("tokenizer", "Model without a tokenizer", "%s has no tokenizer.json beside it and none in its metadata. Put the model's tokenizer.json into its folder.", a.Tokenizer.From)
+			return d, ds
+		}
+	}
+	if strings.Contains(a.Source, "://") {
+		ds.Errorf("source", "Source cannot be fetched", "%s: this version reads text from files on this machine.", a.Source)
+		return d, ds
+	}
+	path := a.Source
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.Dir, path)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		ds.Errorf("source", "No such file", "There is no file %s (relative paths start from the pipeline's folder, %s).%s", a.Source, r.Dir, near(path))
+		return d, ds
+	case err != nil:
+		ds.Errorf("source", "File cannot be read", "%s", err)
+		return d, ds
+	case info.IsDir():
+		ds.Errorf("source", "Not a file", "%s is a folder; expected a text or jsonl file.", a.Source)
+		return d, ds
+	case info.Size() == 0:
+		ds.Errorf("source", "Empty file", "%s is empty; a window of %d tokens needs text.", a.Source, a.SequenceLength)
+		return d, ds
+	}
+	format := a.Format
+	if format == "" {
+		format = "text"
+		if ext := strings.ToLower(filepath.Ext(path)); ext == ".jsonl" || ext == ".ndjson" {
+			format = "jsonl"
+		}
+	}
+	p := text.Params{Format: format, SequenceLength: a.SequenceLength, Samples: a.Samples, Offset: a.Offset, Select: a.Select, Seed: seed}
+	if format == "jsonl" {
+		p.Field = a.Field
+	}
+	if a.Samples == 0 {
+		// Not known before the text is tokenised; a token is about four bytes of
+		// prose, and at least a fifth of one in any text.
+		d.Type.Windows = int(max(1, info.Size()/int64(4*a.SequenceLength)))
+	}
+	if a.Select == "first" && a.Samples > 0 {
+		for w := a.Offset; w < a.Offset+a.Samples; w++ {
+			d.Type.WindowDigests = append(d.Type.WindowDigests, fmt.Sprintf("%s %s %d %d", path, p.Field, a.SequenceLength, w))
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.texts == nil {
+		r.texts = map[*passes.Data]textSource{}
+	}
+	r.texts[d] = textSource{path, info.Size(), p, a.Tokenizer}
+	return d, ds
+}
+
+// near names files in the same folder that are spelled alike.
+func near(path string) string {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return didyoumean.Hint(filepath.Base(path), names)
+}
+
+// LowerModel hashes a model's tensors and adds them to the graph as leaves.
+func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Model) error {
+	cp := r.models[m]
+	if cp == nil {
+		return fmt.Errorf("%s: the model's files are not on this machine", m.From)
+	}
+	entries, err := r.hash(store, cp)
+	if err != nil {
+		return err
+	}
+	tree := func(prefix string, names ...string) (*artifact.Tree, error) {
+		t := &artifact.Tree{}
+		for _, n := range names {
+			e, ok := entries[prefix+n]
+			if !ok {
+				continue
+			}
+			e.Name = n
+			t.Entries = append(t.Entries, e)
+		}
+		slices.SortFunc(t.Entries, func(a, b artifact.Entry) int { return strings.Compare(a.Name, b.Name) })
+		return t, putTree(store, t)
+	}
+	add := func(dst *action.Ref, prefix string, names ...string) error {
+		t, err := tree(prefix, names...)
+		if err == nil {
+			*dst = g.AddLeaf(m.From, t)
+		}
+		return err
+	}
+	c := cp.Config
+	if err := add(&m.Embed, "", c.EmbedName()); err != nil {
+		return err
+	}
+	final := []string{c.FinalNormName()}
+	if !c.Tied {
+		final = append(final, c.HeadName())
+	}
+	if err := add(&m.Final, "", final...); err != nil {
+		return err
+	}
+	m.Blocks = make([]action.Ref, c.Layers)
+	for b := range m.Blocks {
+		var names []string
+		for _, t := range c.BlockTensors() {
+			names = append(names, t.Name)
+		}
+		if err := add(&m.Blocks[b], c.BlockPrefix(b), names...); err != nil {
+			return err
+		}
+	}
+	if m.Config, err = smallLeaf(g, store, m.From, "config.json", cp.ConfigJSON); err != nil {
+		return err
+	}
+	if cp.TokenizerJSON != nil {
+		m.Tokenizer, err = smallLeaf(g, store, m.From, "tokenizer.json", cp.TokenizerJSON)
+	}
+	return err
+}
+
+// hash returns a leaf for every tensor, remembered by file state in the store,
+// and tells the store where the bytes lie.
+func (r *Resolver) hash(store *cache.Store, cp *checkpoint.Checkpoint) (map[string]artifact.Entry, error) {
+	byPath := map[string][]checkpoint.Tensor{}
+	var paths []string
+	for _, t := range cp.Tensors {
+		if byPath[t.Path] == nil {
+			paths = append(paths, t.Path)
+		}
+		byPath[t.Path] = append(byPath[t.Path], t)
+	}
+	out := map[string]artifact.Entry{}
+	for _, p := range paths {
+		ts := byPath[p]
+		ranges := make([]cache.Range, len(ts))
+		for i, t := range ts {
+			ranges[i] = cache.Range{Offset: t.Offset, Length: t.Length}
+		}
+		sums, err := store.HashFile(p, ranges)
+		if err != nil {
+			return nil, fmt.Errorf("hashing %s: %w", p, err)
+		}
+		for i, t := range ts {
+			if err := store.AddExternal(sums[i], cache.External{Path: p, Offset: t.Offset, Length: t.Length}); err != nil {
+				return nil, err
+			}
+			out[t.Name] = artifact.Entry{Name: t.Name, Meta: t.Meta, Digest: artifact.Digest(sums[i]), Size: t.Length}
+		}
+	}
+	return out, nil
+}
+
+func putTree(store *cache.Store, t *artifact.Tree) error {
+	_, err := store.Put(t.Encode())
+	return err
+}
+
+// smallLeaf stores a document and adds it to the graph.
+func smallLeaf(g *action.Graph, store *cache.Store, node, name string, data []byte) (action.Ref, error) {
+	d, err := store.Put(data)
+	if err != nil {
+		return action.Ref{}, err
+	}
+	t := &artifact.Tree{Entries: []artifact.Entry{{Name: name, Digest: artifact.Digest(d), Size: int64(len(data))}}}
+	return g.AddLeaf(node, t), putTree(store, t)
+}
+
+// LowerData hashes the text and adds its tokenising to the graph.
+func (r *Resolver) LowerData(g *action.Graph, store *cache.Store, d *passes.Data) error {
+	s, ok := r.texts[d]
+	if !ok {
+		return fmt.Errorf("%s: the text is not on this machine", d.From)
+	}
+	sums, err := store.HashFile(s.path, []cache.Range{{Offset: 0, Length: s.size}})
+	if err != nil {
+		return fmt.Errorf("hashing %s: %w", s.path, err)
+	}
+	if err := store.AddExternal(sums[0], cache.External{Path: s.path, Offset: 0, Length: s.size}); err != nil {
+		return err
+	}
+	leaf := &artifact.Tree{Entries: []artifact.Entry{{Name: "text", Meta: tensor.Meta{DType: tensor.U8, Shape: []int{int(s.size)}}, Digest: artifact.Digest(sums[0]), Size: s.size}}}
+	if err := putTree(store, leaf); err != nil {
+		return err
+	}
+	var tok action.Ref
+	if s.from != nil {
+		tok = s.from.Tokenizer
+	}
+	d.Tokens = text.Lower(g, d.From, g.AddLeaf(d.From, leaf), tok, s.size, s.params)
+	return nil
+}

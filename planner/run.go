@@ -1,0 +1,501 @@
+package planner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/executor"
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/record"
+	"github.com/compressc/compressc/lang"
+)
+
+// RunOptions configure a run.
+type RunOptions struct {
+	Executor executor.Options
+	// Name identifies the pipeline in the run's record: its path.
+	Name    string
+	Version string
+	// Started is told of the executor before anything runs.
+	Started func(*executor.Executor)
+	// Stage is told of the steps that are about to be brought about: gates and
+	// selects let later ones through.
+	Stage func([]*Step)
+}
+
+// execution is one run of a plan.
+type execution struct {
+	*Plan
+	o    RunOptions
+	ex   *executor.Executor
+	rec  *record.Record
+	done map[*Step]bool // roots that have been tried
+	// failures by step: what went wrong beyond its actions.
+	failures map[*Step]error
+	exports  map[*Step][]record.File
+	metrics  map[*Node]map[string]float64
+	reports  map[*Node]json.RawMessage
+	journal  *cache.Run
+}
+
+// Run brings a plan's roots about and returns the record, which is also kept in
+// the store. The error is about the run itself; failed actions and gates are in
+// the record.
+func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
+	start := time.Now()
+	ex, err := executor.New(p.Graph, o.Executor)
+	if err != nil {
+		return nil, err
+	}
+	defer ex.Close()
+	r := &execution{Plan: p, o: o, ex: ex, done: map[*Step]bool{}, failures: map[*Step]error{}, exports: map[*Step][]record.File{},
+		metrics: map[*Node]map[string]float64{}, reports: map[*Node]json.RawMessage{}}
+	if r.journal, err = o.Executor.Store.BeginRun(o.Name); err != nil {
+		return nil, err
+	}
+	r.rec = &record.Record{FormatVersion: record.FormatVersion, ID: r.journal.ID(), Version: o.Version, Pipeline: o.Name, Time: start.UTC(),
+		Threads: o.Executor.Threads, MemoryBytes: o.Executor.Memory}
+	if o.Started != nil {
+		o.Started(ex)
+	}
+	runErr := r.stages(ctx)
+	var fit *executor.FitError
+	if errors.As(runErr, &fit) {
+		return nil, runErr
+	}
+	r.finish(runErr, time.Since(start))
+	raw, err := json.Marshal(r.rec)
+	if err != nil {
+		return nil, fmt.Errorf("the run's record does not encode: %w", err)
+	}
+	if err := r.journal.Finish(raw); err != nil {
+		return nil, err
+	}
+	return r.rec, nil
+}
+
+// stages runs what can be decided, looks at gates and selects, and goes on with
+// what they let through.
+func (r *execution) stages(ctx context.Context) error {
+	for {
+		res := r.Expansion.Results(r.outcome)
+		var steps []*Step
+		for _, s := range r.Roots() {
+			if r.done[s] || !r.open(res, s.Node) {
+				continue
+			}
+			steps = append(steps, s)
+		}
+		// The models that selects chose.
+		for _, n := range r.Nodes {
+			if n.Block.Kind != lang.KindSelect || !n.Needed {
+				continue
+			}
+			if w := res.Select(n); w.Node != nil && r.byNode[w.Node] != nil && !r.done[r.byNode[w.Node]] && r.open(res, w.Node) {
+				if s := r.byNode[w.Node]; !slices.Contains(steps, s) {
+					steps = append(steps, s)
+				}
+			}
+		}
+		if len(steps) == 0 {
+			return nil
+		}
+		if r.o.Stage != nil {
+			r.o.Stage(steps)
+		}
+		var targets []action.Ref
+		for _, s := range steps {
+			r.done[s] = true
+			targets = append(targets, s.Targets()...)
+		}
+		_, err := r.ex.Run(ctx, targets)
+		var fit *executor.FitError
+		if errors.As(err, &fit) || ctx.Err() != nil || errors.Is(err, executor.ErrStopped) {
+			return err
+		}
+		for _, s := range steps {
+			if err := r.collect(ctx, s); err != nil {
+				r.failures[s] = err
+			}
+		}
+		for _, s := range r.Steps {
+			if s.Node.Block.Kind == lang.KindVerb && r.outcome(s.Node).Status == Done {
+				r.ex.CompleteNode(s.Node.Addr())
+			}
+		}
+	}
+}
+
+// open reports whether a node may run now: the choices made are its own, and no
+// gate before it or before what it is made of holds it back.
+func (r *execution) open(res *Results, n *Node) bool {
+	if !res.Active(n) {
+		return false
+	}
+	if gate, _ := res.Blocked(n); gate != nil {
+		return false
+	}
+	for _, d := range n.DependsOn {
+		if d.Block.Kind == lang.KindSelect {
+			if res.Select(d).Node == nil {
+				return false
+			}
+			continue
+		}
+		if !r.open(res, d) {
+			return false
+		}
+	}
+	return true
+}
+
+// outcome says how a verb's node has ended.
+func (r *execution) outcome(n *Node) Outcome {
+	s := r.byNode[n]
+	if s == nil {
+		return Outcome{Status: Pending}
+	}
+	if r.failures[s] != nil {
+		return Outcome{Status: Failed}
+	}
+	status := r.status(s)
+	if status == Done && s.Export != nil && r.exports[s] == nil {
+		status = Pending
+	}
+	if status == Pending && r.withheld(n) {
+		status = Withheld
+	}
+	return Outcome{Status: status, Metrics: r.metrics[n]}
+}
+
+// withheld reports whether a gate that did not pass keeps n from running.
+func (r *execution) withheld(n *Node) bool {
+	if len(n.Requires) == 0 {
+		return slices.ContainsFunc(n.DependsOn, r.withheld)
+	}
+	res := r.Expansion.Results(r.outcome)
+	gate, pending := res.Blocked(n)
+	return gate != nil && !pending || slices.ContainsFunc(n.DependsOn, r.withheld)
+}
+
+// status is that of the step's targets.
+func (r *execution) status(s *Step) Status {
+	status := Done
+	for _, t := range s.Targets() {
+		if t.Action == nil {
+			return Pending
+		}
+		switch r.ex.Outcome(t.Action).Status {
+		case executor.Failed:
+			return Failed
+		case executor.Skipped:
+			var dep *executor.DependencyError
+			if errors.As(r.ex.Outcome(t.Action).Err, &dep) {
+				return Failed
+			}
+			status = Pending
+		case executor.Pending:
+			if t.Action.Leaf == nil {
+				status = Pending
+			}
+		}
+	}
+	return status
+}
+
+// collect reads an evaluation's report or writes an export's files.
+func (r *execution) collect(ctx context.Context, s *Step) error {
+	if r.status(s) != Done {
+		return nil
+	}
+	switch {
+	case s.Node.Result.Report != nil:
+		raw, err := r.leaf(ctx, s.Node.Result.Report.Ref, "report")
+		if err != nil {
+			return err
+		}
+		var all map[string]any
+		if err := json.Unmarshal(raw, &all); err != nil {
+			return fmt.Errorf("%s: its report does not parse: %w", s.Node.Addr(), err)
+		}
+		m := map[string]float64{}
+		for _, metric := range s.Node.Result.Report.Metrics {
+			if x, ok := all[metric.Name].(float64); ok {
+				m[metric.Name] = x
+			}
+		}
+		r.metrics[s.Node], r.reports[s.Node] = m, raw
+	case s.Export != nil:
+		files, err := r.write(ctx, s)
+		if err != nil {
+			return err
+		}
+		r.exports[s] = files
+	}
+	return nil
+}
+
+// leaf returns a copy of one leaf's bytes.
+func (r *execution) leaf(ctx context.Context, ref action.Ref, name string) ([]byte, error) {
+	v, release, err := r.ex.Value(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	b, err := v.Bytes(name)
+	return slices.Clone(b), err
+}
+
+// digest returns the digest of an output, if it is known.
+func (r *execution) digest(ref action.Ref) (artifact.Digest, bool) {
+	if ref.Action == nil {
+		return "", false
+	}
+	if t := ref.Action.Leaf[ref.Output]; t != nil {
+		return t.Digest(), true
+	}
+	d, ok := r.ex.Outcome(ref.Action).Digests[ref.Output]
+	return d, ok
+}
+
+// finish fills in the record.
+func (r *execution) finish(runErr error, wall time.Duration) {
+	rec := r.rec
+	rec.Seconds = wall.Seconds()
+	rec.PeakAnonBytes = r.ex.PeakAnon()
+	rec.Status = record.OK
+	res := r.Expansion.Results(r.outcome)
+	for _, a := range r.Graph.Actions {
+		if a.Leaf != nil {
+			continue
+		}
+		o := r.ex.Outcome(a)
+		count(&rec.Actions, o.Status)
+		if o.Key != "" && (o.Status == executor.Cached || o.Status == executor.Ran) {
+			rec.Roots = append(rec.Roots, string(o.Key))
+		}
+	}
+	rec.Nodes = []record.Node{}
+	rec.Evaluations = []record.Evaluation{}
+	if rec.Roots == nil {
+		rec.Roots = []string{}
+	}
+	for _, s := range r.Steps {
+		n := s.Node
+		if !res.Active(n) && res.settledChoices(n) {
+			continue
+		}
+		switch n.Block.Kind {
+		case lang.KindVerb, lang.KindModel, lang.KindData:
+			r.recordNode(res, s)
+		case lang.KindGate:
+			v := res.Gate(n)
+			g := record.Gate{Name: n.Block.Addr(), Point: pointOf(n), Message: v.Message}
+			switch v.Decision {
+			case Passed:
+				g.Status = record.Passed
+			case GateFailed:
+				g.Status = record.Failed
+			default:
+				g.Status = record.Undecided
+			}
+			rec.Gates = append(rec.Gates, g)
+		case lang.KindSelect:
+			w := res.Select(n)
+			sel := record.Selection{Name: n.Block.Addr(), Point: pointOf(n), Status: w.Status.String()}
+			if w.Node != nil {
+				sel.Winner = w.Node.Addr()
+			}
+			if w.Status == Failed {
+				sel.Error = w.Message
+				r.worsen(record.GateFailed)
+			}
+			rec.Selections = append(rec.Selections, sel)
+		}
+	}
+	for _, b := range r.Pipeline.Blocks {
+		if b.Kind == lang.KindGate && !b.Broken && !res.GateHolds(b) {
+			r.worsen(record.GateFailed)
+		}
+		if b.Kind == lang.KindOutput && !b.Broken {
+			out := res.Output(b)
+			rec.Outputs = append(rec.Outputs, record.Output{Name: b.Name, Output: out})
+		}
+	}
+	if rec.Actions.Failed > 0 || len(r.failures) > 0 {
+		r.worsen(record.Failed)
+	}
+	if errors.Is(runErr, executor.ErrStopped) || errors.Is(runErr, context.Canceled) {
+		rec.Status = record.Interrupted
+	}
+}
+
+// worsen sets the run's status unless it is worse already.
+func (r *execution) worsen(status string) {
+	rank := map[string]int{record.OK: 0, record.GateFailed: 1, record.Failed: 2}
+	if rank[status] > rank[r.rec.Status] {
+		r.rec.Status = status
+	}
+}
+
+func count(c *record.Counts, s executor.Status) {
+	c.Total++
+	switch s {
+	case executor.Cached:
+		c.Cached++
+	case executor.Ran:
+		c.Run++
+	case executor.Failed:
+		c.Failed++
+	default:
+		c.Skipped++
+	}
+}
+
+func (r *execution) recordNode(res *Results, s *Step) {
+	n := s.Node
+	out := record.Node{Name: n.Block.Addr(), Point: pointOf(n), Verb: n.Block.Type, Method: n.Block.Method}
+	var errs []string
+	for _, a := range s.Actions {
+		o := r.ex.Outcome(a)
+		count(&out.Actions, o.Status)
+		// Work that several nodes share counts where it was asked for first.
+		if a.Node == n.Addr() && o.Status == executor.Ran {
+			out.Seconds += o.Seconds
+		}
+		if o.Status == executor.Ran {
+			out.PeakBytes = max(out.PeakBytes, o.PeakBytes)
+		}
+		if o.Status == executor.Failed && len(errs) < 3 {
+			errs = append(errs, fmt.Sprintf("%s: %v", a.Label, o.Err))
+		}
+	}
+	switch st := r.outcome(n).Status; {
+	case n.Block.Kind == lang.KindVerb && !n.Enabled:
+		out.Status = record.Skipped
+	case r.failures[s] != nil:
+		out.Status = record.Failed
+		errs = append(errs, r.failures[s].Error())
+	case len(errs) > 0 || st == Failed && n.Block.Kind == lang.KindVerb:
+		out.Status = record.Failed
+	case n.Block.Kind == lang.KindModel || n.Block.Kind == lang.KindData && r.status(s) == Done:
+		out.Status = record.Cached
+		if out.Actions.Run > 0 {
+			out.Status = record.Run
+		}
+	case st == Withheld:
+		out.Status = record.Withheld
+	case st == Pending && r.partial(s):
+		out.Status = record.Run
+	case st == Pending:
+		out.Status = record.Skipped
+	case out.Actions.Run > 0:
+		out.Status = record.Run
+	default:
+		out.Status = record.Cached
+	}
+	if len(errs) > 0 {
+		out.Error = errs[0]
+		for _, e := range errs[1:] {
+			out.Error += "\n" + e
+		}
+	}
+	if out.Status != record.Failed && out.Status != record.Withheld {
+		out.Digest = string(s.Digest(r.digest))
+	}
+	if m := n.Result.Model; m != nil && m.Type != nil && n.Enabled {
+		out.Model = &record.Model{Parameters: m.Type.Parameters(), Bytes: m.Type.Size(), BitsPerWeight: m.Type.BitsPerWeight(), Sparsity: m.Type.Sparsity()}
+	}
+	r.layers(s, &out)
+	r.rec.Nodes = append(r.rec.Nodes, out)
+	if n.Result.Report != nil && n.Block.Kind == lang.KindVerb {
+		e := record.Evaluation{Name: n.Block.Addr(), Point: pointOf(n), Status: out.Status, Metrics: map[string]*float64{}, Report: r.reports[n]}
+		for _, m := range n.Result.Report.Metrics {
+			e.Metrics[m.Name] = nil
+			if x, ok := r.metrics[n][m.Name]; ok && !math.IsNaN(x) && !math.IsInf(x, 0) {
+				e.Metrics[m.Name] = &x
+			}
+		}
+		r.rec.Evaluations = append(r.rec.Evaluations, e)
+	}
+	if s.Export != nil {
+		r.rec.Exports = append(r.rec.Exports, record.Export{Name: n.Block.Addr(), Point: pointOf(n), Status: out.Status, Files: r.exports[s], Error: out.Error})
+	}
+}
+
+// partial reports whether some of a step's results are there: a node whose
+// model is not wanted whole.
+func (r *execution) partial(s *Step) bool {
+	for _, a := range s.Actions {
+		if st := r.ex.Outcome(a).Status; st == executor.Ran || st == executor.Cached {
+			return true
+		}
+	}
+	return false
+}
+
+// layers reads the numbers that the node's actions reported of each layer.
+func (r *execution) layers(s *Step, out *record.Node) {
+	for _, ref := range s.Layers {
+		o := r.ex.Outcome(ref.Action)
+		if o.Status != executor.Ran && o.Status != executor.Cached {
+			continue
+		}
+		raw, err := r.leaf(context.Background(), ref, "report")
+		if err != nil {
+			continue
+		}
+		var block map[string]map[string]float64
+		if json.Unmarshal(raw, &block) != nil {
+			continue
+		}
+		prefix := ref.Action.Label
+		for name, numbers := range block {
+			if out.Layers == nil {
+				out.Layers = map[string]map[string]float64{}
+			}
+			out.Layers[layerPath(prefix, name)] = numbers
+		}
+	}
+	for _, ref := range s.Logs {
+		o := r.ex.Outcome(ref.Action)
+		if o.Status != executor.Ran && o.Status != executor.Cached {
+			continue
+		}
+		raw, err := r.leaf(context.Background(), ref, "log")
+		if err != nil {
+			continue
+		}
+		var log struct {
+			Losses []float64 `json:"losses"`
+		}
+		if json.Unmarshal(raw, &log) == nil {
+			out.Losses = append(out.Losses, log.Losses...)
+		}
+	}
+}
+
+// layerPath joins an action's label "block 3" and a name inside the block.
+func layerPath(label, name string) string {
+	var b int
+	if _, err := fmt.Sscanf(label, "block %d", &b); err != nil {
+		return name
+	}
+	return fmt.Sprintf("model.layers.%d.%s", b, name)
+}
+
+// pointOf is a node's point as sweep.axis → value.
+func pointOf(n *Node) record.Point {
+	p := record.Point{}
+	for _, c := range n.Point {
+		p[c.Axis.ID()] = mustJSON(c.Value())
+	}
+	return p
+}

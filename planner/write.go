@@ -1,0 +1,188 @@
+package planner
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/record"
+)
+
+// exportKey is what an export's bytes are made from.
+type exportKey struct {
+	Kernel string                     `json:"kernel"`
+	Impl   int                        `json:"impl"`
+	Params any                        `json:"params"`
+	Inputs map[string]artifact.Digest `json:"inputs"`
+	Files  int                        `json:"files"`
+}
+
+// written is what the index remembers of an export: each file in the order of
+// passes.Export.Files.
+type written struct {
+	Files []writtenFile `json:"files"`
+}
+
+type writtenFile struct {
+	Digest string `json:"digest"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// write writes an export's files, each under a temporary name first. Files that
+// already hold the right bytes are left alone.
+func (r *execution) write(ctx context.Context, s *Step) ([]record.File, error) {
+	e := s.Export
+	k := exportKey{Kernel: e.Kernel, Impl: e.Impl, Params: e.Params, Inputs: map[string]artifact.Digest{}, Files: len(e.Files)}
+	for _, in := range e.Inputs {
+		d, ok := r.digest(in.Ref)
+		if !ok {
+			return nil, fmt.Errorf("%s: its input %s is not there", s.Node.Addr(), in.Name)
+		}
+		k.Inputs[in.Name] = d
+	}
+	raw, err := json.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	store := r.o.Executor.Store
+	key := cache.Sum(raw)
+	if files := r.unchanged(key, e.Files); files != nil {
+		return files, nil
+	}
+	start := time.Now()
+	out := &fileSet{dir: r.Pipeline.Dir, files: map[string]*record.File{}}
+	err = e.Write(ctx, func(input string) (*artifact.Value, func(), error) {
+		for _, in := range e.Inputs {
+			if in.Name == input {
+				return r.ex.Value(ctx, in.Ref)
+			}
+		}
+		return nil, nil, fmt.Errorf("%s has no input %q", s.Node.Addr(), input)
+	}, out.create)
+	if err != nil {
+		out.abort()
+		return nil, fmt.Errorf("%s: %w", s.Node.Addr(), err)
+	}
+	var files []record.File
+	var w written
+	for _, name := range e.Files {
+		f := out.files[name]
+		if f == nil {
+			return nil, fmt.Errorf("%s: its writer left out %s", s.Node.Addr(), name)
+		}
+		files = append(files, *f)
+		w.Files = append(w.Files, writtenFile{f.Digest, f.Bytes})
+	}
+	metrics, err := json.Marshal(w)
+	if err != nil {
+		return nil, err
+	}
+	err = store.PutEntry(&cache.Entry{Action: key, Kernel: e.Kernel, Metrics: metrics, Seconds: time.Since(start).Seconds(), Producer: r.o.Version, Created: time.Now().UTC()})
+	var conflict *cache.Conflict
+	if err != nil && !errors.As(err, &conflict) {
+		return nil, err
+	}
+	return files, nil
+}
+
+// unchanged returns the files if all of them are there with the bytes that this
+// export is on record with.
+func (r *execution) unchanged(key cache.Digest, names []string) []record.File {
+	e, ok, err := r.o.Executor.Store.GetEntry(key)
+	if err != nil || !ok {
+		return nil
+	}
+	var w written
+	if json.Unmarshal(e.Metrics, &w) != nil || len(w.Files) != len(names) {
+		return nil
+	}
+	var files []record.File
+	for i, name := range names {
+		path := exportPath(r.Pipeline.Dir, name)
+		info, err := os.Stat(path)
+		if err != nil || info.Size() != w.Files[i].Bytes {
+			return nil
+		}
+		sums, err := r.o.Executor.Store.HashFile(path, []cache.Range{{Offset: 0, Length: info.Size()}})
+		if err != nil || string(sums[0]) != w.Files[i].Digest {
+			return nil
+		}
+		files = append(files, record.File{Path: path, Digest: w.Files[i].Digest, Bytes: w.Files[i].Bytes})
+	}
+	return files
+}
+
+func exportPath(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+// fileSet are the files of one export under way.
+type fileSet struct {
+	dir     string
+	files   map[string]*record.File
+	pending []*pendingFile
+}
+
+type pendingFile struct {
+	*renameio.PendingFile
+	set  *fileSet
+	name string
+	path string
+	sum  hash.Hash
+	n    int64
+}
+
+func (s *fileSet) create(name string) (io.WriteCloser, error) {
+	path := exportPath(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return nil, fmt.Errorf("the folder for %s cannot be made: %w", name, err)
+	}
+	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o666), renameio.WithTempDir(filepath.Dir(path)))
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be written: %w", name, err)
+	}
+	p := &pendingFile{PendingFile: f, set: s, name: name, path: path, sum: sha256.New()}
+	s.pending = append(s.pending, p)
+	return p, nil
+}
+
+func (p *pendingFile) Write(b []byte) (int, error) {
+	n, err := p.PendingFile.Write(b)
+	p.sum.Write(b[:n])
+	p.n += int64(n)
+	if err != nil {
+		err = fmt.Errorf("writing %s after %d bytes: %w", p.path, p.n, err)
+	}
+	return n, err
+}
+
+// Close makes the file visible under its name.
+func (p *pendingFile) Close() error {
+	if err := p.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("finishing %s: %w", p.path, err)
+	}
+	p.set.files[p.name] = &record.File{Path: p.path, Digest: hex.EncodeToString(p.sum.Sum(nil)), Bytes: p.n, Written: true}
+	return nil
+}
+
+// abort removes what was not finished.
+func (s *fileSet) abort() {
+	for _, p := range s.pending {
+		p.Cleanup()
+	}
+}
