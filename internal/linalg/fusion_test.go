@@ -12,7 +12,7 @@ import (
 )
 
 // mayFuse are the functions that ask for fused multiply-adds with math.FMA.
-var mayFuse = regexp.MustCompile(`/kernel\.(dgemm4x16Go|gemvColsGo|gemvRowsGo)$|/vmath\.(exp37|Exp32|Sigmoid32|SiLU32|Tanh32|Erf32|Exp|SiLU|Softmax|Pow64|logPair)$`)
+var mayFuse = regexp.MustCompile(`/kernel\.(dgemm4x16Go|gemvColsGo|gemvRowsGo)$|/vmath\.(exp37|Exp32|Sigmoid32|SiLU32|Tanh32|Erf32|expGo|siluGo|expShiftGo|Pow64|logPair)$`)
 
 // TestNoFusedArithmetic builds for arm64, where the compiler fuses x*y + z
 // wherever an explicit conversion does not forbid it, and looks for fused

@@ -45,17 +45,18 @@ func (f *reflectors) factor(p *Pool) {
 	}
 }
 
-// orthogonal returns the first k columns of H_0·H_1⋯ as rows [k, ld].
-func (f *reflectors) orthogonal(p *Pool, qt []float64) {
-	clear(qt[:f.k*f.ld])
-	for i := range f.k {
+// orthogonal sets qt [count, ld] to the first count columns of H_0·H_1⋯, one a
+// row, count in [k, m].
+func (f *reflectors) orthogonal(p *Pool, count int, qt []float64) {
+	clear(qt[:count*f.ld])
+	for i := range count {
 		qt[i*f.ld+i] = 1
 	}
 	for b := (f.k - 1) / reflectorBlock; b >= 0; b-- {
 		i0 := b * reflectorBlock
 		k := min(reflectorBlock, f.k-i0)
 		// Rows before i0 have nothing in the columns that this block touches.
-		applyBlock(p, f.k-i0, f.m-i0, k, qt[i0*f.ld+i0:], f.ld, f.vt[i0*f.ld+i0:], f.ld, f.tau[i0:i0+k], true)
+		applyBlock(p, count-i0, f.m-i0, k, qt[i0*f.ld+i0:], f.ld, f.vt[i0*f.ld+i0:], f.ld, f.tau[i0:i0+k], true)
 	}
 }
 
@@ -85,7 +86,7 @@ func (p *Pool) QR(m, n int, a []float64) (q, r []float64) {
 		}
 	}
 	qt := f.at[:k*f.ld]
-	f.orthogonal(p, qt)
+	f.orthogonal(p, k, qt)
 	transpose(p, k, m, qt, f.ld, q, k)
 	return q, r
 }

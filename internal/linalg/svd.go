@@ -2,6 +2,7 @@ package linalg
 
 import (
 	"math"
+	"sort"
 
 	"github.com/compressc/compressc/internal/linalg/vmath"
 )
@@ -19,7 +20,8 @@ import (
 //
 // The method is A = Q·R, then R = W·H by the dynamically weighted Halley
 // iteration for the polar decomposition, then the eigenvectors of H (Nakatsukasa
-// and Higham, SIAM J. Sci. Comput. 35, 2013): nearly all of it is products.
+// and Higham, SIAM J. Sci. Comput. 35, 2013): nearly all of it is products. A
+// nearly singular R is first reduced to its numerical rank.
 func (p *Pool) ThinSVD(m, n int, a []float64) (u, s, vt []float64) {
 	checkMatrix("SVD", "A", m, n, n, len(a))
 	if m < n {
@@ -59,42 +61,71 @@ func (p *Pool) ThinSVD(m, n int, a []float64) (u, s, vt []float64) {
 		scaled[i] = math.Ldexp(a[i], -exp)
 	}
 	q, r := p.QR(m, n, scaled)
-	w := p.polarOfUpper(n, r)
-	// H = sym(WᵀR) = V·diag(s)·Vᵀ.
+	norm := spectralBound(n, r)
+	var ur []float64
+	if low := p.smallestSingular(n, r) / norm; low > illConditioned {
+		ur, s, vt = p.polarSVD(n, r, norm, low)
+	} else {
+		ur, s, vt = p.rankRevealingSVD(n, r, norm)
+	}
+	p.Dgemm(false, false, m, n, n, 1, q, n, ur, n, 0, u, n)
+	for i := range n {
+		s[i] = math.Ldexp(s[i], exp)
+		row := vt[i*n : (i+1)*n]
+		var top float64
+		neg := false
+		for _, v := range row {
+			if a := math.Abs(v); a > top {
+				top, neg = a, v < 0
+			}
+		}
+		if neg {
+			for j := range row {
+				row[j] = -row[j]
+			}
+			for j := range m {
+				u[j*n+i] = -u[j*n+i]
+			}
+		}
+	}
+	return u, s, vt
+}
+
+// polarSVD decomposes an upper triangular R [n, n] of norm at most norm whose
+// singular values are at least low·norm: R = W·H, H = V·diag(s)·Vᵀ, U = W·V.
+func (p *Pool) polarSVD(n int, r []float64, norm, low float64) (u, s, vt []float64) {
+	w := p.polarOfUpper(n, r, norm, low)
 	h := make([]float64, n*n)
 	p.Dgemm(true, false, n, n, n, 1, w, n, r, n, 0, h, n)
 	for i := range n {
 		for j := i; j < n; j++ {
-			h[i*n+j] = 0.5 * (h[i*n+j] + h[j*n+i])
+			h[i*n+j] = float64(0.5 * (h[i*n+j] + h[j*n+i]))
 		}
 	}
 	lam := p.SymEigen(n, h)
+	u, s, vt = make([]float64, n*n), make([]float64, n), make([]float64, n*n)
 	for i := range n { // ascending to descending
-		s[i] = math.Ldexp(max(lam[n-1-i], 0), exp)
+		s[i] = max(lam[n-1-i], 0)
 		for j := range n {
 			vt[i*n+j] = h[j*n+n-1-i]
 		}
 	}
-	wv := make([]float64, n*n)
-	p.Dgemm(false, true, n, n, n, 1, w, n, vt, n, 0, wv, n)
-	p.Dgemm(false, false, m, n, n, 1, q, n, wv, n, 0, u, n)
+	p.Dgemm(false, true, n, n, n, 1, w, n, vt, n, 0, u, n)
 	return u, s, vt
 }
 
 const (
-	// smallestBound is the lower bound assumed for the singular values of a
-	// matrix of norm 1 that has none: rounding lifts smaller ones above it.
-	smallestBound = 1e-20
+	// illConditioned is the ratio of singular values from which on the polar
+	// iteration is not trusted with the matrix as it is.
+	illConditioned = 0x1p-40
 	// choleskyWeight is the weight up to which a step may use a Cholesky factor
 	// of I + c·XᵀX, whose condition is at most 1 + c; larger ones need a QR.
 	choleskyWeight = 100
 )
 
-// polarOfUpper returns the orthogonal W of the polar decomposition R = W·H of an
-// upper triangular R [n, n], which is not zero.
-func (p *Pool) polarOfUpper(n int, r []float64) []float64 {
-	// ‖R‖₂ <= √(‖R‖₁·‖R‖∞).
-	var rowMax float64
+// spectralBound returns √(‖R‖₁·‖R‖∞), which bounds the largest singular value.
+func spectralBound(n int, r []float64) float64 {
+	var rowMax, colMax float64
 	cols := make([]float64, n)
 	for i := range n {
 		var sum float64
@@ -104,23 +135,19 @@ func (p *Pool) polarOfUpper(n int, r []float64) []float64 {
 		}
 		rowMax = max(rowMax, sum)
 	}
-	var colMax float64
 	for _, v := range cols {
 		colMax = max(colMax, v)
 	}
-	norm := math.Sqrt(rowMax * colMax)
+	return math.Sqrt(float64(rowMax * colMax))
+}
+
+// polarOfUpper returns the orthogonal W of the polar decomposition R = W·H of an
+// upper triangular R [n, n] with singular values in [low·norm, norm].
+func (p *Pool) polarOfUpper(n int, r []float64, norm, low float64) []float64 {
 	x := make([]float64, n*n)
 	for i, v := range r {
 		x[i] = v / norm
 	}
-	for i := range n {
-		// A diagonal of exact zeros would stay singular for ever. This is a
-		// perturbation within the decomposition's error.
-		if math.Abs(x[i*n+i]) < unit {
-			x[i*n+i] = math.Copysign(unit, x[i*n+i])
-		}
-	}
-	low := p.smallestSingular(n, x)
 	for round := 0; math.Abs(1-low) > 8*unit && round < 10; round++ {
 		l2 := float64(low * low)
 		d := vmath.Pow64(float64(4*(1-l2))/float64(l2*l2), 1.0/3)
@@ -150,30 +177,52 @@ func (p *Pool) smallestSingular(n int, x []float64) float64 {
 			sum += float64(v * v)
 		}
 	}
-	// 0.9 covers the rounding of the inverse wherever it has digits at all.
+	// 0.9 covers the rounding of the inverse wherever it has digits at all; where
+	// it has none, the sum is huge, infinite or NaN.
 	low := 0.9 / math.Sqrt(sum)
-	if !(low > smallestBound) {
-		return smallestBound
+	if low != low {
+		return 0
 	}
-	return min(low, 1)
+	return low
 }
 
 // halleyQR takes the step X = (b/c)·X + (a-b/c)/√c·Q₁·Q₂ᵀ with [√c·X; I] = [Q₁; Q₂]·R.
 func (p *Pool) halleyQR(n int, x []float64, a, b, c float64) {
 	f := newReflectors(2*n, n)
-	transpose(p, n, n, x, n, f.at, f.ld)
 	root := math.Sqrt(c)
-	for i := range n {
-		row := f.at[i*f.ld : (i+1)*f.ld]
-		for j := range n {
-			row[j] *= root
+	// Householder's QR errs relative to each row only if large rows come first.
+	size := make([]float64, 2*n)
+	order := make([]int, 2*n)
+	for i := range order {
+		order[i], size[i] = i, 1
+		if i < n {
+			size[i] = 0
+			for _, v := range x[i*n : (i+1)*n] {
+				size[i] = max(size[i], root*math.Abs(v))
+			}
 		}
-		row[n+i] = 1
+	}
+	sort.SliceStable(order, func(i, j int) bool { return size[order[i]] > size[order[j]] })
+	for r, i := range order {
+		if i >= n {
+			f.at[(i-n)*f.ld+r] = 1
+			continue
+		}
+		for j, v := range x[i*n : (i+1)*n] {
+			f.at[j*f.ld+r] = float64(root * v)
+		}
 	}
 	f.factor(p)
 	qt := f.at
-	f.orthogonal(p, qt)
-	p.Dgemm(true, false, n, n, n, (a-b/c)/root, qt, f.ld, qt[n:], f.ld, b/c, x, n)
+	f.orthogonal(p, n, qt)
+	q := make([]float64, 2*n*n)
+	for j := range n {
+		row := qt[j*f.ld : (j+1)*f.ld]
+		for r, i := range order {
+			q[j*2*n+i] = row[r]
+		}
+	}
+	p.Dgemm(true, false, n, n, n, (a-b/c)/root, q, 2*n, q[n:], 2*n, b/c, x, n)
 }
 
 // halleyCholesky takes the same step as X = (b/c)·X + (a-b/c)·X·(I + c·XᵀX)⁻¹.

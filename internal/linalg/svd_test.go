@@ -90,6 +90,8 @@ func svdCases(m, n int) map[string][]float64 {
 	same := make([]float64, m*n)
 	ident := make([]float64, m*n)
 	huge := append([]float64{}, random...)
+	// Matrices on which iterations without rank revealing lose orthogonality.
+	hilbert, rowGraded, kahan := make([]float64, m*n), make([]float64, m*n), make([]float64, m*n)
 	for i := range m {
 		for j := range n {
 			graded[i*n+j] = random[i*n+j] * math.Pow(10, -20*float64(j)/float64(n))
@@ -101,9 +103,18 @@ func svdCases(m, n int) map[string][]float64 {
 				ident[i*n+j] = 2
 			}
 			huge[i*n+j] *= 1e280
+			hilbert[i*n+j] = 1 / float64(i+j+1)
+			rowGraded[i*n+j] = random[i*n+j] * math.Pow(10, -18*float64(i)/float64(m))
+			if j >= i {
+				kahan[i*n+j] = math.Pow(0.95852, float64(i))
+				if j > i {
+					kahan[i*n+j] *= -0.285
+				}
+			}
 		}
 	}
 	cases["graded"], cases["zero columns"], cases["all ones"], cases["identity"], cases["huge"] = graded, zeroCols, same, ident, huge
+	cases["hilbert"], cases["row graded"], cases["kahan"] = hilbert, rowGraded, kahan
 	cases["zero"] = make([]float64, m*n)
 	return cases
 }

@@ -22,55 +22,60 @@ type table struct {
 	dot     func(n int, a, b *float32, lanes *[lanes]float64)
 }
 
-var goTable = table{
-	exp: func(n int, dst, x *float32) {
-		d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)
-		for i, v := range s {
-			d[i] = Exp32(v)
+var goTable = table{expGo, siluGo, expShiftGo, scaleGo, maximumGo, dotGo}
+
+func expGo(n int, dst, x *float32) {
+	d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)
+	for i, v := range s {
+		d[i] = Exp32(v)
+	}
+}
+
+func siluGo(n int, dst, x *float32) {
+	d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)
+	for i, v := range s {
+		d[i] = SiLU32(v)
+	}
+}
+
+func expShiftGo(n int, x *float32, top float64, l *[lanes]float64) {
+	s := unsafe.Slice(x, n)
+	for i, v := range s {
+		e := float32(exp37(float64(v) - top))
+		s[i] = e
+		l[i%lanes] += float64(e)
+	}
+}
+
+func scaleGo(n int, x *float32, by float64) {
+	s := unsafe.Slice(x, n)
+	for i, v := range s {
+		s[i] = float32(float64(v) * by)
+	}
+}
+
+func maximumGo(n int, x *float32, low float32) float32 {
+	for _, v := range unsafe.Slice(x, n) {
+		if v > low {
+			low = v
 		}
-	},
-	silu: func(n int, dst, x *float32) {
-		d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)
-		for i, v := range s {
-			d[i] = SiLU32(v)
-		}
-	},
-	expShift: func(n int, x *float32, top float64, l *[lanes]float64) {
-		s := unsafe.Slice(x, n)
-		for i, v := range s {
-			e := float32(exp37(float64(v) - top))
-			s[i] = e
-			l[i%lanes] += float64(e)
-		}
-	},
-	scale: func(n int, x *float32, by float64) {
-		s := unsafe.Slice(x, n)
-		for i, v := range s {
-			s[i] = float32(float64(v) * by)
-		}
-	},
-	maximum: func(n int, x *float32, low float32) float32 {
-		for _, v := range unsafe.Slice(x, n) {
-			if v > low {
-				low = v
-			}
-		}
-		return low
-	},
-	dot: func(n int, a, b *float32, l *[lanes]float64) {
-		x, y := unsafe.Slice(a, n), unsafe.Slice(b, n)
-		for ; len(x) >= lanes; x, y = x[lanes:], y[lanes:] {
-			x, y := (*[lanes]float32)(x), (*[lanes]float32)(y)
-			l[0] += float64(float64(x[0]) * float64(y[0]))
-			l[1] += float64(float64(x[1]) * float64(y[1]))
-			l[2] += float64(float64(x[2]) * float64(y[2]))
-			l[3] += float64(float64(x[3]) * float64(y[3]))
-			l[4] += float64(float64(x[4]) * float64(y[4]))
-			l[5] += float64(float64(x[5]) * float64(y[5]))
-			l[6] += float64(float64(x[6]) * float64(y[6]))
-			l[7] += float64(float64(x[7]) * float64(y[7]))
-		}
-	},
+	}
+	return low
+}
+
+func dotGo(n int, a, b *float32, l *[lanes]float64) {
+	x, y := unsafe.Slice(a, n), unsafe.Slice(b, n)
+	for ; len(x) >= lanes; x, y = x[lanes:], y[lanes:] {
+		x, y := (*[lanes]float32)(x), (*[lanes]float32)(y)
+		l[0] += float64(float64(x[0]) * float64(y[0]))
+		l[1] += float64(float64(x[1]) * float64(y[1]))
+		l[2] += float64(float64(x[2]) * float64(y[2]))
+		l[3] += float64(float64(x[3]) * float64(y[3]))
+		l[4] += float64(float64(x[4]) * float64(y[4]))
+		l[5] += float64(float64(x[5]) * float64(y[5]))
+		l[6] += float64(float64(x[6]) * float64(y[6]))
+		l[7] += float64(float64(x[7]) * float64(y[7]))
+	}
 }
 
 // Exp sets dst[i] = Exp32(x[i]).
