@@ -165,6 +165,17 @@ type Attr struct {
 	Broken bool
 }
 
+// Sensitive reports whether a sensitive variable is part of the value, by way
+// of locals too: it must not be shown then.
+func (a *Attr) Sensitive() bool {
+	for _, r := range a.Refs {
+		if r.Block.Sensitive || r.Block.Kind == KindLocal && !r.Block.inCycle && r.Block.Body.Attrs[0].Sensitive() {
+			return true
+		}
+	}
+	return false
+}
+
 // Ref is a resolved reference.
 type Ref struct {
 	Block *Block

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/compressc/compressc/internal/didyoumean"
@@ -244,6 +245,21 @@ func (l *loader) checkAxis(b *Block, a *Attr, t hcl.Traversal) {
 	a.Broken = true
 }
 
+// staticTraversal reads an expression that is a name and nothing else, nil if
+// it is not. In JSON both "gate.x" and "${gate.x}" are.
+func staticTraversal(e hcl.Expression) hcl.Traversal {
+	if t, diags := hcl.AbsTraversalForExpr(e); !diags.HasErrors() {
+		return t
+	}
+	if _, native := e.(hclsyntax.Expression); native {
+		return nil
+	}
+	if vars := e.Variables(); len(vars) == 1 {
+		return vars[0]
+	}
+	return nil
+}
+
 func (l *loader) resolveRequires(b *Block, a *Attr) {
 	items, diags := hcl.ExprList(a.Expr)
 	if diags.HasErrors() {
@@ -252,9 +268,8 @@ func (l *loader) resolveRequires(b *Block, a *Attr) {
 		return
 	}
 	for _, item := range items {
-		t, diags := hcl.AbsTraversalForExpr(item)
 		var names []string
-		if !diags.HasErrors() {
+		if t := staticTraversal(item); t != nil {
 			names = steps(t)
 		}
 		if len(names) != 2 || names[0] != "gate" {
@@ -279,8 +294,16 @@ func (l *loader) resolveFrom(b *Block) {
 	if a == nil || a.Broken {
 		return
 	}
-	t, diags := hcl.AbsTraversalForExpr(a.Expr)
-	if diags.HasErrors() || len(t) != 2 || len(a.Refs) != 1 || a.Refs[0].Block.Yields() != YieldsModel {
+	t := staticTraversal(a.Expr)
+	if t != nil && len(a.Refs) == 0 { // JSON's "compensate.name", which is no expression to HCL
+		r, ok := l.resolveTraversal(t)
+		if !ok {
+			a.Broken = true
+			return
+		}
+		a.Refs = []Ref{r}
+	}
+	if len(t) != 2 || len(a.Refs) != 1 || a.Refs[0].Block.Yields() != YieldsModel {
 		a.Broken = true
 		l.errorAt(a.Expr.Range(), "Invalid from", "A select chooses among the points of one block that yields a model: from = compensate.name.")
 		return

@@ -52,6 +52,11 @@ func (x *expander) input(e *evaluation, b *lang.Block, body *lang.Body, at place
 			continue
 		}
 		v, sound := e.attr(a, at)
+		if sound && a.Sensitive() && v.Type() != cty.String {
+			// Checked here, for the schema's message would show the value.
+			e.errorAt(a.Expr.Range(), "Wrong type of argument", "The argument %q takes a string.", a.Name)
+			sound = false
+		}
 		if ok = ok && sound; sound {
 			in.Values[a.Name] = v
 		}

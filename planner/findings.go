@@ -2,6 +2,8 @@ package planner
 
 import (
 	"fmt"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -195,6 +197,7 @@ func (x *expander) checkExports() {
 			continue
 		}
 		for _, f := range n.Result.Export.Files {
+			f = path.Clean(filepath.ToSlash(f))
 			for _, w := range writers[f] {
 				if w == n || !w.place.agrees(n.place) {
 					continue

@@ -46,7 +46,11 @@ func (e *evaluation) attr(a *lang.Attr, at place) (cty.Value, bool) {
 		return cty.NilVal, false
 	}
 	v, diags := a.Expr.Value(ctx)
+	secret := a.Sensitive()
 	for _, d := range diags {
+		if secret {
+			d.EvalContext = nil // it would be shown
+		}
 		// The attribute is what a reader looks for; hcl has only the expression.
 		if d.Subject == nil {
 			d.Subject = a.Expr.Range().Ptr()
