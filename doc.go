@@ -1,0 +1,2 @@
+// Package compressc is the root of the module; the program is cmd/compressc.
+package compressc
