@@ -10,10 +10,16 @@ import (
 	"github.com/compressc/compressc/internal/tensor"
 )
 
-// isPacked reports whether the linear layer lies as a compressed-tensors
+// IsPacked reports whether the linear layer lies as a compressed-tensors
 // checkpoint has it.
-func isPacked(v *artifact.Value, linear string) bool {
+func IsPacked(v *artifact.Value, linear string) bool {
 	return v.Has(linear + compressedtensors.PackedSuffix)
+}
+
+// Stored returns the grids of a linear layer that is stored as codes and, where
+// they are packed, how.
+func Stored(v *artifact.Value, linear string) (s compressedtensors.Stored, err error) {
+	return s, v.JSON(linear+quantLeaf, &s)
 }
 
 // packedShape reads the shape that a packed layer says it has.
@@ -34,8 +40,8 @@ func packedShape(v *artifact.Value, linear string) (out, in int, err error) {
 
 // unpack returns the codes of a packed layer.
 func unpack(v *artifact.Value, linear string) (*grid.Quantized, error) {
-	var s compressedtensors.Stored
-	if err := v.JSON(linear+quantLeaf, &s); err != nil {
+	s, err := Stored(v, linear)
+	if err != nil {
 		return nil, err
 	}
 	out, in, err := packedShape(v, linear)

@@ -50,13 +50,13 @@ func Dense(v *artifact.Value, linear string) ([]float32, error) {
 
 // IsQuantized reports whether the linear layer is stored as integer codes.
 func IsQuantized(v *artifact.Value, linear string) bool {
-	return v.Has(linear+codesLeaf) || isPacked(v, linear)
+	return v.Has(linear+codesLeaf) || IsPacked(v, linear)
 }
 
 // Quantized returns the codes, scales and zero points of a linear layer. Its
 // slices may be views of shared memory: do not write to them.
 func Quantized(v *artifact.Value, linear string) (*grid.Quantized, error) {
-	if isPacked(v, linear) {
+	if IsPacked(v, linear) {
 		return unpack(v, linear)
 	}
 	var q grid.Quantized
@@ -97,7 +97,7 @@ func Mask(v *artifact.Value, linear string) (*mask.Mask, error) {
 // shapeOf returns the shape of a linear layer's weights in whatever form they
 // are stored.
 func shapeOf(v *artifact.Value, linear string) (out, in int, err error) {
-	if isPacked(v, linear) {
+	if IsPacked(v, linear) {
 		return packedShape(v, linear)
 	}
 	e, ok := v.Tree.Lookup(linear + ".weight")

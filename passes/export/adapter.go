@@ -2,7 +2,9 @@ package export
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/nn"
 	"github.com/compressc/compressc/passes/blockwise"
@@ -16,7 +18,8 @@ type adapter struct {
 	a, b          []float32
 }
 
-// adapters collects the side paths of a model in checkpoint order.
+// adapters collects the side paths of a model in checkpoint order; there being
+// none is an error.
 func (o *opened) adapters() ([]adapter, error) {
 	var out []adapter
 	for i, v := range o.blocks {
@@ -47,7 +50,7 @@ func joinSides(path string, out, in int, sides []nn.Side) adapter {
 	at := 0
 	for _, s := range sides {
 		for _, x := range s.A {
-			ad.a = append(ad.a, x*s.Scale)
+			ad.a = append(ad.a, x*s.Scale) // exact: the scale of a side path is 1
 		}
 		for r := 0; r < out; r++ {
 			copy(ad.b[r*ad.rank+at:], s.B[r*s.Rank:(r+1)*s.Rank])
@@ -57,6 +60,7 @@ func joinSides(path string, out, in int, sides []nn.Side) adapter {
 	return ad
 }
 
+// sameRank returns the rank that all have, false where they differ.
 func sameRank(ads []adapter) (int, bool) {
 	for _, ad := range ads {
 		if ad.rank != ads[0].rank {
@@ -66,29 +70,51 @@ func sameRank(ads []adapter) (int, bool) {
 	return ads[0].rank, true
 }
 
-// adapterOf collects the matrices of a retrained adapter block by block.
-func adapterOf(prefix string, v *artifact.Value, names []string) ([]adapter, error) {
+// loadAdapter collects the matrices of a trained adapter in checkpoint order.
+func loadAdapter(load loader, cfg *arch.Config, layers int) ([]adapter, error) {
 	var out []adapter
-	for _, n := range names {
-		if !v.Has(n + ".lora_A") {
-			continue
-		}
-		e, err := v.Entry(n + ".lora_A")
+	for b := range layers {
+		v, release, err := load(fmt.Sprintf("block%d", b))
 		if err != nil {
 			return nil, err
 		}
-		f, err := v.Entry(n + ".lora_B")
-		if err != nil {
-			return nil, err
+		for _, l := range cfg.Linears() {
+			if !v.Has(l.Name + ".lora_A") {
+				continue
+			}
+			ad, err := trained(v, cfg.BlockPrefix(b)+l.Name, l)
+			if err != nil {
+				release()
+				return nil, err
+			}
+			out = append(out, ad)
 		}
-		ad := adapter{path: prefix + n, rank: e.Meta.Shape[0], in: e.Meta.Shape[1], out: f.Meta.Shape[0]}
-		if ad.a, err = v.Float32(n + ".lora_A"); err != nil {
-			return nil, err
-		}
-		if ad.b, err = v.Float32(n + ".lora_B"); err != nil {
-			return nil, err
-		}
-		out = append(out, ad)
+		release()
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("the adapter is empty")
 	}
 	return out, nil
+}
+
+// trained copies the matrices of one layer out of v.
+func trained(v *artifact.Value, path string, l arch.LinearSpec) (adapter, error) {
+	e, err := v.Entry(l.Name + ".lora_A")
+	if err != nil {
+		return adapter{}, err
+	}
+	ad := adapter{path: path, rank: e.Meta.Shape[0], in: l.In, out: l.Out}
+	a, err := v.Float32(l.Name + ".lora_A")
+	if err != nil {
+		return adapter{}, err
+	}
+	b, err := v.Float32(l.Name + ".lora_B")
+	if err != nil {
+		return adapter{}, err
+	}
+	if len(a) != ad.rank*l.In || len(b) != l.Out*ad.rank {
+		return adapter{}, fmt.Errorf("%s: adapter of %d and %d numbers; expected rank %d beside weights [%d, %d]", path, len(a), len(b), ad.rank, l.Out, l.In)
+	}
+	ad.a, ad.b = slices.Clone(a), slices.Clone(b)
+	return ad, nil
 }

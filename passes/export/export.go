@@ -112,4 +112,3 @@ func inputs(m *passes.Model) []action.Input {
 	}
 	return in
 }
-

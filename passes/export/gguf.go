@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/compressc/compressc/internal/action"
@@ -15,7 +14,6 @@ import (
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/tensor"
-	"github.com/compressc/compressc/internal/tokenizer"
 	"github.com/compressc/compressc/passes"
 	"github.com/compressc/compressc/passes/blockwise"
 )
@@ -43,8 +41,11 @@ var GGUF = &passes.Pass{
 		if !strings.HasSuffix(a.Path, ".gguf") {
 			ds.Errorf("path", "Not a GGUF file", "%q does not end in .gguf.", a.Path)
 		}
-		if a.Model.Type != nil {
-			ds = append(ds, holdable(a.Model.Type)...)
+		if ty := a.Model.Type; ty != nil {
+			ds = append(ds, holdable(ty)...)
+			if s := ty.Config.RopeScaling; s != nil && s.Type == "llama3" && ty.Config.ModelType != "llama" {
+				ds.Errorf("model", "GGUF cannot hold the rotary scaling", "%s has rope_type llama3, which readers of GGUF know in llama models alone. Export \"safetensors\".", a.Model.From)
+			}
 		}
 		return passes.Result{Export: &passes.Export{Files: a.files()}}, ds
 	},
@@ -54,7 +55,7 @@ var GGUF = &passes.Pass{
 		p := ggufParams{DType: a.DType, Merge: a.Adapters == "merge", Sides: a.Adapters == "file" && hasSides(m.Type)}
 		files, layers, tok := a.files(), len(m.Blocks), m.Tokenizer.Valid()
 		r.Export = &passes.Export{Kernel: "export.gguf", Impl: 1, Params: p, Inputs: inputs(m), Files: files,
-			Write: func(ctx context.Context, load func(string) (*artifact.Value, func(), error), create func(string) (io.WriteCloser, error)) error {
+			Write: func(ctx context.Context, load loader, create creator) error {
 				o, err := open(load, layers, tok)
 				if err != nil {
 					return err
@@ -74,20 +75,22 @@ func (a *GGUFArgs) files() []string {
 	return f
 }
 
-// encodingOf is the block type that carries a grid's codes without loss.
+// encodingOf is the block type that carries a grid's codes without loss: what
+// matters is the range of a code less its zero point. It is "" where there is
+// none.
 func encodingOf(bits int, symmetric bool) string {
 	switch {
-	case bits <= 4 && symmetric, bits <= 3:
+	case bits <= 3, bits == 4 && symmetric:
 		return "q4_0" // −8 … 7
-	case bits == 4:
-		return "q5_0" // a code less its zero point lies in −15 … 15
-	case bits == 8 && symmetric:
-		return "q8_0"
+	case bits == 4, bits == 5 && symmetric:
+		return "q5_0" // −16 … 15
+	case bits <= 7, bits == 8 && symmetric:
+		return "q8_0" // −128 … 127
 	}
 	return ""
 }
 
-// holdable reports grids that no block type can hold.
+// holdable reports grids that no block type holds, or none without rounding.
 func holdable(ty *model.Type) (ds diag.List) {
 	var odd, wide, rounded []*model.Linear
 	for _, l := range ty.Linears {
@@ -98,7 +101,7 @@ func holdable(ty *model.Type) (ds diag.List) {
 		switch {
 		case encodingOf(l.Format.Bits, l.Format.Symmetric) == "":
 			wide = append(wide, l)
-		case l.In%32 != 0 || g > 0 && g%32 != 0:
+		case l.In%32 != 0 || g > 0 && g < l.In && g%32 != 0:
 			odd = append(odd, l)
 		case l.Format.ScaleBits != 16:
 			rounded = append(rounded, l)
@@ -116,10 +119,7 @@ func holdable(ty *model.Type) (ds diag.List) {
 	return ds
 }
 
-// fileTypes are general.file_type by the encoding that most linears have.
-var fileTypes = map[string]uint32{"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q8_0": 7, "q5_0": 8, "q5_1": 9, "q2_k": 10, "q3_k": 12, "q4_k": 15, "q5_k": 17, "q6_k": 18, "bf16": 32}
-
-func writeGGUF(ctx context.Context, o *opened, p ggufParams, files []string, create func(string) (io.WriteCloser, error)) error {
+func writeGGUF(ctx context.Context, o *opened, p ggufParams, files []string, create creator) error {
 	pieces, err := o.pieces()
 	if err != nil {
 		return err
@@ -133,18 +133,10 @@ func writeGGUF(ctx context.Context, o *opened, p ggufParams, files []string, cre
 		return err
 	}
 	w := &gguf.Writer{}
-	count := map[string]int{}
 	for _, q := range pieces {
 		t, err := ggufTensor(ctx, kvs, q, p)
 		if err != nil {
 			return err
-		}
-		if q.linear != nil {
-			enc := t.Meta.Encoding
-			if enc == "" {
-				enc = strings.ToLower(string(t.Meta.DType))
-			}
-			count[enc]++
 		}
 		w.Tensors = append(w.Tensors, t)
 	}
@@ -156,15 +148,12 @@ func writeGGUF(ctx context.Context, o *opened, p ggufParams, files []string, cre
 		w.Tensors = append(w.Tensors, gguf.WriteTensor{Name: "rope_freqs.weight", Meta: tensor.Meta{DType: tensor.F32, Shape: []int{len(freqs)}},
 			Data: func() ([]byte, error) { return artifact.AsBytes(freqs), nil }})
 	}
-	most := ""
-	for _, enc := range []string{"f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "q3_k", "q2_k"} {
-		if most == "" || count[enc] > count[most] {
-			most = enc
-		}
+	fileType, quantized := gguf.FileType(w.Tensors)
+	kvs = kvs.Set("general.file_type", fileType)
+	if quantized {
+		kvs = kvs.Set("general.quantization_version", uint32(2))
 	}
-	kvs = kvs.Set("general.file_type", fileTypes[most])
-	kvs = kvs.Set("general.quantization_version", uint32(2))
-	if w.KVs, err = tokenizerKVs(kvs, o); err != nil {
+	if w.KVs, err = o.tokenizerKVs(kvs); err != nil {
 		return err
 	}
 	if err := write(create, files[0], w.Write); err != nil {
@@ -173,66 +162,81 @@ func writeGGUF(ctx context.Context, o *opened, p ggufParams, files []string, cre
 	if !p.Sides {
 		return nil
 	}
-	return writeGGUFAdapter(o, kvs, files[1], create)
+	ads, err := o.adapters()
+	if err != nil {
+		return err
+	}
+	return writeGGUFAdapter(ads, kvs, files[1], create)
 }
 
 // ggufTensor is one tensor of the file.
 func ggufTensor(ctx context.Context, kvs gguf.KVs, q piece, p ggufParams) (gguf.WriteTensor, error) {
-	hf := q.name
-	if q.linear != nil {
-		hf += ".weight"
-	}
-	name, ok := gguf.GGUFName(hf)
+	name, ok := gguf.GGUFName(q.weightName())
 	if !ok {
-		return gguf.WriteTensor{}, fmt.Errorf("%s has no name in GGUF", hf)
+		return gguf.WriteTensor{}, fmt.Errorf("%s has no name in GGUF", q.weightName())
 	}
 	headDim := gguf.RotaryHeadDim(kvs, name, q.shape[0])
-	t := gguf.WriteTensor{Name: name, Meta: tensor.Meta{Shape: q.shape, RotaryHeadDim: headDim}}
-	var rows func() ([]byte, error)
-	source := q.leaf
-	if q.linear != nil {
-		source += ".weight"
+	t := gguf.WriteTensor{Name: name, Meta: tensor.Meta{DType: tensor.F32, Shape: q.shape, RotaryHeadDim: headDim}}
+	if q.isBlocks(headDim) && !(p.Merge && q.hasSides()) {
+		e, err := q.v.Entry(q.weightLeaf())
+		t.Meta.Encoding = e.Meta.Encoding
+		t.Data = func() ([]byte, error) { return q.v.Bytes(q.weightLeaf()) }
+		return t, err
 	}
-	sides := q.linear != nil && p.Merge && q.v.Has(blockwise.SideLeaf(q.leaf, 0, "A"))
-	switch e, _ := q.v.Tree.Lookup(source); {
-	case q.quantized():
-		c, err := q.codes()
+	var rows func() ([]byte, error)
+	if q.quantized() {
+		s, err := blockwise.Stored(q.v, q.leaf)
 		if err != nil {
 			return t, err
 		}
-		t.Meta.DType, t.Meta.Encoding = tensor.F32, encodingOf(c.Spec.Bits, c.Spec.Symmetric)
-		rows = func() ([]byte, error) { return packCodes(t.Meta.Encoding, c) }
-	case e.Meta.Encoding != "" && !sides && e.Meta.RotaryHeadDim == headDim:
-		// As it came from a GGUF file: its blocks, row order included.
-		t.Meta.DType, t.Meta.Encoding = tensor.F32, e.Meta.Encoding
-		t.Data = func() ([]byte, error) { return q.v.Bytes(source) }
-		return t, nil
-	default:
-		t.Meta.DType = dtypeOf(p.DType)
-		if len(q.shape) == 1 {
-			t.Meta.DType = tensor.F32
+		t.Meta.Encoding = encodingOf(s.Bits, s.Symmetric)
+		rows = func() ([]byte, error) {
+			c, err := q.codes()
+			if err != nil {
+				return nil, err
+			}
+			return packCodes(t.Meta.Encoding, c)
+		}
+	} else {
+		if len(q.shape) > 1 { // readers want norms and biases in F32
+			t.Meta.DType = dtypeOf(p.DType)
 		}
 		rows = func() ([]byte, error) {
 			w, err := q.dense(p.Merge)
 			if err != nil {
 				return nil, err
 			}
-			return encode(t.Meta.DType, w), nil
+			return encode(t.Meta.DType, w)
 		}
 	}
 	t.Data = func() ([]byte, error) {
-		if err := canceled(ctx); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		b, err := rows()
-		if err != nil || headDim == 0 {
-			return b, err
+		if err != nil {
+			return nil, err
 		}
-		out := make([]byte, len(b))
-		gguf.ToRotary(out, b, len(b)/q.shape[0], headDim)
-		return out, nil
+		return toRotary(b, q.shape[0], headDim), nil
 	}
 	return t, nil
+}
+
+// isBlocks reports whether the tensor is as it came from a GGUF file: in its
+// blocks, rows in the order that a file of this model has them.
+func (p piece) isBlocks(headDim int) bool {
+	e, ok := p.v.Tree.Lookup(p.weightLeaf())
+	return ok && e.Meta.Encoding != "" && e.Meta.RotaryHeadDim == headDim
+}
+
+// toRotary returns rows in the order of the file; headDim 0 is the usual one.
+func toRotary(b []byte, rows, headDim int) []byte {
+	if headDim == 0 {
+		return b
+	}
+	out := make([]byte, len(b))
+	gguf.ToRotary(out, b, len(b)/rows, headDim)
+	return out
 }
 
 // packCodes carries integer codes into GGUF blocks.
@@ -256,72 +260,4 @@ func packCodes(encoding string, q *grid.Quantized) ([]byte, error) {
 		return dst, gguf.PackQ8_0(dst, c)
 	}
 	panic("export: no packer for " + encoding)
-}
-
-// tokenizerKVs adds the model's tokenizer.
-func tokenizerKVs(kvs gguf.KVs, o *opened) (gguf.KVs, error) {
-	if o.tokenizer == nil {
-		return kvs.Set("tokenizer.ggml.model", "none"), nil
-	}
-	tok, err := tokenizer.FromJSON(o.tokenizer)
-	if err != nil {
-		return nil, err
-	}
-	v, err := tok.GGUF()
-	if err != nil {
-		return nil, fmt.Errorf("the tokenizer cannot be written as GGUF: %w", err)
-	}
-	v = v.PadTo(o.cfg.Vocab)
-	kvs = kvs.Set("tokenizer.ggml.model", v.Model)
-	kvs = kvs.Set("tokenizer.ggml.pre", v.Pre)
-	kvs = kvs.Set("tokenizer.ggml.tokens", v.Tokens)
-	kvs = kvs.Set("tokenizer.ggml.token_type", v.TokenTypes)
-	kvs = kvs.Set("tokenizer.ggml.merges", v.Merges)
-	if v.BOS >= 0 {
-		kvs = kvs.Set("tokenizer.ggml.bos_token_id", uint32(v.BOS))
-	}
-	if v.EOS >= 0 {
-		kvs = kvs.Set("tokenizer.ggml.eos_token_id", uint32(v.EOS))
-	}
-	return kvs.Set("tokenizer.ggml.add_bos_token", v.AddBOS), nil
-}
-
-// writeGGUFAdapter writes the side paths as a LoRA file that llama.cpp loads
-// with --lora.
-func writeGGUFAdapter(o *opened, kvs gguf.KVs, file string, create func(string) (io.WriteCloser, error)) error {
-	arch, _ := kvs.String("general.architecture")
-	ads, err := o.adapters()
-	if err != nil {
-		return err
-	}
-	w := &gguf.Writer{}
-	alpha := float32(0) // every scale is 1
-	if r, same := sameRank(ads); same {
-		alpha = float32(r)
-	}
-	w.KVs = w.KVs.Set("general.type", "adapter")
-	w.KVs = w.KVs.Set("general.architecture", arch)
-	w.KVs = w.KVs.Set("adapter.type", "lora")
-	w.KVs = w.KVs.Set("adapter.lora.alpha", alpha)
-	for _, ad := range ads {
-		name, ok := gguf.GGUFName(ad.path + ".weight")
-		if !ok {
-			return fmt.Errorf("%s has no name in GGUF", ad.path)
-		}
-		headDim := gguf.RotaryHeadDim(kvs, name, ad.out)
-		w.Tensors = append(w.Tensors,
-			gguf.WriteTensor{Name: name + ".lora_a", Meta: tensor.Meta{DType: tensor.F32, Shape: []int{ad.rank, ad.in}},
-				Data: func() ([]byte, error) { return artifact.AsBytes(ad.a), nil }},
-			gguf.WriteTensor{Name: name + ".lora_b", Meta: tensor.Meta{DType: tensor.F32, Shape: []int{ad.out, ad.rank}, RotaryHeadDim: headDim},
-				Data: func() ([]byte, error) {
-					b := artifact.AsBytes(ad.b)
-					if headDim == 0 {
-						return b, nil
-					}
-					out := make([]byte, len(b))
-					gguf.ToRotary(out, b, ad.rank*4, headDim)
-					return out, nil
-				}})
-	}
-	return write(create, file, w.Write)
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/compressc/compressc/internal/action"
-	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/format/safetensors"
 	"github.com/compressc/compressc/internal/tensor"
@@ -26,9 +25,11 @@ type PEFTArgs struct {
 }
 
 type peftParams struct {
-	DType     string  `json:"dtype"`
-	BaseModel string  `json:"base_model"`
-	Alpha     float64 `json:"alpha"`
+	DType     string `json:"dtype"`
+	BaseModel string `json:"base_model"`
+	// Alpha is the numerator of the scale alpha/rank; 0 stands for a scale of 1
+	// whatever the rank.
+	Alpha float64 `json:"alpha"`
 }
 
 // PEFT writes a folder with adapter_config.json and adapter_model.safetensors.
@@ -38,7 +39,7 @@ var PEFT = &passes.Pass{
 	NewArgs: func() any { return &PEFTArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*PEFTArgs)
-		var ds diag.List
+		ds := checkPath(a.Path)
 		switch {
 		case (a.Model == nil) == (a.Adapter == nil):
 			ds.Errorf("model", "One of model and adapter", "export \"peft\" writes either the side paths of a model or an adapter; give exactly one of them.")
@@ -49,50 +50,40 @@ var PEFT = &passes.Pass{
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*PEFTArgs)
+		e := &passes.Export{Kernel: "export.peft", Impl: 1, Files: a.files()}
 		p := peftParams{DType: a.DType, BaseModel: a.BaseModel}
-		r.Export = &passes.Export{Kernel: "export.peft", Impl: 1, Files: a.files()}
-		dir := a.Path
 		if a.Adapter != nil {
 			p.Alpha = a.Adapter.Alpha
-			cfg := a.Adapter.Base.Type.Config
 			for b, ref := range a.Adapter.Blocks {
-				r.Export.Inputs = append(r.Export.Inputs, action.Input{Name: fmt.Sprintf("block%d", b), Ref: ref})
+				e.Inputs = append(e.Inputs, action.Input{Name: fmt.Sprintf("block%d", b), Ref: ref})
 			}
-			var names []string
-			for _, l := range cfg.Linears() {
-				names = append(names, l.Name)
-			}
-			layers := len(a.Adapter.Blocks)
-			r.Export.Write = func(_ context.Context, load func(string) (*artifact.Value, func(), error), create func(string) (io.WriteCloser, error)) error {
-				var ads []adapter
-				for b := 0; b < layers; b++ {
-					v, release, err := load(fmt.Sprintf("block%d", b))
-					if err != nil {
-						return err
-					}
-					defer release()
-					one, err := adapterOf(cfg.BlockPrefix(b), v, names)
-					if err != nil {
-						return err
-					}
-					ads = append(ads, one...)
+			cfg, layers := a.Adapter.Base.Type.Config, len(a.Adapter.Blocks)
+			e.Write = func(_ context.Context, load loader, create creator) error {
+				ads, err := loadAdapter(load, cfg, layers)
+				if err != nil {
+					return err
 				}
-				return writePEFT(ads, p.Alpha, dtypeOf(p.DType), dir, p.BaseModel, create)
+				return writePEFT(ads, p, layers, a.Path, create)
 			}
 		} else {
 			m := a.Model
-			r.Export.Inputs = inputs(m)
+			e.Inputs = inputs(m)
 			layers, tok := len(m.Blocks), m.Tokenizer.Valid()
-			r.Export.Write = func(_ context.Context, load func(string) (*artifact.Value, func(), error), create func(string) (io.WriteCloser, error)) error {
+			e.Write = func(_ context.Context, load loader, create creator) error {
 				o, err := open(load, layers, tok)
 				if err != nil {
 					return err
 				}
 				defer o.close()
-				return writeAdapter(o, dtypeOf(p.DType), dir, p.BaseModel, create)
+				ads, err := o.adapters()
+				if err != nil {
+					return err
+				}
+				return writePEFT(ads, p, layers, a.Path, create)
 			}
 		}
-		r.Export.Params = p
+		e.Params = p
+		r.Export = e
 		return r
 	},
 }
@@ -101,72 +92,91 @@ func (a *PEFTArgs) files() []string {
 	return []string{path.Join(a.Path, "adapter_config.json"), path.Join(a.Path, "adapter_model.safetensors")}
 }
 
-// writeAdapter writes a model's side paths; their scale is 1, so alpha is the
-// rank.
-func writeAdapter(o *opened, dt tensor.DType, dir, base string, create func(string) (io.WriteCloser, error)) error {
-	ads, err := o.adapters()
-	if err != nil {
-		return err
-	}
-	return writePEFT(ads, 0, dt, dir, base, create)
-}
-
-// writePEFT writes the two files. alpha 0 stands for a scale of 1 whatever the
-// rank.
-func writePEFT(ads []adapter, alpha float64, dt tensor.DType, dir, base string, create func(string) (io.WriteCloser, error)) error {
-	if len(ads) == 0 {
-		return fmt.Errorf("the adapter is empty")
-	}
-	count := map[int]int{}
-	rank := ads[0].rank
-	for _, ad := range ads {
-		count[ad.rank]++
-	}
-	for _, ad := range ads {
-		if count[ad.rank] > count[rank] {
-			rank = ad.rank
-		}
-	}
-	scaleOf := func(r int) float64 {
-		if alpha == 0 {
-			return float64(r)
-		}
-		return alpha
-	}
-	ranks, alphas := map[string]int{}, map[string]float64{}
-	targets := map[string]bool{}
-	var ts []safetensors.WriteTensor
-	for _, ad := range ads {
-		targets[ad.path[strings.LastIndexByte(ad.path, '.')+1:]] = true
-		if ad.rank != rank {
-			ranks[ad.path] = ad.rank
-			if s := scaleOf(ad.rank); s != scaleOf(rank) {
-				alphas[ad.path] = s
-			}
-		}
-		key := "base_model.model." + ad.path
-		ts = append(ts,
-			safetensors.WriteTensor{Name: key + ".lora_A.weight", Meta: tensor.Meta{DType: dt, Shape: []int{ad.rank, ad.in}}, Data: func() ([]byte, error) { return encode(dt, ad.a), nil }},
-			safetensors.WriteTensor{Name: key + ".lora_B.weight", Meta: tensor.Meta{DType: dt, Shape: []int{ad.out, ad.rank}}, Data: func() ([]byte, error) { return encode(dt, ad.b), nil }})
-	}
-	names := make([]string, 0, len(targets))
-	for n := range targets {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	cfg, err := marshal(map[string]any{
-		"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": true,
-		"r": rank, "lora_alpha": scaleOf(rank), "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": false,
-		"target_modules": names, "rank_pattern": ranks, "alpha_pattern": alphas, "use_rslora": false, "use_dora": false,
-		"modules_to_save": nil, "init_lora_weights": true,
-	})
+// writePEFT writes the two files of an adapter of a model of so many blocks.
+func writePEFT(ads []adapter, p peftParams, layers int, dir string, create creator) error {
+	cfg, err := marshal(peftConfig(ads, p, layers))
 	if err != nil {
 		return err
 	}
 	if err := writeBytes(create, path.Join(dir, "adapter_config.json"), cfg); err != nil {
 		return err
 	}
+	dt := dtypeOf(p.DType)
+	var ts []safetensors.WriteTensor
+	for _, ad := range ads {
+		key := "base_model.model." + ad.path
+		ts = append(ts,
+			safetensors.WriteTensor{Name: key + ".lora_A.weight", Meta: tensor.Meta{DType: dt, Shape: []int{ad.rank, ad.in}}, Data: func() ([]byte, error) { return encode(dt, ad.a) }},
+			safetensors.WriteTensor{Name: key + ".lora_B.weight", Meta: tensor.Meta{DType: dt, Shape: []int{ad.out, ad.rank}}, Data: func() ([]byte, error) { return encode(dt, ad.b) }})
+	}
 	return write(create, path.Join(dir, "adapter_model.safetensors"), func(w io.Writer) error {
 		return safetensors.Write(w, ts, map[string]string{"format": "pt"})
 	})
+}
+
+// peftConfig is the adapter_config.json (peft, tuners/lora/config.py). The rank
+// that most layers have stands for all, the others are exceptions.
+func peftConfig(ads []adapter, p peftParams, layers int) map[string]any {
+	alphaOf := func(rank int) float64 {
+		if p.Alpha == 0 {
+			return float64(rank) // a scale of 1
+		}
+		return p.Alpha
+	}
+	rank := usualRank(ads)
+	ranks, alphas := map[string]int{}, map[string]float64{}
+	for _, ad := range ads {
+		if ad.rank == rank {
+			continue
+		}
+		ranks[ad.path] = ad.rank
+		if x := alphaOf(ad.rank); x != alphaOf(rank) {
+			alphas[ad.path] = x
+		}
+	}
+	var base any // null where it is not known
+	if p.BaseModel != "" {
+		base = p.BaseModel
+	}
+	return map[string]any{
+		"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": true,
+		"r": rank, "lora_alpha": alphaOf(rank), "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": false,
+		"target_modules": targetModules(ads, layers), "rank_pattern": ranks, "alpha_pattern": alphas,
+		"use_rslora": false, "use_dora": false, "modules_to_save": nil, "init_lora_weights": true,
+	}
+}
+
+// usualRank is the rank that most have, the smaller of equals.
+func usualRank(ads []adapter) (rank int) {
+	count := map[int]int{}
+	for _, ad := range ads {
+		count[ad.rank]++
+	}
+	for r, n := range count {
+		if n > count[rank] || n == count[rank] && r < rank {
+			rank = r
+		}
+	}
+	return rank
+}
+
+// targetModules names the layers with an adapter: "q_proj" where every block
+// has one, the whole path else, because a short name makes PEFT expect an
+// adapter in every block.
+func targetModules(ads []adapter, layers int) []string {
+	last := func(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
+	count := map[string]int{}
+	for _, ad := range ads {
+		count[last(ad.path)]++
+	}
+	var names []string
+	for _, ad := range ads {
+		if name := last(ad.path); count[name] == layers {
+			names = append(names, name)
+		} else {
+			names = append(names, ad.path)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,14 +8,14 @@ import (
 	"path"
 
 	"github.com/compressc/compressc/internal/action"
-	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/format/compressedtensors"
 	"github.com/compressc/compressc/internal/format/safetensors"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/tensor"
-	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/blockwise"
 )
 
 // SafetensorsArgs are the arguments of export "safetensors".
@@ -25,6 +24,7 @@ type SafetensorsArgs struct {
 	Layout string `arg:"layout" default:"auto" enum:"auto|dense|compressed-tensors" doc:"how codes are stored: packed as compressed-tensors does, or as the floating point numbers they stand for; auto packs what is quantised"`
 }
 
+// packs reports whether quantised layers are written as codes.
 func (a *SafetensorsArgs) packs(ty *model.Type) bool {
 	if a.Layout == "dense" {
 		return false
@@ -44,9 +44,10 @@ type safetensorsParams struct {
 	Sides  bool   `json:"sides"`
 }
 
-// Safetensors writes a Hugging Face folder: config.json, tokenizer.json and
-// model.safetensors, with quantised layers in the pack-quantized layout of
-// compressed-tensors.
+// Safetensors writes a Hugging Face folder: config.json, generation_config.json,
+// model.safetensors, with quantised layers in the pack-quantized format of
+// compressed-tensors, and, where the model has a tokenizer, tokenizer.json with
+// its tokenizer_config.json.
 var Safetensors = &passes.Pass{
 	Verb: "export", Method: "safetensors",
 	Summary: "A Hugging Face folder, quantised layers packed as compressed-tensors.",
@@ -56,7 +57,7 @@ var Safetensors = &passes.Pass{
 		ds := a.check()
 		if a.Model.Type != nil {
 			if a.packs(a.Model.Type) {
-				ds = append(ds, packable(a.Model.Type)...)
+				ds = append(ds, packable(a.Model.Type, a.DType)...)
 			} else if a.Layout == "compressed-tensors" {
 				ds.Errorf("layout", "Nothing to pack", "%s has no quantised layers. Use layout = \"auto\".", a.Model.From)
 			}
@@ -69,7 +70,7 @@ var Safetensors = &passes.Pass{
 		p := safetensorsParams{DType: a.DType, Packed: a.packs(m.Type), Merge: a.Adapters == "merge", Sides: a.Adapters == "file" && hasSides(m.Type)}
 		layers, tok := len(m.Blocks), m.Tokenizer.Valid()
 		r.Export = &passes.Export{Kernel: "export.safetensors", Impl: 1, Params: p, Inputs: inputs(m), Files: a.files(),
-			Write: func(ctx context.Context, load func(string) (*artifact.Value, func(), error), create func(string) (io.WriteCloser, error)) error {
+			Write: func(ctx context.Context, load loader, create creator) error {
 				o, err := open(load, layers, tok)
 				if err != nil {
 					return err
@@ -82,96 +83,98 @@ var Safetensors = &passes.Pass{
 }
 
 func (a *SafetensorsArgs) files() []string {
-	f := []string{path.Join(a.Path, "config.json"), path.Join(a.Path, "model.safetensors")}
+	names := []string{"config.json", "generation_config.json", "model.safetensors"}
 	if a.Model.Type == nil || a.Model.Type.Tokenizer != "" {
-		f = append(f, path.Join(a.Path, "tokenizer.json"))
+		names = append(names, "tokenizer.json", "tokenizer_config.json")
 	}
 	if a.Adapters == "file" && a.Model.Type != nil && hasSides(a.Model.Type) {
-		f = append(f, path.Join(a.Path, "adapter", "adapter_config.json"), path.Join(a.Path, "adapter", "adapter_model.safetensors"))
+		names = append(names, "adapter/adapter_config.json", "adapter/adapter_model.safetensors")
 	}
-	return f
+	for i, n := range names {
+		names[i] = path.Join(a.Path, n)
+	}
+	return names
 }
 
-// packable reports grids that compressed-tensors cannot hold: it has one
-// configuration for all layers of a group, and no short groups.
-func packable(ty *model.Type) (ds diag.List) {
-	var first *model.Linear
+// packable reports what compressed-tensors cannot hold, and what its readers
+// may round.
+func packable(ty *model.Type, dtype string) (ds diag.List) {
+	var short, rounded []*model.Linear
 	for _, l := range ty.Linears {
 		if !l.Format.Quantized() {
 			continue
 		}
 		if l.Format.PartialGroup {
-			ds.Errorf("model", "Short groups", "The last group of %s is shorter than the others, which compressed-tensors cannot hold. Use layout = \"dense\", or a group_size that divides %d.", l.Path, l.In)
-			return ds
+			short = append(short, l)
 		}
-		if first == nil {
-			first = l
+		if l.Format.ScaleBits != 16 && dtype != "f32" {
+			rounded = append(rounded, l)
 		}
+	}
+	if len(short) > 0 {
+		ds.Errorf("model", "Short groups", "The last group of a row of %s is shorter than the others, which compressed-tensors cannot hold. Use layout = \"dense\", or quantise with a group_size that divides %d.", blockwise.Paths(short), short[0].In)
+	}
+	if len(rounded) > 0 {
+		ds.Warnf("dtype", "Readers may round scales", "%s were quantised with f32 scales, which are written as they are; programs that load a model in %s, as its config.json says, round them. Quantise with scale_dtype = \"f16\", or export with dtype = \"f32\".", blockwise.Paths(rounded), dtype)
 	}
 	return ds
 }
 
-func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string, create func(string) (io.WriteCloser, error)) error {
+func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string, create creator) error {
 	pieces, err := o.pieces()
 	if err != nil {
 		return err
 	}
 	dt := dtypeOf(p.DType)
 	var ts []safetensors.WriteTensor
-	groups := compressedtensors.NewConfig(version.Number)
+	groups := compressedtensors.NewConfig()
 	for _, q := range pieces {
-		if p.Packed && q.linear != nil {
-			if !q.quantized() {
-				groups.Ignore(q.name)
-			} else {
-				packed, err := packPiece(q, dt)
-				if err != nil {
-					return err
-				}
-				groups.Add(q.name, packed.spec)
-				ts = append(ts, packed.tensors...)
-				continue
+		if p.Packed && q.quantized() {
+			packed, err := packPiece(ctx, q, groups)
+			if err != nil {
+				return err
 			}
+			ts = append(ts, packed...)
+			continue
 		}
-		name := q.name
 		if q.linear != nil {
-			name += ".weight"
+			groups.Ignore(q.name)
 		}
-		ts = append(ts, safetensors.WriteTensor{Name: name, Meta: tensor.Meta{DType: dt, Shape: q.shape}, Data: func() ([]byte, error) {
-			if err := canceled(ctx); err != nil {
+		ts = append(ts, safetensors.WriteTensor{Name: q.weightName(), Meta: tensor.Meta{DType: dt, Shape: q.shape}, Data: func() ([]byte, error) {
+			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
 			w, err := q.dense(p.Merge)
 			if err != nil {
 				return nil, err
 			}
-			return encode(dt, w), nil
+			return encode(dt, w)
 		}})
 	}
-	var cfg map[string]json.RawMessage
-	if err := json.Unmarshal(o.config, &cfg); err != nil {
-		return fmt.Errorf("config.json: %w", err)
-	}
-	delete(cfg, "quantization_config")
-	delete(cfg, "dtype")
-	cfg["torch_dtype"] = json.RawMessage(fmt.Sprintf("%q", map[string]string{"f16": "float16", "bf16": "bfloat16", "f32": "float32"}[p.DType]))
-	if p.Packed {
-		if !o.cfg.Tied {
-			groups.Ignore("lm_head")
-		}
-		if cfg["quantization_config"], err = json.Marshal(groups); err != nil {
-			return err
-		}
-	}
-	text, err := marshal(cfg)
+	groups.Ignore("lm_head")
+	cfg, err := folderConfig(o.config, p, groups)
 	if err != nil {
 		return err
 	}
-	if err := writeBytes(create, path.Join(dir, "config.json"), text); err != nil {
+	if err := writeBytes(create, path.Join(dir, "config.json"), cfg); err != nil {
+		return err
+	}
+	gen, err := marshal(generationConfig(o.cfg))
+	if err != nil {
+		return err
+	}
+	if err := writeBytes(create, path.Join(dir, "generation_config.json"), gen); err != nil {
 		return err
 	}
 	if o.tokenizer != nil {
+		tok, err := o.openTokenizer()
+		if err != nil {
+			return err
+		}
 		if err := writeBytes(create, path.Join(dir, "tokenizer.json"), o.tokenizer); err != nil {
+			return err
+		}
+		if err := writeBytes(create, path.Join(dir, "tokenizer_config.json"), tok.ConfigJSON()); err != nil {
 			return err
 		}
 	}
@@ -181,54 +184,45 @@ func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string
 	if err != nil || !p.Sides {
 		return err
 	}
-	return writeAdapter(o, tensor.F32, path.Join(dir, "adapter"), "..", create)
-}
-
-// packedPiece is a quantised layer in the layout of compressed-tensors.
-type packedPiece struct {
-	spec    compressedtensors.Weights
-	tensors []safetensors.WriteTensor
-}
-
-func packPiece(q piece, dt tensor.DType) (packedPiece, error) {
-	c, err := q.codes()
+	ads, err := o.adapters()
 	if err != nil {
-		return packedPiece{}, err
+		return err
 	}
-	spec := compressedtensors.Weights{Bits: c.Spec.Bits, GroupSize: c.Spec.GroupSize, Symmetric: c.Spec.Symmetric}
-	groups := len(c.Scales) / c.Out
-	// Scales keep the type they were chosen in: rounding them again would move
-	// every weight of the group.
-	sdt := tensor.F32
-	if c.Spec.ScaleDType == "f16" {
-		sdt = tensor.F16
-	}
-	out := packedPiece{spec: spec}
-	add := func(suffix string, m tensor.Meta, data func() ([]byte, error)) {
-		out.tensors = append(out.tensors, safetensors.WriteTensor{Name: q.name + suffix, Meta: m, Data: data})
-	}
-	words := compressedtensors.Words(c.In, spec.Bits)
-	add(".weight_packed", tensor.Meta{DType: tensor.I32, Shape: []int{c.Out, words}}, func() ([]byte, error) {
-		return artifact.AsBytes(compressedtensors.PackRows(c.Codes, c.Out, c.In, spec.Bits)), nil
-	})
-	add(".weight_scale", tensor.Meta{DType: sdt, Shape: []int{c.Out, groups}}, func() ([]byte, error) { return encode(sdt, c.Scales), nil })
-	add(".weight_shape", tensor.Meta{DType: tensor.I64, Shape: []int{2}}, func() ([]byte, error) {
-		return artifact.AsBytes([]int64{int64(c.Out), int64(c.In)}), nil
-	})
-	if !spec.Symmetric {
-		add(".weight_zero_point", tensor.Meta{DType: tensor.I32, Shape: []int{compressedtensors.Words(c.Out, spec.Bits), groups}}, func() ([]byte, error) {
-			return artifact.AsBytes(compressedtensors.PackColumns(c.Zeros, c.Out, groups, spec.Bits)), nil
-		})
-	}
-	return out, nil
+	return writePEFT(ads, peftParams{DType: "f32"}, o.cfg.Layers, path.Join(dir, "adapter"), create)
 }
 
-// marshal writes JSON as Hugging Face does: sorted keys, two spaces.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	err := e.Encode(v)
-	return b.Bytes(), err
+// folderConfig is the config.json of the written model: the source's, with what
+// it says of storage replaced.
+func folderConfig(config []byte, p safetensorsParams, groups *compressedtensors.Config) ([]byte, error) {
+	var cfg map[string]json.RawMessage
+	if err := json.Unmarshal(config, &cfg); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	for _, stale := range []string{"quantization_config", "compression_config", "dtype"} {
+		delete(cfg, stale)
+	}
+	// Readers of all ages know torch_dtype, young ones alone know dtype.
+	cfg["torch_dtype"] = json.RawMessage(map[string]string{"f16": `"float16"`, "bf16": `"bfloat16"`, "f32": `"float32"`}[p.DType])
+	if p.Packed {
+		var err error
+		if cfg["quantization_config"], err = json.Marshal(groups); err != nil {
+			return nil, err
+		}
+	}
+	return marshal(cfg)
+}
+
+// generationConfig says where generated text begins and ends.
+func generationConfig(c *arch.Config) map[string]any {
+	g := map[string]any{"_from_model_config": true}
+	for key, ids := range map[string][]int32{"bos_token_id": c.BOS, "eos_token_id": c.EOS} {
+		switch len(ids) {
+		case 0:
+		case 1:
+			g[key] = ids[0]
+		default:
+			g[key] = ids
+		}
+	}
+	return g
 }

@@ -2,6 +2,7 @@ package export
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
@@ -126,6 +127,11 @@ func (o *opened) pieces() ([]piece, error) {
 	return out, nil
 }
 
+// hasSides reports whether a linear layer has side paths.
+func (p piece) hasSides() bool {
+	return p.linear != nil && p.v.Has(blockwise.SideLeaf(p.leaf, 0, "A"))
+}
+
 // dense returns a piece's weights, with its side paths added where merge says
 // so.
 func (p piece) dense(merge bool) ([]float32, error) {
@@ -133,14 +139,14 @@ func (p piece) dense(merge bool) ([]float32, error) {
 		return p.v.Float32(p.leaf)
 	}
 	w, err := blockwise.Dense(p.v, p.leaf)
-	if err != nil || !merge {
+	if err != nil || !merge || !p.hasSides() {
 		return w, err
 	}
 	sides, err := blockwise.Sides(p.v, p.leaf)
-	if err != nil || len(sides) == 0 {
-		return w, err
+	if err != nil {
+		return nil, err
 	}
-	sum := append([]float32(nil), w...)
+	sum := slices.Clone(w)
 	for _, s := range sides {
 		addSide(sum, p.linear.Out, p.linear.In, s)
 	}
