@@ -1,6 +1,9 @@
 package nn
 
 import (
+	"encoding/binary"
+	"hash/fnv"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -263,5 +266,39 @@ func TestForwardReusesScratch(t *testing.T) {
 	once(n)
 	if !slices.Equal(where(), before) {
 		t.Error("scratch was allocated anew by a pass no longer than the first")
+	}
+}
+
+// TestFrozenBits fails when any result changes, on any machine, kernel path or
+// compiler setting: results are part of action keys. A change on purpose needs a
+// new numerics version, and then new hashes here.
+func TestFrozenBits(t *testing.T) {
+	for name, want := range map[string]uint64{
+		"llama":        0x3928f610221df7cf,
+		"llama_linear": 0x3e05c34944fcb5ff,
+		"mistral":      0xdf00fea1460c26f0,
+		"qwen2":        0xcadffd8631d05ca9,
+		"qwen3":        0xf98d423c42b0b397,
+	} {
+		fx := openFixture(t, filepath.Join("testdata", name), "golden.safetensors")
+		m := fx.model(t)
+		_, dx, g := differentiate(NewRunner(fx.config, nil), m, fx.ids, fx.targets(), 1)
+		h := fnv.New64a()
+		write := func(x []float32) {
+			var b [4]byte
+			for _, v := range x {
+				binary.LittleEndian.PutUint32(b[:], math.Float32bits(v))
+				h.Write(b[:])
+			}
+		}
+		write(pass(NewRunner(fx.config, nil), m, fx.ids))
+		write(dx)
+		named := g.named(fx.config)
+		for _, k := range slices.Sorted(maps.Keys(named)) {
+			write(named[k])
+		}
+		if got := h.Sum64(); got != want {
+			t.Errorf("%s: hash of results is %#x, was %#x", name, got, want)
+		}
 	}
 }

@@ -107,7 +107,7 @@ func (r *RunnerOf[T]) logSum(head *LinearOf[T], rows int, targets []int32, nll [
 			}
 			expOf(e, e)
 			if hi != top[t] {
-				total[t] *= vmath.Exp64(float64(top[t]) - float64(hi))
+				total[t] = float64(total[t] * vmath.Exp64(float64(top[t])-float64(hi)))
 				top[t] = hi
 			}
 			total[t] += sum(e)

@@ -94,7 +94,7 @@ func (o AdamW) clipFactor(norm float64) float64 {
 func update[T nn.Float](o AdamW, pool *linalg.Pool, params []*ParamOf[T], step int, lr, factor float64) {
 	size := T(lr / (1 - vmath.Pow64(o.Beta1, float64(step))))
 	root := T(math.Sqrt(1 - vmath.Pow64(o.Beta2, float64(step))))
-	keep := T(1 - lr*o.WeightDecay)
+	keep := T(1 - float64(lr*o.WeightDecay))
 	f, eps := T(factor), T(o.Eps)
 	r1, b2, r2 := T(1-o.Beta1), T(o.Beta2), T(1-o.Beta2)
 	overChunks(pool, params, func(_ int, p *ParamOf[T], lo, hi int) {
@@ -106,7 +106,7 @@ func update[T nn.Float](o AdamW, pool *linalg.Pool, params []*ParamOf[T], step i
 			}
 		}
 		for i, g := range grad {
-			g *= f
+			g = T(g * f)
 			m[i] += T(r1 * (g - m[i]))
 			v[i] = T(b2*v[i]) + T(r2*T(g*g))
 			denom := T(T(math.Sqrt(float64(v[i])))/root) + eps
