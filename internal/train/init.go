@@ -19,12 +19,13 @@ func initA[T nn.Float](s starter, a []T, name string, k, in int) {
 	if s.init == Formula {
 		for p := range a {
 			i, j := p/in, p%in
-			a[p] = T((float64((7919*i+104729*j+1299709*k)%65536)/32768 - 1) * bound)
+			a[p] = T((float64(float64((7919*i+104729*j+1299709*k)%65536)/32768) - 1) * bound)
 		}
 		return
 	}
 	stream := rng.New(s.seed, "lora_A/"+name)
 	for p := range a {
-		a[p] = T((2*stream.Float64At(uint64(p)) - 1) * bound)
+		u := float64(stream.Float64At(uint64(p)))
+		a[p] = T((float64(2*u) - 1) * bound)
 	}
 }
