@@ -31,6 +31,7 @@ type pass struct {
 	posts    chan func()
 	underway int
 	lookups  chan struct{} // limits lookups at a time
+	looking  int           // lookups under way
 
 	seen map[*node]bool
 	todo []*node
@@ -109,6 +110,16 @@ func (p *pass) run() error {
 	cancelled := p.ctx.Done()
 	stop := p.stop
 	for {
+		// An end that has been asked for comes before whatever else there is.
+		select {
+		case <-stop:
+			stop = nil
+			p.halt(ErrStopped)
+		case <-cancelled:
+			cancelled = nil
+			p.halt(context.Cause(p.ctx))
+		default:
+		}
 		p.schedule()
 		if p.underway == 0 {
 			if p.left == 0 || p.stopping {
@@ -243,6 +254,7 @@ func (p *pass) lookup(n *node) {
 		return
 	}
 	n.state = lookingUp
+	p.looking++
 	p.spawn(func() func() {
 		p.lookups <- struct{}{}
 		defer func() { <-p.lookups }()
@@ -254,7 +266,10 @@ func (p *pass) lookup(n *node) {
 			n.key, n.record = action.ActionKey(n.a, digests)
 		}
 		entry, err := p.e.find(n)
-		return func() { p.lookedUp(n, entry, err) }
+		return func() {
+			p.looking--
+			p.lookedUp(n, entry, err)
+		}
 	})
 }
 

@@ -29,8 +29,12 @@ func (p *pass) enqueue(j *job) {
 // schedule starts what can start. A kernel has all threads, one at a time,
 // unless there are at least as many actions as threads, each no more than its
 // share of the work: those run side by side with one thread each, which wastes
-// nothing on synchronisation.
+// nothing on synchronisation. Nothing starts while lookups, which take no time,
+// may still tell of more to choose from.
 func (p *pass) schedule() {
+	if p.looking > 0 {
+		return
+	}
 	for len(p.ready) > 0 && !p.stopping && !p.wide {
 		threads := p.e.o.Threads
 		if p.solos >= threads {
