@@ -3,6 +3,7 @@ package linalg
 import (
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/compressc/compressc/internal/linalg/kernel"
 )
@@ -105,11 +106,14 @@ func (p *Pool) For(tasks int, f func(worker, task int)) {
 	for !j.run(0) {
 	}
 	for round := 0; j.finished.Load() < j.tasks; round++ {
-		if round < spinRounds {
+		switch {
+		case round < spinRounds:
 			kernel.Pause(pausesPerRound)
-		} else {
-			// A task on another worker is long, or that worker was preempted.
+		case round < 4*spinRounds:
 			runtime.Gosched()
+		default:
+			// A task on another worker is long, or that worker lost its core.
+			time.Sleep(50 * time.Microsecond)
 		}
 	}
 	p.job.Store(nil)
