@@ -7,17 +7,17 @@ import (
 
 // ModelArgs are the arguments of a model block.
 type ModelArgs struct {
-	Source   string `arg:"source" doc:"hf://owner/name, a folder, a .safetensors or .gguf file, https://… or oci://…"`
+	Source   string `arg:"source" doc:"a folder, a .safetensors or .gguf file, or hf://owner/name, a model in the local Hugging Face cache"`
 	Revision string `arg:"revision" optional:"true" doc:"commit, tag or branch of a hub source"`
 	Token    string `arg:"token" optional:"true" doc:"credential for the source; may be a sensitive variable"`
 }
 
 // DataArgs are the arguments of a data "text" block.
 type DataArgs struct {
-	Source         string        `arg:"source" doc:"a text, jsonl or parquet file, or an address of one"`
-	Format         string        `arg:"format" optional:"true" enum:"text|jsonl|parquet" doc:"what the source holds; the file's ending says so by default"`
-	Field          string        `arg:"field" default:"text" doc:"the field of jsonl and parquet that holds the text"`
-	Tokenizer      *passes.Model `arg:"tokenizer" doc:"the model whose tokenizer makes the tokens"`
+	Source         string        `arg:"source" doc:"a text or jsonl file"`
+	Format         string        `arg:"format" optional:"true" enum:"text|jsonl" doc:"what the source holds; the file's ending says so by default"`
+	Field          string        `arg:"field" default:"text" doc:"the field of jsonl that holds the text"`
+	Tokenizer      *passes.Model `arg:"tokenizer" optional:"true" doc:"the model whose tokenizer makes the tokens; the bytes are the tokens by default"`
 	SequenceLength int           `arg:"sequence_length" min:"1" max:"1048576" doc:"tokens of a window"`
 	Samples        int           `arg:"samples" optional:"true" min:"1" doc:"windows to take; all by default"`
 	Offset         int           `arg:"offset" default:"0" min:"0" doc:"windows to leave out at the beginning"`

@@ -224,9 +224,13 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 		p.Field = a.Field
 	}
 	if a.Samples == 0 {
-		// Not known before the text is tokenised; a token is about four bytes of
-		// prose, and at least a fifth of one in any text.
-		d.Type.Windows = int(max(1, info.Size()/int64(4*a.SequenceLength)))
+		// Not known before the text is tokenised; a token of a model's tokenizer is
+		// about four bytes of prose.
+		bytes := int64(4)
+		if a.Tokenizer == nil {
+			bytes = 1
+		}
+		d.Type.Windows = int(max(1, info.Size()/(bytes*int64(a.SequenceLength))-int64(a.Offset)))
 	}
 	if a.Select == "first" && a.Samples > 0 {
 		for w := a.Offset; w < a.Offset+a.Samples; w++ {
