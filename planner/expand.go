@@ -8,7 +8,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/compressc/compressc/internal/diag"
-	"github.com/compressc/compressc/internal/schema"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/passes"
 )
@@ -240,6 +239,15 @@ func (x *expander) gates(b *lang.Block, at place) []*Node {
 	var list []*Node
 	extended := at.extended()
 	for _, g := range b.Requires {
+		// Mostly the place says on all axes which of the gate's nodes it is.
+		r := x.reachOf(g)
+		one := place{extended, at.choices}.restrict(r)
+		if len(one.point) == len(r.axes) && len(one.choices) == len(r.selects) {
+			if n := x.byPlace[g][one.key()]; n != nil {
+				list = append(list, n)
+			}
+			continue
+		}
 		for _, n := range x.byBlock[g] {
 			joined, ok := extended.join(n.Point)
 			if ok && at.agrees(n.place) && x.admitted(joined) {
@@ -256,270 +264,6 @@ func (x *expander) value(b *lang.Block, a *lang.Attr, at place) (cty.Value, bool
 	v, ok := e.attr(a, at)
 	x.report(b, &at, e.diags...)
 	return v, ok
-}
-
-func (x *expander) model(n *Node) bool {
-	e := x.evaluation(nil)
-	args := &lang.ModelArgs{}
-	unknown, ok := x.decode(e, n, args)
-	if !ok {
-		return false
-	}
-	n.ModelArgs = args
-	n.Result.Model = &passes.Model{From: n.Addr()}
-	n.Deferred = unknown
-	if unknown {
-		return true
-	}
-	m, list := x.sources.Model(n.Addr(), args)
-	x.reportList(n, list)
-	if list.HasErrors() {
-		return false
-	}
-	if m != nil {
-		n.Result.Model = m
-	}
-	n.Deferred = n.Result.Model.Type == nil
-	return true
-}
-
-func (x *expander) data(n *Node) bool {
-	e := x.evaluation(nil)
-	args := &lang.DataArgs{}
-	unknown, ok := x.decode(e, n, args)
-	seed, seeded := x.seed(n.Block, n.place)
-	if !ok || !seeded {
-		return false
-	}
-	n.DataArgs, n.Seed = args, seed
-	n.Data = &passes.Data{From: n.Addr(), Type: passes.DataType{SequenceLength: args.SequenceLength}}
-	n.Deferred = unknown
-	if unknown {
-		return true
-	}
-	d, list := x.sources.Data(n.Addr(), args, seed)
-	x.reportList(n, list)
-	if list.HasErrors() {
-		return false
-	}
-	if d != nil {
-		n.Data = d
-	}
-	n.Deferred = n.Data.Type.Windows == 0
-	return true
-}
-
-func (x *expander) verb(n *Node) bool {
-	b := n.Block
-	enabled, ok := x.enabled(b, n.place)
-	if !ok {
-		return false
-	}
-	if !enabled {
-		return x.disabled(n)
-	}
-	e := x.evaluation(nil)
-	args := b.Pass.NewArgs()
-	unknown, ok := x.decode(e, n, args)
-	seed, seeded := x.seed(b, n.place)
-	if !ok || !seeded {
-		return false
-	}
-	n.Seed = seed
-	n.Call = &passes.Call{Node: n.Addr(), Args: args, Seed: seed}
-	n.Deferred = unknown
-	if !unknown {
-		result, list := b.Pass.Type(n.Call)
-		x.reportList(n, list)
-		if list.HasErrors() {
-			return false
-		}
-		n.Result = result
-	}
-	if b.Yields() == lang.YieldsModel && n.Result.Model == nil {
-		n.Result.Model = &passes.Model{}
-	}
-	if m := n.Result.Model; m != nil {
-		if m.From == "" {
-			m.From = n.Addr()
-		}
-		n.Deferred = n.Deferred || m.Type == nil
-	}
-	for _, d := range n.DependsOn {
-		n.Deferred = n.Deferred || d.Deferred
-	}
-	return true
-}
-
-// disabled makes a verb with a model the identity; others vanish.
-func (x *expander) disabled(n *Node) bool {
-	n.Enabled = false
-	if n.Block.Yields() != lang.YieldsModel {
-		return true
-	}
-	a := n.Block.Body.Attr("model")
-	if a == nil {
-		if !n.Block.Damaged {
-			x.errorAt(n.Block, &n.place, n.Block.Body.Range("enabled"), "Cannot be disabled",
-				"A disabled block passes on its argument model, and %s %s has none.", n.Block.Type, n.Block.Method)
-		}
-		return false
-	}
-	v, ok := x.value(n.Block, a, n.place)
-	if !ok {
-		return false
-	}
-	r, ok := schema.RefOf(v)
-	if ok {
-		if m, isModel := r.Value.(*passes.Model); isModel {
-			n.Result.Model = m
-			n.DependsOn = origins(v)
-			n.waitForChoices()
-			for _, d := range n.DependsOn {
-				n.Deferred = n.Deferred || d.Deferred
-			}
-			return true
-		}
-	}
-	if !v.IsKnown() {
-		n.Result.Model, n.Deferred = &passes.Model{From: n.Addr()}, true
-		return true
-	}
-	x.errorAt(n.Block, &n.place, a.Expr.Range(), "Wrong type of argument", "The argument \"model\" takes a model, not %s.", schema.Spell(v))
-	return false
-}
-
-// enabled evaluates the argument of that name; what is not known yet counts as
-// enabled.
-func (x *expander) enabled(b *lang.Block, at place) (bool, bool) {
-	a := b.Body.Attr("enabled")
-	if a == nil {
-		return true, true
-	}
-	v, ok := x.condition(x.evaluation(nil), b, a, at)
-	return ok && (!v.IsKnown() || v.True()), ok
-}
-
-func (x *expander) gate(n *Node) bool {
-	b := n.Block
-	enabled, ok := x.enabled(b, n.place)
-	if !ok || !enabled {
-		n.Enabled = enabled
-		return ok
-	}
-	if a := b.Body.Attr("require"); a != nil {
-		v, ok := x.value(b, a, n.place)
-		if !ok {
-			return false
-		}
-		if v.IsKnown() && (v.IsNull() || v.Type() != cty.String || v.AsString() != "all" && v.AsString() != "any") {
-			x.errorAt(b, &n.place, a.Expr.Range(), "Invalid value", "The argument \"require\" is %s, but must be \"all\" or \"any\".", schema.Spell(v))
-			return false
-		}
-		x.anyGates[b] = v.IsKnown() && v.AsString() == "any"
-	}
-	e := x.evaluation(nil)
-	v, ok := x.condition(e, b, b.Body.Attr("condition"), n.place)
-	if a := b.Body.Attr("error_message"); a != nil {
-		_, sound := x.value(b, a, n.place)
-		ok = ok && sound
-	}
-	if !ok {
-		return false
-	}
-	n.DependsOn, n.Watches = e.refs, e.watches
-	if v.IsKnown() {
-		verdict := x.decide(n, nil)
-		n.Settled = &verdict
-	}
-	return true
-}
-
-func (x *expander) selection(n *Node) bool {
-	b := n.Block
-	if b.From == nil {
-		return false
-	}
-	if x.damaged[b.From] {
-		return false
-	}
-	ok := true
-	for _, c := range x.byBlock[b.From] {
-		joined, agree := n.Point.join(c.Point)
-		if !agree || !n.place.agrees(c.place) || !x.admitted(joined) {
-			continue
-		}
-		n.Candidates = append(n.Candidates, c)
-		ok = x.candidate(n, c) && ok
-	}
-	if ok && len(n.Candidates) == 0 {
-		x.errorAt(b, &n.place, b.Body.Range("from"), "Nothing to choose from", "%s has no points here.", b.From.Addr())
-		return false
-	}
-	// Downstream types come from the candidates; this one is only for messages.
-	n.Result.Model = &passes.Model{From: n.Addr()}
-	return ok
-}
-
-// candidate checks a select's expressions for one candidate.
-func (x *expander) candidate(n, c *Node) bool {
-	b := n.Block
-	at := x.candidatePlace(n, c)
-	e := x.evaluation(nil)
-	ok := true
-	if where := b.Body.Attr("where"); where != nil {
-		_, ok = x.condition(e, b, where, at)
-	}
-	for _, name := range []string{"minimize", "maximize"} {
-		a := b.Body.Attr(name)
-		if a == nil {
-			continue
-		}
-		v, sound := e.attr(a, at)
-		x.report(b, &at, e.diags...)
-		e.diags = nil
-		if sound && v.IsKnown() && (v.IsNull() || v.Type() != cty.Number) {
-			x.errorAt(b, &at, a.Expr.Range(), "Invalid objective", "A select needs a number to compare, not %s.", schema.Spell(v))
-			sound = false
-		}
-		ok = ok && sound
-	}
-	for _, r := range append([]*Node{c}, e.refs...) {
-		if !slices.Contains(n.DependsOn, r) {
-			n.DependsOn = append(n.DependsOn, r)
-		}
-	}
-	for _, r := range e.watches {
-		if !slices.Contains(n.Watches, r) {
-			n.Watches = append(n.Watches, r)
-		}
-	}
-	return ok
-}
-
-// candidatePlace is where a select's expressions are evaluated for c.
-func (x *expander) candidatePlace(n, c *Node) place {
-	joined, _ := n.Point.join(c.Point) // candidates were chosen to agree
-	at := place{point: joined, choices: slices.Clone(n.Choices)}
-	for _, choice := range c.Choices {
-		if !slices.Contains(at.choices, choice) {
-			at.choices = append(at.choices, choice)
-		}
-	}
-	return at
-}
-
-func (x *expander) output(n *Node) bool {
-	enabled, ok := x.enabled(n.Block, n.place)
-	if !ok || !enabled {
-		n.Enabled = enabled
-		return ok
-	}
-	e := x.evaluation(nil)
-	_, ok = e.attr(n.Block.Body.Attr("value"), n.place)
-	x.report(n.Block, &n.place, e.diags...)
-	n.DependsOn, n.Watches = e.refs, e.watches
-	return ok
 }
 
 func newError(r hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {

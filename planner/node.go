@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zclconf/go-cty/cty"
+
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/passes"
 )
@@ -54,6 +56,8 @@ type Node struct {
 	Settled *Verdict
 
 	place place
+	// value is what expressions see of a model or data, once asked for.
+	value cty.Value
 }
 
 // Addr is the address with the point: "compensate.final[rank.rank=16]". Nodes

@@ -343,8 +343,10 @@ func (r *Results) Output(b *lang.Block) Output {
 		}
 		// Of the nodes that differ in their choices one is active, unless a
 		// select failed: then any of them can say so.
-		later := slices.ContainsFunc(nodes[i+1:], func(m *Node) bool { return m.Point.String() == key && r.Active(m) })
-		if !r.Active(n) && later {
+		activeLater := func() bool {
+			return slices.ContainsFunc(nodes[i+1:], func(m *Node) bool { return m.Point.String() == key && r.Active(m) })
+		}
+		if !r.Active(n) && activeLater() {
 			continue
 		}
 		done[key] = true

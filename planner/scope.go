@@ -258,6 +258,12 @@ func pointValue(p Point) cty.Value {
 
 // nodeValue is what a node is in expressions, with extra attributes.
 func nodeValue(n *Node, run *Results, extra map[string]cty.Value) cty.Value {
+	// What a model or data is does not change with the run, and counting a
+	// model's parameters for every reference would take half of validate.
+	fixed := extra == nil && n.Block.Yields() != lang.YieldsReport
+	if fixed && n.value != cty.NilVal {
+		return n.value
+	}
 	attrs := map[string]cty.Value{}
 	switch n.Block.Yields() {
 	case lang.YieldsModel:
@@ -274,7 +280,11 @@ func nodeValue(n *Node, run *Results, extra map[string]cty.Value) cty.Value {
 	for k, v := range extra {
 		attrs[k] = v
 	}
-	return cty.ObjectVal(attrs)
+	v := cty.ObjectVal(attrs)
+	if fixed {
+		n.value = v
+	}
+	return v
 }
 
 func modelAttrs(attrs map[string]cty.Value, n *Node) {

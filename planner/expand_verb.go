@@ -1,0 +1,149 @@
+package planner
+
+import (
+	"github.com/compressc/compressc/internal/schema"
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/passes"
+)
+
+func (x *expander) model(n *Node) bool {
+	e := x.evaluation(nil)
+	args := &lang.ModelArgs{}
+	unknown, ok := x.decode(e, n, args)
+	if !ok {
+		return false
+	}
+	n.ModelArgs = args
+	n.Result.Model = &passes.Model{From: n.Addr()}
+	n.Deferred = unknown
+	if unknown {
+		return true
+	}
+	m, list := x.sources.Model(n.Addr(), args)
+	x.reportList(n, list)
+	if list.HasErrors() {
+		return false
+	}
+	if m != nil {
+		n.Result.Model = m
+	}
+	n.Deferred = n.Result.Model.Type == nil
+	return true
+}
+
+func (x *expander) data(n *Node) bool {
+	e := x.evaluation(nil)
+	args := &lang.DataArgs{}
+	unknown, ok := x.decode(e, n, args)
+	seed, seeded := x.seed(n.Block, n.place)
+	if !ok || !seeded {
+		return false
+	}
+	n.DataArgs, n.Seed = args, seed
+	n.Data = &passes.Data{From: n.Addr(), Type: passes.DataType{SequenceLength: args.SequenceLength}}
+	n.Deferred = unknown
+	if unknown {
+		return true
+	}
+	d, list := x.sources.Data(n.Addr(), args, seed)
+	x.reportList(n, list)
+	if list.HasErrors() {
+		return false
+	}
+	if d != nil {
+		n.Data = d
+	}
+	n.Deferred = n.Data.Type.Windows == 0
+	return true
+}
+
+func (x *expander) verb(n *Node) bool {
+	b := n.Block
+	enabled, ok := x.enabled(b, n.place)
+	if !ok {
+		return false
+	}
+	if !enabled {
+		return x.disabled(n)
+	}
+	e := x.evaluation(nil)
+	args := b.Pass.NewArgs()
+	unknown, ok := x.decode(e, n, args)
+	seed, seeded := x.seed(b, n.place)
+	if !ok || !seeded {
+		return false
+	}
+	n.Seed = seed
+	n.Call = &passes.Call{Node: n.Addr(), Args: args, Seed: seed}
+	n.Deferred = unknown
+	if !unknown {
+		result, list := b.Pass.Type(n.Call)
+		x.reportList(n, list)
+		if list.HasErrors() {
+			return false
+		}
+		n.Result = result
+	}
+	if b.Yields() == lang.YieldsModel && n.Result.Model == nil {
+		n.Result.Model = &passes.Model{}
+	}
+	if m := n.Result.Model; m != nil {
+		if m.From == "" {
+			m.From = n.Addr()
+		}
+		n.Deferred = n.Deferred || m.Type == nil
+	}
+	for _, d := range n.DependsOn {
+		n.Deferred = n.Deferred || d.Deferred
+	}
+	return true
+}
+
+// disabled makes a verb with a model the identity; others vanish.
+func (x *expander) disabled(n *Node) bool {
+	n.Enabled = false
+	if n.Block.Yields() != lang.YieldsModel {
+		return true
+	}
+	a := n.Block.Body.Attr("model")
+	if a == nil {
+		if !n.Block.Damaged {
+			x.errorAt(n.Block, &n.place, n.Block.Body.Range("enabled"), "Cannot be disabled",
+				"A disabled block passes on its argument model, and %s %s has none.", n.Block.Type, n.Block.Method)
+		}
+		return false
+	}
+	v, ok := x.value(n.Block, a, n.place)
+	if !ok {
+		return false
+	}
+	r, ok := schema.RefOf(v)
+	if ok {
+		if m, isModel := r.Value.(*passes.Model); isModel {
+			n.Result.Model = m
+			n.DependsOn = origins(v)
+			n.waitForChoices()
+			for _, d := range n.DependsOn {
+				n.Deferred = n.Deferred || d.Deferred
+			}
+			return true
+		}
+	}
+	if !v.IsKnown() {
+		n.Result.Model, n.Deferred = &passes.Model{From: n.Addr()}, true
+		return true
+	}
+	x.errorAt(n.Block, &n.place, a.Expr.Range(), "Wrong type of argument", "The argument \"model\" takes a model, not %s.", schema.Spell(v))
+	return false
+}
+
+// enabled evaluates the argument of that name; what is not known yet counts as
+// enabled.
+func (x *expander) enabled(b *lang.Block, at place) (bool, bool) {
+	a := b.Body.Attr("enabled")
+	if a == nil {
+		return true, true
+	}
+	v, ok := x.condition(x.evaluation(nil), b, a, at)
+	return ok && (!v.IsKnown() || v.True()), ok
+}
