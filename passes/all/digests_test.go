@@ -1,0 +1,301 @@
+package all
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/executor"
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/planner"
+)
+
+const digestsFile = "testdata/digests.json"
+
+// everyKernel is a pipeline in which each kernel runs at least once, on a model
+// of two small blocks.
+const everyKernel = `
+data "text" "bytes" {
+  source          = "text.txt"
+  sequence_length = 32
+  samples         = 6
+
+}
+data "text" "random" {
+  source          = "text.txt"
+  sequence_length = 24
+  samples         = 4
+  select          = "random"
+  seed            = 7
+}
+train "language_model" "base" {
+  data              = data.bytes
+  hidden_size       = 32
+  intermediate_size = 64
+  layers            = 2
+  heads             = 4
+  kv_heads          = 2
+  steps             = 7
+  batch_size        = 2
+  shuffle           = true
+  schedule          = "cosine"
+}
+prune "magnitude" "row" {
+  model      = train.base
+  sparsity   = 0.3
+  comparison = "row"
+}
+prune "magnitude" "layer" {
+  model    = train.base
+  sparsity = 0.5
+}
+prune "wanda" "nm" {
+  model      = train.base
+  data       = data.bytes
+  sparsity   = 0.5
+  comparison = "layer"
+}
+prune "sparsegpt" "mixed" {
+  model    = train.base
+  data     = data.bytes
+  sparsity = "2:4"
+  override "model.layers.0.mlp.*" {
+    sparsity = 0.6
+  }
+}
+retrain "lora" "masked" {
+  model = prune.nm2
+  data  = data.random
+  rank  = 4
+  steps = 6
+}
+prune "wanda" "nm2" {
+  model    = train.base
+  data     = data.bytes
+  sparsity = "2:4"
+}
+retrain "lora" "kept" {
+  model = quantize.rtn
+  data  = data.random
+  rank  = 3
+  steps = 2
+}
+retrain "perp" "scaled" {
+  model     = prune.nm2
+  data      = data.random
+  lora_type = "scale_lora"
+  rank      = 2
+  steps     = 2
+}
+retrain "perp" "pruned" {
+  model     = prune.nm2
+  data      = data.random
+  lora_type = "lora_prune"
+  train     = ["norms", "lora"]
+  steps     = 2
+  rank      = 2
+}
+quantize "rtn" "rtn" {
+  model      = train.base
+  bits       = 3
+  group_size = 16
+  symmetric  = false
+}
+quantize "gptq" "gptq" {
+  model      = retrain.masked
+  data       = data.bytes
+  group_size = 16
+}
+quantize "gptq" "live" {
+  model         = train.base
+  data          = data.bytes
+  bits          = 2
+  group_size    = 32
+  act_order     = false
+  static_groups = false
+  scale_dtype   = "f32"
+  propagate     = "input"
+}
+compensate "eora" "eora" {
+  model     = quantize.gptq
+  reference = train.base
+  data      = data.bytes
+  rank      = 4
+}
+compensate "lorc" "lorc" {
+  model     = quantize.rtn
+  reference = train.base
+  rank      = 4
+}
+evaluate "perplexity" "z" {
+  model = prune.mixed
+  data  = data.random
+}
+evaluate "perplexity" "y" {
+  model = prune.nm
+  data  = data.random
+}
+evaluate "perplexity" "a" {
+  model = compensate.eora
+  data  = data.random
+}
+evaluate "perplexity" "b" {
+  model = compensate.lorc
+  data  = data.random
+}
+evaluate "perplexity" "c" {
+  model = retrain.kept
+  data  = data.random
+}
+evaluate "perplexity" "d" {
+  model = prune.row
+  data  = data.random
+}
+evaluate "perplexity" "e" {
+  model = prune.layer
+  data  = data.random
+}
+evaluate "perplexity" "f" {
+  model = retrain.scaled
+  data  = data.random
+}
+evaluate "perplexity" "g" {
+  model = retrain.pruned
+  data  = data.random
+}
+evaluate "perplexity" "h" {
+  model = quantize.live
+  data  = data.random
+}
+`
+
+// TestDigests fails when a kernel's bytes change without a new Impl: results
+// on record would then be taken for what the kernel gives now.
+// COMPRESSC_UPDATE=1 records new kernels and new versions; it refuses to change
+// the digest of a version that is on record.
+func TestDigests(t *testing.T) {
+	got := runEveryKernel(t, 2)
+	if one := runEveryKernel(t, 1); fmt.Sprint(one) != fmt.Sprint(got) {
+		for k, d := range got {
+			if one[k] != d {
+				t.Errorf("%s: %s with one thread, %s with two", k, one[k], d)
+			}
+		}
+	}
+	want := map[string]string{}
+	raw, err := os.ReadFile(digestsFile)
+	if err == nil {
+		err = json.Unmarshal(raw, &want)
+	}
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	update := os.Getenv("COMPRESSC_UPDATE") != ""
+	for k, d := range got {
+		switch w, ok := want[k]; {
+		case ok && w != d:
+			t.Errorf("%s gives %s, on record is %s: its bytes have changed, so raise its Impl", k, d, w)
+		case !ok && !update:
+			t.Errorf("%s is not on record; run the test with COMPRESSC_UPDATE=1", k)
+		}
+	}
+	for k := range want {
+		if _, ok := got[k]; !ok {
+			if !update {
+				t.Errorf("%s is on record but did not run", k)
+			}
+			delete(want, k)
+		}
+	}
+	if update && !t.Failed() {
+		raw, err := json.MarshalIndent(got, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(digestsFile), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(digestsFile, append(raw, '\n'), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// runEveryKernel returns, by "kernel@impl", the digest of all outputs of all
+// its actions in the order of the graph.
+func runEveryKernel(t *testing.T, threads int) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	text := strings.Repeat("A weight that is small on an input that is large may matter more than it seems. ", 40)
+	if err := os.WriteFile(filepath.Join(dir, "text.txt"), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "every.pipeline.hcl"), []byte(everyKernel), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	reg, err := lang.NewRegistry(Passes()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, diags := lang.Load(dir, lang.Options{Registry: reg, Complete: true})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	r := &planner.Resolver{Dir: dir}
+	e, diags := planner.Expand(p, planner.Sources{Model: r.Model, Data: r.Data})
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	store, err := cache.Open(filepath.Join(dir, "cache"), cache.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	plan, err := planner.Build(e, r, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ex, err := executor.New(plan.Graph, executor.Options{Store: store, Threads: threads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ex.Close()
+	var targets []action.Ref
+	for _, a := range plan.Graph.Actions {
+		for _, o := range a.Outputs {
+			targets = append(targets, action.Ref{Action: a, Output: o.Name})
+		}
+	}
+	if _, err := ex.Run(context.Background(), targets); err != nil {
+		t.Fatal(err)
+	}
+	sums := map[string][]string{}
+	for _, a := range plan.Graph.Actions {
+		if a.Kernel == nil {
+			continue
+		}
+		k := fmt.Sprintf("%s@%d", a.Kernel.Name, a.Kernel.Impl)
+		o := ex.Outcome(a)
+		var names []string
+		for n := range o.Digests {
+			names = append(names, n)
+		}
+		sort.Strings(names)
+		for _, n := range names {
+			sums[k] = append(sums[k], n+" "+string(o.Digests[n]))
+		}
+	}
+	out := map[string]string{}
+	for k, list := range sums {
+		out[k] = string(artifact.Sum([]byte(strings.Join(list, "\n"))))
+	}
+	return out
+}
