@@ -6,7 +6,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/compressc/compressc/internal/schema"
-	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/passes"
 )
 
