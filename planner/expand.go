@@ -34,7 +34,7 @@ type Expansion struct {
 func (e *Expansion) Deferred() []*Node {
 	var list []*Node
 	for _, n := range e.Nodes {
-		if n.Deferred {
+		if n.Deferred && !n.Broken {
 			list = append(list, n)
 		}
 	}
@@ -63,7 +63,8 @@ type expander struct {
 	byPlace map[*lang.Block]map[string]*Node
 	// vanished are the places where a block without a model is not enabled.
 	vanished map[*lang.Block]map[string]bool
-	// broken blocks have no nodes at all; damaged ones lack some.
+	// broken blocks have no nodes at all; damaged ones lack some, for they have
+	// no result that a stand-in could be made for.
 	broken, damaged map[*lang.Block]bool
 	anyGates        map[*lang.Block]bool
 	// places counts a block's places, for messages.
@@ -73,8 +74,8 @@ type expander struct {
 }
 
 // Expand expands a pipeline. Its diagnostics are those that Load could not
-// know; blocks that Load reported are left alone. The Expansion is sound for
-// all that has no errors.
+// know; blocks that Load reported are checked as far as they can be. With
+// errors the Expansion is for messages only.
 func Expand(p *lang.Pipeline, sources Sources) (*Expansion, hcl.Diagnostics) {
 	x := &expander{pipeline: p, sources: sources,
 		reach: map[*lang.Block]reach{}, rank: map[*lang.Block]int{},
@@ -194,9 +195,11 @@ func (x *expander) expandBlock(b *lang.Block) {
 			x.report(b, &at, e.diags...)
 			continue
 		case lang.KindModel:
-			sound = x.model(n)
+			x.model(n)
+			sound = true
 		case lang.KindData:
-			sound = x.data(n)
+			x.data(n)
+			sound = true
 		case lang.KindVerb:
 			sound = x.verb(n)
 		case lang.KindGate:

@@ -61,6 +61,8 @@ func (x *expander) selection(n *Node) bool {
 		n.Candidates = append(n.Candidates, c)
 		ok = x.candidate(n, c) && ok
 	}
+	// Its expressions stand at each candidate; the place itself counts as one.
+	x.places[b] += len(n.Candidates) - 1
 	if ok && len(n.Candidates) == 0 {
 		x.errorAt(b, &n.place, b.Body.Range("from"), "Nothing to choose from", "%s has no points here.", b.From.Addr())
 		return false

@@ -6,57 +6,67 @@ import (
 	"github.com/compressc/compressc/passes"
 )
 
-func (x *expander) model(n *Node) bool {
-	e := x.evaluation(nil)
-	args := &lang.ModelArgs{}
-	unknown, ok := x.decode(e, n, args)
-	if !ok {
-		return false
-	}
-	n.ModelArgs = args
+func (x *expander) model(n *Node) {
 	n.Result.Model = &passes.Model{From: n.Addr()}
-	n.Deferred = unknown
+	args := &lang.ModelArgs{}
+	unknown, ok := x.decode(x.evaluation(nil), n, args)
+	if !ok {
+		n.Broken = true
+		return
+	}
+	n.ModelArgs, n.Deferred = args, unknown
 	if unknown {
-		return true
+		return
 	}
 	m, list := x.sources.Model(n.Addr(), args)
 	x.reportList(n, list)
 	if list.HasErrors() {
-		return false
+		n.Broken = true
+		return
 	}
 	if m != nil {
 		n.Result.Model = m
 	}
 	n.Deferred = n.Result.Model.Type == nil
-	return true
 }
 
-func (x *expander) data(n *Node) bool {
-	e := x.evaluation(nil)
+func (x *expander) data(n *Node) {
+	n.Data = &passes.Data{From: n.Addr()}
 	args := &lang.DataArgs{}
-	unknown, ok := x.decode(e, n, args)
+	unknown, ok := x.decode(x.evaluation(nil), n, args)
 	seed, seeded := x.seed(n.Block, n.place)
 	if !ok || !seeded {
-		return false
+		n.Broken = true
+		return
 	}
-	n.DataArgs, n.Seed = args, seed
-	n.Data = &passes.Data{From: n.Addr(), Type: passes.DataType{SequenceLength: args.SequenceLength}}
-	n.Deferred = unknown
-	if unknown {
-		return true
+	n.DataArgs, n.Seed, n.Deferred = args, seed, unknown
+	n.Data.Type.SequenceLength = args.SequenceLength
+	if n.inherit(); unknown || n.Broken {
+		return
 	}
 	d, list := x.sources.Data(n.Addr(), args, seed)
 	x.reportList(n, list)
 	if list.HasErrors() {
-		return false
+		n.Broken = true
+		return
 	}
 	if d != nil {
 		n.Data = d
 	}
 	n.Deferred = n.Data.Type.Windows == 0
-	return true
 }
 
+// inherit marks a node that depends on broken or deferred ones as such.
+func (n *Node) inherit() {
+	for _, d := range n.DependsOn {
+		n.Broken = n.Broken || d.Broken
+		n.Deferred = n.Deferred || d.Deferred
+	}
+}
+
+// verb types a verb at a point. It is false for what is reported and makes no
+// node. A broken verb is a node all the same: its stand-in for a result lets
+// the arguments of what follows be checked.
 func (x *expander) verb(n *Node) bool {
 	b := n.Block
 	enabled, ok := x.enabled(b, n.place)
@@ -66,23 +76,22 @@ func (x *expander) verb(n *Node) bool {
 	if !enabled {
 		return x.disabled(n)
 	}
-	e := x.evaluation(nil)
 	args := b.Pass.NewArgs()
-	unknown, ok := x.decode(e, n, args)
+	unknown, ok := x.decode(x.evaluation(nil), n, args)
 	seed, seeded := x.seed(b, n.place)
-	if !ok || !seeded {
-		return false
+	if ok = ok && seeded; !ok {
+		n.Broken = true
 	}
-	n.Seed = seed
+	n.Seed, n.Deferred = seed, unknown
 	n.Call = &passes.Call{Node: n.Addr(), Args: args, Seed: seed}
-	n.Deferred = unknown
-	if !unknown {
+	if ok && !unknown {
 		result, list := b.Pass.Type(n.Call)
 		x.reportList(n, list)
 		if list.HasErrors() {
-			return false
+			n.Broken = true
+		} else {
+			n.Result = result
 		}
-		n.Result = result
 	}
 	if b.Yields() == lang.YieldsModel && n.Result.Model == nil {
 		n.Result.Model = &passes.Model{}
@@ -93,9 +102,7 @@ func (x *expander) verb(n *Node) bool {
 		}
 		n.Deferred = n.Deferred || m.Type == nil
 	}
-	for _, d := range n.DependsOn {
-		n.Deferred = n.Deferred || d.Deferred
-	}
+	n.inherit()
 	return true
 }
 
@@ -123,9 +130,7 @@ func (x *expander) disabled(n *Node) bool {
 			n.Result.Model = m
 			n.DependsOn = origins(v)
 			n.waitForChoices()
-			for _, d := range n.DependsOn {
-				n.Deferred = n.Deferred || d.Deferred
-			}
+			n.inherit()
 			return true
 		}
 	}

@@ -99,7 +99,7 @@ func (x *expander) pointsText(b *lang.Block, at []string) string {
 	at = slices.DeleteFunc(slices.Clone(at), func(s string) bool { return s == "" })
 	total := x.places[b]
 	switch {
-	case len(at) == 0:
+	case len(at) == 0 || total == 1:
 		return ""
 	case len(at) == total && total > 1:
 		return fmt.Sprintf("\nThis is so at all %d points.", total)

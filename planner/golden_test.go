@@ -93,7 +93,7 @@ func nodesText(x *Expansion) string {
 		for _, mark := range []struct {
 			is   bool
 			word string
-		}{{!n.Enabled, "disabled"}, {n.Deferred, "deferred"}, {!n.Needed, "unneeded"}} {
+		}{{!n.Enabled, "disabled"}, {n.Broken, "broken"}, {n.Deferred && !n.Broken, "deferred"}, {!n.Needed, "unneeded"}} {
 			if mark.is {
 				fmt.Fprint(&b, " ", mark.word)
 			}

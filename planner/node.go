@@ -29,6 +29,9 @@ type Node struct {
 	// Deferred nodes could not be checked in full, for the source of a model or
 	// the value of a variable is not at hand.
 	Deferred bool
+	// Broken nodes have an error, or depend on a node that has: their results are
+	// stand-ins without a type. Nothing is to be run while there are any.
+	Broken bool
 	// Needed nodes are roots or needed by one.
 	Needed bool
 
