@@ -112,7 +112,11 @@ func widen(m *nn.Model) *nn.ModelOf[float64] {
 }
 
 func wideLinear(l *nn.Linear) nn.LinearOf[float64] {
-	return nn.LinearOf[float64]{Out: l.Out, In: l.In, W: wide(l.W), Bias: wide(l.Bias)}
+	w := nn.LinearOf[float64]{Out: l.Out, In: l.In, W: wide(l.W), Bias: wide(l.Bias)}
+	for _, s := range l.Sides {
+		w.Sides = append(w.Sides, nn.SideOf[float64]{A: wide(s.A), B: wide(s.B), Rank: s.Rank, Scale: float64(s.Scale)})
+	}
+	return w
 }
 
 func wide(x []float32) []float64 {
