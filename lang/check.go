@@ -37,6 +37,7 @@ func (b *Block) IsMetaArg(name string) bool { return slices.Contains(metaArgs[b.
 func (l *loader) checkBlocks() {
 	for _, b := range l.Blocks {
 		before := len(l.diags)
+		l.lacking = false
 		switch {
 		case b.Broken && b.Schema == nil:
 			// What the arguments should be is not known.
@@ -48,8 +49,17 @@ func (l *loader) checkBlocks() {
 			l.checkOwn(b)
 		}
 		l.checkWhereRefsStand(b)
-		b.Damaged = len(l.diags) > before
+		b.Damaged = l.lacking || len(l.diags) > before
 		b.Body.All(func(a *Attr) { b.Damaged = b.Damaged || a.Broken })
+	}
+}
+
+// missing reports what a block lacks. Behind a syntax error it may be there all
+// the same: then the block is only marked.
+func (l *loader) missing(at hcl.Range, summary, format string, args ...any) {
+	l.lacking = true
+	if !l.damaged {
+		l.errorAt(at, summary, format, args...)
 	}
 }
 
@@ -115,12 +125,12 @@ func (l *loader) checkBody(b *Body, s *schema.Schema, meta []string) {
 	}
 	for _, a := range s.Args {
 		if a.Required && b.Attr(a.Name) == nil && !meant[a.Name] {
-			l.errorAt(b.DefRange, "Missing argument", "The argument %q (%s) is required: %s.", a.Name, a.TypeName(), a.Doc)
+			l.missing(b.DefRange, "Missing argument", "The argument %q (%s) is required: %s.", a.Name, a.TypeName(), a.Doc)
 		}
 	}
 	for _, n := range s.Blocks {
 		if _, ok := seen[n.Name]; n.Required && !ok {
-			l.errorAt(b.DefRange, "Missing block", "A block %q is required here.", n.Name)
+			l.missing(b.DefRange, "Missing block", "A block %q is required here.", n.Name)
 		}
 	}
 }
@@ -185,7 +195,7 @@ func (l *loader) checkOwn(b *Block) {
 		}
 		b.Broken = true
 		if !meant[s.name] {
-			l.errorAt(b.Body.DefRange, "Missing argument", "The argument %q is required.", s.name)
+			l.missing(b.Body.DefRange, "Missing argument", "The argument %q is required.", s.name)
 		}
 	}
 	for _, n := range b.Body.Blocks {
@@ -198,7 +208,7 @@ func (l *loader) checkOwn(b *Block) {
 		b.Broken = true
 	case minimize == nil && maximize == nil:
 		b.Broken = true
-		l.errorAt(b.Body.DefRange, "Missing argument", "A select says what is best with minimize or maximize.")
+		l.missing(b.Body.DefRange, "Missing argument", "A select says what is best with minimize or maximize.")
 	case minimize != nil && maximize != nil:
 		b.Broken = true
 		l.errorAt(maximize.Range, "Conflicting arguments", "A select has minimize or maximize, not both.")
@@ -216,7 +226,7 @@ func (l *loader) checkSweep(b *Block) {
 	samples := b.Body.Attr("samples")
 	if b.Method == "random" && samples == nil {
 		b.Broken = true
-		l.errorAt(b.Body.DefRange, "Missing argument", "A random sweep has the argument samples, the number of points to draw.")
+		l.missing(b.Body.DefRange, "Missing argument", "A random sweep has the argument samples, the number of points to draw.")
 	}
 	if b.Method != "random" {
 		for _, a := range []*Attr{samples, b.Body.Attr("seed")} {

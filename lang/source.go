@@ -131,6 +131,8 @@ type loader struct {
 	settings *Body
 	// damaged is set by a syntax error: blocks that seem missing may be there.
 	damaged bool
+	// lacking is set when the block being checked lacks something.
+	lacking bool
 }
 
 // parse never returns nil: a file with a syntax error yields what the parser

@@ -169,7 +169,7 @@ func fakeSources() Sources {
 			for _, w := range words {
 				d.Type.WindowDigests = append(d.Type.WindowDigests, fmt.Sprint(w, a.SequenceLength))
 			}
-			if a.Tokenizer.Type != nil {
+			if a.Tokenizer != nil && a.Tokenizer.Type != nil {
 				d.Type.Tokenizer = a.Tokenizer.Type.Tokenizer
 			}
 			return d, nil
