@@ -1,0 +1,166 @@
+package acceptance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/compressc/compressc/internal/record"
+)
+
+// Program is the built command.
+type Program struct{ Path string }
+
+// BuildProgram builds the command of the module at root into dir.
+func BuildProgram(ctx context.Context, root, dir string) (*Program, error) {
+	path := filepath.Join(dir, "compressc")
+	if os.PathSeparator == '\\' {
+		path += ".exe"
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/compressc")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building the program: %w\n%s", err, out)
+	}
+	return &Program{path}, nil
+}
+
+// RunOptions are the arguments of one `compressc run`.
+type RunOptions struct {
+	Pipeline, CacheDir string
+	Vars               map[string]string
+	Threads            int
+	Memory             string // as the flag spells it: "350MB"
+	Env                []string
+}
+
+func (o RunOptions) args() []string {
+	args := []string{"run", "-json", "-progress", "json", "-cache-dir", o.CacheDir}
+	if o.Threads > 0 {
+		args = append(args, "-threads", strconv.Itoa(o.Threads))
+	}
+	if o.Memory != "" {
+		args = append(args, "-memory", o.Memory)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Vars)) {
+		args = append(args, "-var", name+"="+o.Vars[name])
+	}
+	return append(args, o.Pipeline)
+}
+
+// Command prepares a run of the program: its record comes on standard output
+// as JSON, its progress on standard error as one event a line.
+func (p *Program) Command(ctx context.Context, o RunOptions) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.Path, o.args()...)
+	cmd.Env = append(os.Environ(), o.Env...)
+	return cmd
+}
+
+// Run runs a pipeline to its end and returns the record.
+func (p *Program) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
+	cmd := p.Command(ctx, o)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", o.Pipeline, err, complaint(errs.Bytes()))
+	}
+	return decodeRecord(out.Bytes())
+}
+
+func decodeRecord(b []byte) (*record.Record, error) {
+	var rec record.Record
+	if err := json.Unmarshal(b, &rec); err != nil {
+		return nil, fmt.Errorf("the run's record does not parse: %w", err)
+	}
+	return &rec, nil
+}
+
+// complaint keeps what the program said besides its progress, and failures.
+func complaint(b []byte) string {
+	var keep []string
+	for _, line := range strings.Split(string(b), "\n") {
+		if strings.HasPrefix(line, "{") && !strings.Contains(line, `"error"`) {
+			continue
+		}
+		keep = append(keep, line)
+	}
+	return strings.TrimSpace(strings.Join(keep, "\n"))
+}
+
+// Event is one line of the program's progress; it has more fields.
+type Event struct {
+	Type   string `json:"type"`
+	Kernel string `json:"kernel"`
+	Label  string `json:"label"`
+	Node   string `json:"node"`
+	Status string `json:"status"`
+	Rewind bool   `json:"rewind"`
+	Done   int    `json:"done"`
+}
+
+// ran reports whether the event says that an action's result was computed for
+// the first time.
+func (e Event) ran() bool {
+	return e.Type == "action_finished" && e.Status == "run" && !e.Rewind
+}
+
+// action names an action within a pipeline.
+func (e Event) action() string { return e.Node + " " + e.Label + " " + e.Kernel }
+
+// killed reports whether err is that of a process that SIGKILL ended.
+func killed(err error) bool {
+	var e *exec.ExitError
+	return errors.As(err, &e) && e.ExitCode() == -1
+}
+
+// Find returns a record's node by name and point, nil where there is none.
+func findNode(rec *record.Record, name, point string) *record.Node {
+	for i := range rec.Nodes {
+		if n := &rec.Nodes[i]; n.Name == name && pointText(n.Point) == point {
+			return n
+		}
+	}
+	return nil
+}
+
+func findEvaluation(rec *record.Record, name, point string) *record.Evaluation {
+	for i := range rec.Evaluations {
+		if e := &rec.Evaluations[i]; e.Name == name && pointText(e.Point) == point {
+			return e
+		}
+	}
+	return nil
+}
+
+// pointText spells a point "axis=value,…" with axes sorted by name and the
+// sweep's name left out: "rank=32".
+func pointText(p record.Point) string {
+	var parts []string
+	for _, axis := range slices.Sorted(maps.Keys(p)) {
+		short := axis
+		if i := strings.LastIndexByte(axis, '.'); i >= 0 {
+			short = axis[i+1:]
+		}
+		parts = append(parts, fmt.Sprintf("%s=%v", short, p[axis]))
+	}
+	return strings.Join(parts, ",")
+}
+
+// Digests are what every node of a record yielded, by name and point.
+func Digests(rec *record.Record) map[string]string {
+	out := map[string]string{}
+	for _, n := range rec.Nodes {
+		out[n.Name+"["+pointText(n.Point)+"]"] = n.Digest
+	}
+	return out
+}
