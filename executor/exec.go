@@ -102,18 +102,22 @@ func (p *pass) compute(j *job, how []keeping, r *execution) {
 	for i, o := range n.outs {
 		c.Out[o.name] = w.builder(how[i])
 	}
+	if !j.rewind {
+		w.text(n.record) // while the kernel runs: a sync takes its time
+	}
 	e.ev.send(Event{Kind: EventStarted, Action: n.a, Rewind: j.rewind})
 	peak := e.anon.watch()
 	start := time.Now()
 	err := call(n.a, c)
 	r.seconds, r.peak = time.Since(start).Seconds(), peak()
-	for _, o := range n.outs {
+	r.trees = make(map[string]finished, len(n.outs))
+	for i, o := range n.outs {
 		tree, _ := c.Out[o.name].Finish()
 		raw := tree.Encode()
-		if r.trees == nil {
-			r.trees = map[string]finished{}
-		}
 		r.trees[o.name] = finished{tree, raw, artifact.Sum(raw)}
+		if how[i].stored && err == nil {
+			w.text(raw)
+		}
 	}
 	// The threads are free while the leaves are still on their way to disk.
 	p.post(func() { p.unslot(j) })
@@ -219,6 +223,14 @@ func (w *leafWriter) store(d artifact.Digest, data []byte) {
 		data = nil
 		w.e.mem.drop(size)
 		return nil
+	})
+}
+
+// text stores a tree or a key record alongside.
+func (w *leafWriter) text(data []byte) {
+	w.g.Go(func() error {
+		_, err := w.e.store.Put(data)
+		return err
 	})
 }
 

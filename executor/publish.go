@@ -4,15 +4,13 @@ import (
 	"errors"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 )
 
-// publish puts what n made on record: blobs first, then the index entry, then
-// the prediction. For a rewind it compares with the record instead. It may run
+// publish puts what n made on record, its new blobs having been stored: the
+// index entry, then the prediction. For a rewind it compares with the record instead. It may run
 // in any goroutine.
 func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) error {
 	// Leaves that a stored output carries over may have lived in memory only.
@@ -45,17 +43,6 @@ func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) er
 		if err := e.compare(n, r); err != nil || rewind {
 			return err
 		}
-	}
-	var g errgroup.Group
-	g.SetLimit(writers)
-	for i, o := range n.outs {
-		if how[i].stored {
-			g.Go(func() error { _, err := e.store.Put(r.trees[o.name].raw); return err })
-		}
-	}
-	g.Go(func() error { _, err := e.store.Put(n.record); return err })
-	if err := g.Wait(); err != nil {
-		return err
 	}
 	err = e.store.PutEntry(e.entry(n, how, r))
 	var missing *cache.MissingError

@@ -1,17 +1,18 @@
 package executor
 
 import (
+	"math"
 	"slices"
 
 	"github.com/compressc/compressc/internal/artifact"
 )
 
-// pressure is the part of the budget from which on freeing memory goes before
-// everything else.
-const pressure = 0.7
-
-// worthFreeing is the least net release that is preferred to a longer path.
-const worthFreeing = 1 << 20
+// Differences in memory below grain do not count against a longer path, unless
+// more than pressure of the budget is taken.
+const (
+	grain    = 1 << 20
+	pressure = 0.7
+)
 
 // enqueue makes j ready, or fulfils it if it is a wish.
 func (p *pass) enqueue(j *job) {
@@ -82,21 +83,21 @@ func (p *pass) share(j *job) bool {
 	return j.n.a.Flops*float64(p.e.o.Threads) <= sum
 }
 
-// best returns the ready job to start next: one that frees memory, else the
-// one at the head of the longest path. Under pressure it is the one that frees
-// most.
+// best returns the ready job to start next: the one that frees most memory, or
+// takes least; among equals the one at the head of the longest path. Kernels
+// are parallel inside, so the order hardly costs time, while following the
+// longest path alone would walk through all blocks before it works on the
+// first, with everything that hangs on them in memory.
 func (p *pass) best() *job {
 	live, reserved, _, _ := p.e.mem.usage()
-	tight := float64(live+reserved) > pressure*float64(p.e.mem.budget)
+	unit := float64(grain)
+	if float64(live+reserved) > pressure*float64(p.e.mem.budget) {
+		unit = 1
+	}
 	var best *job
 	var bestFrees float64
 	for _, j := range p.ready {
-		frees := j.frees(p.e.mem)
-		if !tight && frees < worthFreeing {
-			frees = 0
-		} else if !tight {
-			frees = 1 // that it frees is enough; the path decides among those
-		}
+		frees := math.Round(j.frees(p.e.mem) / unit)
 		if best == nil || before(frees, j, bestFrees, best) {
 			best, bestFrees = j, frees
 		}

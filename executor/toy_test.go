@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sort"
@@ -97,12 +98,14 @@ func toySeed(p toyParams, inputs []byte) [32]byte {
 // toyBytes makes the bytes on the pool if there is one: block by block, so
 // that they do not depend on the threads.
 func toyBytes(seed [32]byte, name string, size int, c *action.Context) []byte {
+	const block = 4096
 	out := make([]byte, size)
-	blocks := (size + 31) / 32
 	f := func(_, i int) {
-		b := sha256.Sum256(fmt.Appendf(nil, "%x %s %d", seed, name, i))
-		copy(out[32*i:], b[:])
+		s := sha256.Sum256(fmt.Appendf(seed[:len(seed):len(seed)], "%s %d", name, i))
+		r := rand.NewChaCha8(s)
+		r.Read(out[i*block : min(size, (i+1)*block)])
 	}
+	blocks := (size + block - 1) / block
 	if c == nil {
 		for i := range blocks {
 			f(0, i)
@@ -180,8 +183,20 @@ type world struct {
 	store *cache.Store
 }
 
-func newWorld(t testing.TB) *world {
-	w := &world{t: t, g: action.NewGraph(), dir: t.TempDir()}
+func newWorld(t testing.TB) *world { return newWorldOn(t, t.TempDir()) }
+
+// memoryDir returns a new folder where syncing costs nothing, if there is one.
+func memoryDir(t testing.TB) string {
+	d, err := os.MkdirTemp("/dev/shm", "executor-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(d) })
+	return d
+}
+
+func newWorldOn(t testing.TB, dir string) *world {
+	w := &world{t: t, g: action.NewGraph(), dir: dir}
 	resetToys()
 	w.open()
 	t.Cleanup(w.close)
