@@ -80,7 +80,7 @@ func dropRow[T Score](row []byte, scores []T, cut Cut[T]) Cut[T] {
 }
 
 // NM keeps, in every row, the n largest scores of each group of m consecutive
-// columns; of equal scores the lower column stays. A last group of len < m
+// columns; of equal scores the lower column goes first. A last group of len < m
 // columns keeps ceil(n·len/m). It panics unless 0 < n < m ≤ MaxGroup, or if
 // scores has another length than rows·cols.
 func NM[T Score](scores []T, rows, cols, n, m int) (*Mask, error) {
@@ -107,8 +107,8 @@ func NM[T Score](scores []T, rows, cols, n, m int) (*Mask, error) {
 }
 
 // KeepGroup returns a bit for each of the keep largest of at most 32 scores
-// (bit i for scores[i]); of equal scores the lower index stays. The scores must be
-// numbers.
+// (bit i for scores[i]); of equal scores the lower index goes first, as it does in
+// Rows and Matrix. The scores must be numbers.
 func KeepGroup[T Score](scores []T, keep int) uint32 {
 	if len(scores) == 4 && keep == 2 {
 		return keep2of4(scores)
@@ -117,12 +117,12 @@ func KeepGroup[T Score](scores []T, keep int) uint32 {
 	for i, s := range scores {
 		rank := 0
 		for _, t := range scores[:i] {
-			if t >= s {
+			if t > s {
 				rank++
 			}
 		}
 		for _, t := range scores[i+1:] {
-			if t > s {
+			if t >= s {
 				rank++
 			}
 		}
@@ -138,8 +138,8 @@ func KeepGroup[T Score](scores []T, keep int) uint32 {
 func keep2of4[T Score](s []T) uint32 {
 	s = s[:4:4]
 	a, b, c, d := s[0], s[1], s[2], s[3]
-	ab, ac, ad := bit(a < b), bit(a < c), bit(a < d)
-	bc, bd, cd := bit(b < c), bit(b < d), bit(c < d)
+	ab, ac, ad := bit(a <= b), bit(a <= c), bit(a <= d)
+	bc, bd, cd := bit(b <= c), bit(b <= d), bit(c <= d)
 	ra := ab + ac + ad
 	rb := 1 - ab + bc + bd
 	rc := 2 - ac - bc + cd

@@ -22,7 +22,7 @@ type Options struct {
 	// w²/u², with the weights as they are when the block (fraction) or the group
 	// (N:M) is reached. Dropped are exactly mask.Count of a block, of equal ones
 	// first those in the lower row, then those visited earlier; an N:M group
-	// keeps the lower of equal columns. N:M needs the natural order.
+	// keeps the higher of equal columns. N:M needs the natural order.
 	Pattern mask.Pattern
 	// Mask fixes the weights to drop; it excludes Pattern. Their loss is passed
 	// on like any other, and they end as exactly +0.

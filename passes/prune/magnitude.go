@@ -43,7 +43,7 @@ func (s selection) choose(w *blockwise.Work, scores []float64) (*mask.Mask, erro
 }
 
 var magnitude = blockwise.New(blockwise.Method[selection]{
-	Kernel: "prune.magnitude", Impl: 1,
+	Kernel: "prune.magnitude", Impl: 2,
 	Linear: func(w *blockwise.Work, s selection) error {
 		scores := make([]float64, len(w.W))
 		for i, x := range w.W {

@@ -28,7 +28,7 @@ type sparseGPTLayer struct {
 }
 
 var sparseGPT = blockwise.New(blockwise.Method[sparseGPTLayer]{
-	Kernel: "prune.sparsegpt", Impl: 1,
+	Kernel: "prune.sparsegpt", Impl: 2,
 	Needs: blockwise.Needs{Gram: true},
 	Linear: func(w *blockwise.Work, a sparseGPTLayer) error {
 		f, err := w.Factor(a.Damping, false)

@@ -21,7 +21,7 @@ type WandaArgs struct {
 }
 
 var wanda = blockwise.New(blockwise.Method[selection]{
-	Kernel: "prune.wanda", Impl: 1,
+	Kernel: "prune.wanda", Impl: 2,
 	Needs: blockwise.Needs{Norms: true},
 	Linear: func(w *blockwise.Work, s selection) error {
 		sq, err := w.SumSq()
