@@ -90,6 +90,8 @@ func (p *pass) compute(j *job, how []keeping, r *execution) {
 		In: map[string]*artifact.Value{}, Out: map[string]*artifact.Builder{}}
 	if !j.solo {
 		c.Pool = e.pool
+		live, reserved, _, _ := e.mem.usage()
+		c.Memory = max(0, e.mem.budget-live-reserved)
 	}
 	for _, i := range n.ins {
 		v, err := in.value(i.out)
