@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,11 +17,11 @@ import (
 	"github.com/compressc/compressc/internal/checkpoint"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/didyoumean"
-	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/tensor"
 	"github.com/compressc/compressc/internal/tokenizer"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/blockwise"
 	"github.com/compressc/compressc/passes/text"
 )
 
@@ -65,7 +66,7 @@ func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.Li
 		ds.Errorf("source", "Model cannot be read", "%s", o.err)
 		return m, ds
 	}
-	m.Type = typeOf(o.cp, addr)
+	m.Type = o.cp.Type(addr)
 	m.Type.Tokenizer = o.tok
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,28 +153,6 @@ func (r *Resolver) hubSnapshot(name, revision string, ds *diag.List) (string, bo
 		return "", false
 	}
 	return path, true
-}
-
-// typeOf is the model type of an opened checkpoint.
-func typeOf(cp *checkpoint.Checkpoint, addr string) *model.Type {
-	bits := func(path string) float64 {
-		t, ok := cp.Lookup(path + ".weight")
-		if !ok {
-			return 0
-		}
-		return float64(t.Length) * 8 / float64(t.Meta.Elements())
-	}
-	ty := model.New(cp.Config, addr, bits)
-	linear := map[string]bool{}
-	for _, l := range ty.Linears {
-		linear[l.Path+".weight"] = true
-	}
-	for _, t := range cp.Tensors {
-		if !linear[t.Name] {
-			ty.OtherBytes += t.Length
-		}
-	}
-	return ty
 }
 
 // Data types a data block.
@@ -302,9 +281,18 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 	}
 	m.Blocks = make([]action.Ref, c.Layers)
 	for b := range m.Blocks {
-		var names []string
-		for _, t := range c.BlockTensors() {
-			names = append(names, t.Name)
+		names := cp.BlockTensors(b)
+		for _, l := range c.Linears() {
+			stored, ok := cp.Quantized[c.BlockPrefix(b)+l.Name]
+			if !ok {
+				continue
+			}
+			e, err := document(store, stored)
+			if err != nil {
+				return err
+			}
+			names = append(names, blockwise.QuantLeaf(l.Name))
+			entries[c.BlockPrefix(b)+blockwise.QuantLeaf(l.Name)] = e
 		}
 		if err := add(&m.Blocks[b], c.BlockPrefix(b), names...); err != nil {
 			return err
@@ -349,6 +337,16 @@ func (r *Resolver) hash(store *cache.Store, cp *checkpoint.Checkpoint) (map[stri
 		}
 	}
 	return out, nil
+}
+
+// document stores a value as JSON and returns its leaf.
+func document(store *cache.Store, v any) (artifact.Entry, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return artifact.Entry{}, err
+	}
+	d, err := store.Put(data)
+	return artifact.Entry{Digest: artifact.Digest(d), Size: int64(len(data))}, err
 }
 
 func putTree(store *cache.Store, t *artifact.Tree) error {
