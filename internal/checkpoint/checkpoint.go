@@ -46,6 +46,9 @@ type Checkpoint struct {
 	// compressedtensors names.
 	Quantized map[string]compressedtensors.Stored
 
+	// tokenizer is what TokenizerJSON was made from, where it was made.
+	tokenizer *tokenizer.Tokenizer
+
 	// layers are the shapes of the linear layers in Quantized.
 	layers map[string]shape
 }
@@ -61,8 +64,12 @@ func (c *Checkpoint) Lookup(name string) (Tensor, bool) {
 	return Tensor{}, false
 }
 
-// Tokenizer parses the checkpoint's tokenizer; it is nil where there is none.
+// Tokenizer returns the checkpoint's tokenizer, parsed; it is nil where there
+// is none.
 func (c *Checkpoint) Tokenizer() (*tokenizer.Tokenizer, error) {
+	if c.tokenizer != nil {
+		return c.tokenizer, nil
+	}
 	if c.TokenizerJSON == nil {
 		return nil, nil
 	}

@@ -68,6 +68,6 @@ func (c *Checkpoint) ggufTokenizer(f *gguf.File) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Path, err)
 	}
-	c.TokenizerJSON = t.ToJSON()
+	c.TokenizerJSON, c.tokenizer = t.ToJSON(), t
 	return nil
 }
