@@ -22,6 +22,9 @@ type PERPArgs struct {
 	Rank     int           `arg:"rank" default:"16" min:"1" max:"1024" doc:"rank of the updates"`
 	Alpha    float64       `arg:"alpha" optional:"true" above:"0" doc:"updates are scaled by alpha / rank; 2 · rank by default; not for scale_lora"`
 	Init     string        `arg:"init" default:"kaiming" enum:"kaiming|formula" doc:"how A starts"`
+	Mode     string        `arg:"mode" default:"retrain" enum:"retrain|reconstruct" doc:"retrain: the whole model on the next token; reconstruct: block by block, each to what the reference's block makes of the same inputs"`
+
+	Reference *passes.Model `arg:"reference" optional:"true" doc:"the model before pruning, for mode = \"reconstruct\""`
 	training.Run
 	blockwise.Target
 }
@@ -60,6 +63,15 @@ var PERP = &passes.Pass{
 			return passes.Result{Model: out}, ds
 		}
 		ds = append(ds, a.Target.Check(a.Model.Type)...)
+		switch {
+		case a.Mode == "reconstruct" && a.Reference == nil:
+			ds.Errorf("mode", "No reference model", "mode = \"reconstruct\" fits each block to the reference's. Add reference = the model before pruning.")
+		case a.Mode == "reconstruct" && a.trains("lm_head"):
+			ds.Errorf("train", "No head to train", "mode = \"reconstruct\" trains decoder blocks one by one and never sees the head. Remove \"lm_head\".")
+		case a.Mode == "retrain" && a.Reference != nil:
+			ds.Warnf("reference", "Reference is not used", "mode = \"retrain\" trains on the next token; reference has no effect.")
+		}
+		ds = append(ds, blockwise.CheckReference(a.Model.Type, a.Reference)...)
 		ty := a.Model.Type.Clone()
 		var packed, sided, wide []*model.Linear
 		masked := false
@@ -126,6 +138,9 @@ var PERP = &passes.Pass{
 		}
 		next := *a.Model
 		next.Type, next.From = r.Model.Type, c.Node
+		if a.Mode == "reconstruct" {
+			return passes.Result{Model: &next, Layers: j.Reconstruct(g, a.Reference, &next)}
+		}
 		logs := j.Merge(g, &next)
 		return passes.Result{Model: &next, Logs: logs}
 	},
