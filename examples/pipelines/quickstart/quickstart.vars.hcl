@@ -1,0 +1,11 @@
+model           = "model"
+calibration     = "text/train.txt"
+test            = "text/test.txt"
+sequence_length = 256
+ranks           = [4, 8, 16, 32]
+tolerance       = 1.25
+
+retrain = {
+  steps         = 40
+  learning_rate = 1e-3
+}
