@@ -58,16 +58,6 @@ func NewSpec(cfg *arch.Config) Spec {
 	return s
 }
 
-// trains reports whether any layer of block b is trained by kind.
-func (s *Spec) linear(b int, name string) (Linear, bool) {
-	for _, l := range s.Linears[b] {
-		if l.Name == name {
-			return l, true
-		}
-	}
-	return Linear{}, false
-}
-
 // config is that of the whole model; blocks are loaded by their own.
 func (s *Spec) config() *arch.Config {
 	c := s.Geometry.Config()
