@@ -50,7 +50,7 @@ var (
 	// ErrHessian: the statistics are not those of any inputs.
 	ErrHessian = errors.New("unusable Hessian")
 	// ErrNotPositiveDefinite: no damping that was tried made it invertible.
-	ErrNotPositiveDefinite = errors.New("Hessian is not positive definite")
+	ErrNotPositiveDefinite = errors.New("the Hessian is not positive definite")
 )
 
 // dampingTries is how often the damping is raised tenfold before giving up.

@@ -23,6 +23,8 @@ func active() *table {
 
 // constants are read by the assembler: one row of eight equal numbers each, in
 // the order that gen/main.go names.
+//
+//lint:ignore U1000 only assembler reads it
 var constants = func() (c [17 * 8]float64) {
 	rows := append([]float64{log2e, roundMagic, -ln2, expLimit, -expLimit, 1, math.Copysign(0, -1)}, expCoefficients[:]...)
 	for i := range c {
