@@ -200,12 +200,18 @@ const (
 // anything.
 type Prediction struct {
 	Of map[*action.Action]Forecast
+	// Costs estimates the wall time in seconds of each action that will run.
+	Costs map[*action.Action]float64
 	// Seconds estimates the wall time of what will run.
 	Seconds float64
 	// Bytes estimates what will be written to the store.
 	Bytes int64
 	// Peak is the largest working set that a single action states.
 	Peak int64
+
+	defs    map[*action.Action]artifact.Digest
+	entries map[*action.Action]*cache.Entry
+	store   *cache.Store
 }
 
 // rate turns an action's stated work into time where nothing like it has been
@@ -214,49 +220,11 @@ const rate = 120e9
 
 // Predict looks up which of the steps' results are on record.
 func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
-	defs := action.DefKeys(p.Graph)
-	pr := &Prediction{Of: map[*action.Action]Forecast{}}
-	entries := map[*action.Action]*cache.Entry{}
-	hit := func(a *action.Action) *cache.Entry {
-		if e, ok := entries[a]; ok {
-			return e
-		}
-		var e *cache.Entry
-		if key, ok := store.GetDef(cache.Digest(defs[a])); ok {
-			if found, ok, err := store.GetEntry(key); err == nil && ok {
-				e = found
-			}
-		}
-		entries[a] = e
-		return e
-	}
-	// needBytes of an output: its action must have run in this process, or its
-	// bytes lie in the store.
-	var visit func(a *action.Action, output string, bytes bool)
-	visit = func(a *action.Action, output string, bytes bool) {
-		if a.Leaf != nil {
-			return
-		}
-		e := hit(a)
-		f := Work
-		if e != nil {
-			f = Hit
-			if bytes && a.OutputClass(output) != action.Durable {
-				f = Rerun
-			}
-		}
-		old := pr.Of[a]
-		if f <= old {
-			return
-		}
-		pr.Of[a] = f
-		for _, in := range a.Inputs {
-			visit(in.Ref.Action, in.Ref.Output, f != Hit)
-		}
-	}
+	pr := &Prediction{Of: map[*action.Action]Forecast{}, Costs: map[*action.Action]float64{},
+		defs: action.DefKeys(p.Graph), entries: map[*action.Action]*cache.Entry{}, store: store}
 	for _, s := range steps {
 		for _, t := range s.Targets() {
-			visit(t.Action, t.Output, false)
+			pr.visit(t.Action, t.Output, false)
 		}
 	}
 	for _, a := range p.Graph.Actions {
@@ -264,21 +232,146 @@ func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
 		if f != Work && f != Rerun {
 			continue
 		}
-		if e := entries[a]; e != nil && e.Seconds > 0 {
-			pr.Seconds += e.Seconds
-		} else {
-			pr.Seconds += a.Flops / rate
+		cost := a.Flops / rate
+		if e := pr.entries[a]; e != nil && e.Seconds > 0 {
+			cost = e.Seconds
 		}
-		bytes := a.Peak
-		for _, o := range a.Outputs {
-			bytes += o.Bytes
-			if f == Work && o.Class == action.Durable {
-				pr.Bytes += o.Bytes
-			}
-		}
+		pr.Costs[a] = cost
+		pr.Seconds += cost
+		bytes, written := space(a, f)
+		pr.Bytes += written
 		pr.Peak = max(pr.Peak, bytes)
 	}
 	return pr
+}
+
+// space is the working set that a states, and what it will add to the store.
+func space(a *action.Action, f Forecast) (working, written int64) {
+	working = a.Peak
+	for _, o := range a.Outputs {
+		working += o.Bytes
+		if f == Work && o.Class == action.Durable {
+			written += o.Bytes
+		}
+	}
+	return working, written
+}
+
+// entry finds the result that a's definition last led to.
+func (pr *Prediction) entry(a *action.Action) *cache.Entry {
+	if e, ok := pr.entries[a]; ok {
+		return e
+	}
+	var e *cache.Entry
+	if key, ok := pr.store.GetDef(cache.Digest(pr.defs[a])); ok {
+		if found, ok, err := pr.store.GetEntry(key); err == nil && ok {
+			e = found
+		}
+	}
+	pr.entries[a] = e
+	return e
+}
+
+// visit forecasts an output that is wanted: bytes says that its digest alone
+// does not do. Then its action must have run in this process, or the bytes lie
+// in the store.
+func (pr *Prediction) visit(a *action.Action, output string, bytes bool) {
+	if a.Leaf != nil {
+		return
+	}
+	f := Work
+	if pr.entry(a) != nil {
+		f = Hit
+		if bytes && a.OutputClass(output) != action.Durable {
+			f = Rerun
+		}
+	}
+	if f <= pr.Of[a] {
+		return
+	}
+	pr.Of[a] = f
+	for _, in := range a.Inputs {
+		pr.visit(in.Ref.Action, in.Ref.Output, f != Hit)
+	}
+}
+
+// digest returns the digest that an output is on record with.
+func (pr *Prediction) digest(ref action.Ref) (artifact.Digest, bool) {
+	if t := ref.Action.Leaf[ref.Output]; t != nil {
+		return t.Digest(), true
+	}
+	if e := pr.entry(ref.Action); e != nil && pr.Of[ref.Action] == Hit {
+		for _, o := range e.Outputs {
+			if o.Name == ref.Output {
+				return artifact.Digest(o.Digest), true
+			}
+		}
+	}
+	return "", false
+}
+
+// Share is a step's part of a prediction.
+type Share struct {
+	// Total counts the step's actions that the steps asked for need at all; of
+	// those Cached are on record, Again must make their bytes again and Run have
+	// no result yet.
+	Total, Cached, Again, Run int
+	// Seconds, Bytes and Peak are as in Prediction; of actions that several
+	// steps share, the first to ask for them has Seconds and Bytes.
+	Seconds float64
+	Bytes   int64
+	Peak    int64
+}
+
+// Share sums up a step.
+func (pr *Prediction) Share(s *Step) Share {
+	var sh Share
+	for _, a := range s.Actions {
+		f := pr.Of[a]
+		switch f {
+		case Hit:
+			sh.Cached++
+		case Rerun:
+			sh.Again++
+		case Work:
+			sh.Run++
+		default:
+			continue
+		}
+		sh.Total++
+		if f == Hit {
+			continue
+		}
+		working, written := space(a, f)
+		sh.Peak = max(sh.Peak, working)
+		if a.Node == s.Node.Addr() {
+			sh.Seconds += pr.Costs[a]
+			sh.Bytes += written
+		}
+	}
+	return sh
+}
+
+// Reach returns the actions that the steps' targets are made of, sources left
+// out.
+func Reach(steps []*Step) map[*action.Action]bool {
+	seen := map[*action.Action]bool{}
+	var visit func(a *action.Action)
+	visit = func(a *action.Action) {
+		if a == nil || a.Leaf != nil || seen[a] {
+			return
+		}
+		seen[a] = true
+		for _, in := range a.Inputs {
+			visit(in.Ref.Action)
+		}
+	}
+	for _, s := range steps {
+		for _, t := range s.Targets() {
+			visit(t.Action)
+		}
+	}
+	return seen
 }
 
 // Digest identifies what a node yielded: the tree of the digests of its parts.

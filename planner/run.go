@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/compressc/compressc/cache"
@@ -23,8 +24,8 @@ type RunOptions struct {
 	// Name identifies the pipeline in the run's record: its path.
 	Name    string
 	Version string
-	// Started is told of the executor before anything runs.
-	Started func(*executor.Executor)
+	// Stop, when closed, ends the run once what is under way is finished.
+	Stop <-chan struct{}
 	// Stage is told of the steps that are about to be brought about: gates and
 	// selects let later ones through.
 	Stage func([]*Step)
@@ -60,11 +61,10 @@ func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 	if r.journal, err = o.Executor.Store.BeginRun(o.Name); err != nil {
 		return nil, err
 	}
+	defer r.journal.Close()
 	r.rec = &record.Record{FormatVersion: record.FormatVersion, ID: r.journal.ID(), Version: o.Version, Pipeline: o.Name, Time: start.UTC(),
-		Threads: o.Executor.Threads, MemoryBytes: o.Executor.Memory}
-	if o.Started != nil {
-		o.Started(ex)
-	}
+		Threads: ex.Threads(), MemoryBytes: ex.Memory()}
+	defer r.watchStop()()
 	runErr := r.stages(ctx)
 	var fit *executor.FitError
 	if errors.As(runErr, &fit) {
@@ -79,6 +79,45 @@ func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 		return nil, err
 	}
 	return r.rec, nil
+}
+
+// watchStop passes a stop on to the executor until the function it returns is
+// called. The executor forgets a stop between two of its runs, so that it is
+// told again and again.
+func (r *execution) watchStop() (end func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-r.o.Stop:
+		case <-done:
+			return
+		}
+		again := time.NewTicker(20 * time.Millisecond)
+		defer again.Stop()
+		for {
+			r.ex.Stop()
+			select {
+			case <-again.C:
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+	}
+}
+
+// stopped reports whether the run was asked to end.
+func (r *execution) stopped() bool {
+	select {
+	case <-r.o.Stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // stages runs what can be decided, looks at gates and selects, and goes on with
@@ -106,6 +145,9 @@ func (r *execution) stages(ctx context.Context) error {
 		}
 		if len(steps) == 0 {
 			return nil
+		}
+		if r.stopped() {
+			return executor.ErrStopped
 		}
 		if r.o.Stage != nil {
 			r.o.Stage(steps)
@@ -282,6 +324,10 @@ func (r *execution) finish(runErr error, wall time.Duration) {
 			rec.Roots = append(rec.Roots, string(o.Key))
 		}
 	}
+	for _, a := range r.Axes {
+		rec.Axes = append(rec.Axes, a.ID())
+	}
+	r.recordFailures()
 	rec.Nodes = []record.Node{}
 	rec.Evaluations = []record.Evaluation{}
 	if rec.Roots == nil {
@@ -374,7 +420,7 @@ func (r *execution) recordNode(res *Results, s *Step) {
 			out.PeakBytes = max(out.PeakBytes, o.PeakBytes)
 		}
 		if o.Status == executor.Failed && len(errs) < 3 {
-			errs = append(errs, fmt.Sprintf("%s: %v", a.Label, o.Err))
+			errs = append(errs, o.Err.Error())
 		}
 	}
 	switch st := r.outcome(n).Status; {
@@ -410,13 +456,16 @@ func (r *execution) recordNode(res *Results, s *Step) {
 	if out.Status != record.Failed && out.Status != record.Withheld {
 		out.Digest = string(s.Digest(r.digest))
 	}
-	if m := n.Result.Model; m != nil && m.Type != nil && n.Enabled {
-		out.Model = &record.Model{Parameters: m.Type.Parameters(), Bytes: m.Type.Size(), BitsPerWeight: m.Type.BitsPerWeight(), Sparsity: m.Type.Sparsity()}
+	if n.Enabled {
+		out.Model = modelOf(n)
 	}
 	r.layers(s, &out)
 	r.rec.Nodes = append(r.rec.Nodes, out)
 	if n.Result.Report != nil && n.Block.Kind == lang.KindVerb {
 		e := record.Evaluation{Name: n.Block.Addr(), Point: pointOf(n), Status: out.Status, Metrics: map[string]*float64{}, Report: r.reports[n]}
+		if m := subject(n); m != nil {
+			e.Of, e.Model = m.Addr(), modelOf(m)
+		}
 		for _, m := range n.Result.Report.Metrics {
 			e.Metrics[m.Name] = nil
 			if x, ok := r.metrics[n][m.Name]; ok && !math.IsNaN(x) && !math.IsInf(x, 0) {
@@ -427,6 +476,82 @@ func (r *execution) recordNode(res *Results, s *Step) {
 	}
 	if s.Export != nil {
 		r.rec.Exports = append(r.rec.Exports, record.Export{Name: n.Block.Addr(), Point: pointOf(n), Status: out.Status, Files: r.exports[s], Error: out.Error})
+	}
+}
+
+// modelOf is what is known of the model that n yields, nil if it yields none.
+func modelOf(n *Node) *record.Model {
+	m := n.Result.Model
+	if m == nil || m.Type == nil {
+		return nil
+	}
+	return &record.Model{Parameters: m.Type.Parameters(), Bytes: m.Type.Size(), BitsPerWeight: m.Type.BitsPerWeight(), Sparsity: m.Type.Sparsity()}
+}
+
+// subject is the node whose model an evaluation measures, nil if there is none;
+// of a select it is the candidate.
+func subject(n *Node) *Node {
+	for _, d := range n.DependsOn {
+		if d.Block.Kind == lang.KindSelect {
+			for _, c := range n.Choices {
+				if c.Select == d {
+					return c.Candidate
+				}
+			}
+			continue
+		}
+		if d.Result.Model != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// recordFailures lists what failed by itself, and what it held up.
+func (r *execution) recordFailures() {
+	index := map[*action.Action]int{}
+	stopped := map[*action.Action][]string{}
+	for _, s := range r.Steps {
+		seen := map[*action.Action]bool{}
+		for _, a := range s.Actions {
+			var cause *action.Action
+			switch o := r.ex.Outcome(a); o.Status {
+			case executor.Failed:
+				cause = a
+			case executor.Skipped:
+				var dep *executor.DependencyError
+				if errors.As(o.Err, &dep) {
+					cause = dep.Cause.Action
+				}
+			}
+			if cause != nil && !seen[cause] {
+				seen[cause] = true
+				stopped[cause] = append(stopped[cause], s.Node.Addr())
+			}
+		}
+	}
+	for _, s := range r.Steps {
+		for _, a := range s.Actions {
+			o := r.ex.Outcome(a)
+			if _, seen := index[a]; seen || o.Status != executor.Failed {
+				continue
+			}
+			index[a] = len(r.rec.Failures)
+			f := record.Failure{Name: s.Node.Block.Addr(), Point: pointOf(s.Node), Part: a.Label, Kernel: a.Kernel.Name, Message: o.Err.Error()}
+			var e *executor.ActionError
+			if errors.As(o.Err, &e) {
+				f.Message, f.Detail = e.Err.Error(), e.Stack
+			}
+			for _, addr := range stopped[a] {
+				if addr != s.Node.Addr() {
+					f.Stopped = append(f.Stopped, addr)
+				}
+			}
+			r.rec.Failures = append(r.rec.Failures, f)
+		}
+		if err := r.failures[s]; err != nil {
+			r.rec.Failures = append(r.rec.Failures, record.Failure{Name: s.Node.Block.Addr(), Point: pointOf(s.Node), Part: "files", Message: err.Error()})
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/record"
 )
@@ -44,21 +45,12 @@ type writtenFile struct {
 // already hold the right bytes are left alone.
 func (r *execution) write(ctx context.Context, s *Step) ([]record.File, error) {
 	e := s.Export
-	k := exportKey{Kernel: e.Kernel, Impl: e.Impl, Params: e.Params, Inputs: map[string]artifact.Digest{}, Files: len(e.Files)}
-	for _, in := range e.Inputs {
-		d, ok := r.digest(in.Ref)
-		if !ok {
-			return nil, fmt.Errorf("%s: its input %s is not there", s.Node.Addr(), in.Name)
-		}
-		k.Inputs[in.Name] = d
-	}
-	raw, err := json.Marshal(k)
+	key, err := s.exportKey(r.digest)
 	if err != nil {
 		return nil, err
 	}
 	store := r.o.Executor.Store
-	key := cache.Sum(raw)
-	if files := r.unchanged(key, e.Files); files != nil {
+	if files := r.unchanged(store, key, e.Files); files != nil {
 		return files, nil
 	}
 	start := time.Now()
@@ -97,10 +89,39 @@ func (r *execution) write(ctx context.Context, s *Step) ([]record.File, error) {
 	return files, nil
 }
 
+// exportKey identifies what the step's export writes; of knows the digests of
+// its inputs.
+func (s *Step) exportKey(of func(action.Ref) (artifact.Digest, bool)) (cache.Digest, error) {
+	e := s.Export
+	k := exportKey{Kernel: e.Kernel, Impl: e.Impl, Params: e.Params, Inputs: map[string]artifact.Digest{}, Files: len(e.Files)}
+	for _, in := range e.Inputs {
+		d, ok := of(in.Ref)
+		if !ok {
+			return "", fmt.Errorf("%s: its input %s is not there", s.Node.Addr(), in.Name)
+		}
+		k.Inputs[in.Name] = d
+	}
+	raw, err := json.Marshal(k)
+	if err != nil {
+		return "", fmt.Errorf("%s: its parameters do not encode: %w", s.Node.Addr(), err)
+	}
+	return cache.Sum(raw), nil
+}
+
+// Written reports whether the files of an export are there already with the
+// bytes that a run would write.
+func (p *Plan) Written(s *Step, pr *Prediction) bool {
+	if s.Export == nil {
+		return false
+	}
+	key, err := s.exportKey(pr.digest)
+	return err == nil && p.unchanged(pr.store, key, s.Export.Files) != nil
+}
+
 // unchanged returns the files if all of them are there with the bytes that this
 // export is on record with.
-func (r *execution) unchanged(key cache.Digest, names []string) []record.File {
-	e, ok, err := r.o.Executor.Store.GetEntry(key)
+func (p *Plan) unchanged(store *cache.Store, key cache.Digest, names []string) []record.File {
+	e, ok, err := store.GetEntry(key)
 	if err != nil || !ok {
 		return nil
 	}
@@ -110,12 +131,12 @@ func (r *execution) unchanged(key cache.Digest, names []string) []record.File {
 	}
 	var files []record.File
 	for i, name := range names {
-		path := exportPath(r.Pipeline.Dir, name)
+		path := exportPath(p.Pipeline.Dir, name)
 		info, err := os.Stat(path)
 		if err != nil || info.Size() != w.Files[i].Bytes {
 			return nil
 		}
-		sums, err := r.o.Executor.Store.HashFile(path, []cache.Range{{Offset: 0, Length: info.Size()}})
+		sums, err := store.HashFile(path, []cache.Range{{Offset: 0, Length: info.Size()}})
 		if err != nil || string(sums[0]) != w.Files[i].Digest {
 			return nil
 		}

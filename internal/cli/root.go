@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -125,43 +123,6 @@ func twoDashes(root *cobra.Command, args []string) []string {
 		}
 	}
 	return out
-}
-
-type color string
-
-const (
-	red    color = "31"
-	green  color = "32"
-	yellow color = "33"
-	cyan   color = "36"
-	bold   color = "1"
-	dim    color = "2"
-)
-
-// colored reports whether w wants colours.
-func (a *app) colored(w io.Writer) bool {
-	if a.noColor || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	return isTerminal(w)
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
-}
-
-// paint colours text for the error stream.
-func (a *app) paint(c color, text string) string { return paintIf(a.colored(a.Err), c, text) }
-
-// paintOut colours text for the output stream.
-func (a *app) paintOut(c color, text string) string { return paintIf(a.colored(a.Out), c, text) }
-
-func paintIf(on bool, c color, text string) string {
-	if !on || text == "" {
-		return text
-	}
-	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
 }
 
 // pipelineArg is the pipeline's folder or file.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/dustin/go-humanize"
@@ -28,13 +29,26 @@ func (r *resources) flags(c *cobra.Command) {
 	c.Flags().StringVar(&r.memory, "memory", "", "memory budget, such as 4GB; 80 % of the machine by default")
 }
 
-func (r *resources) bytes() (int64, error) {
+// check returns the memory budget in bytes, 0 for the default.
+func (r *resources) check() (int64, error) {
+	if r.threads < 0 {
+		return 0, fmt.Errorf("-threads %d: expected at least 1, or 0 for all", r.threads)
+	}
 	if r.memory == "" {
 		return 0, nil
 	}
-	n, err := humanize.ParseBytes(r.memory)
-	if err != nil {
-		return 0, fmt.Errorf("-memory %s: expected a number of bytes such as 350MB: %w", r.memory, err)
+	n, err := parseBytes("-memory", r.memory, "350MB")
+	if err == nil && n == 0 {
+		err = errors.New("-memory 0: expected more than nothing; leave the flag out for most of the machine")
+	}
+	return n, err
+}
+
+// parseBytes reads a size given to a flag.
+func parseBytes(flag, text, example string) (int64, error) {
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n > 1<<62 {
+		return 0, fmt.Errorf("%s %s: expected a number of bytes such as %s", flag, text, example)
 	}
 	return int64(n), nil
 }
@@ -42,92 +56,129 @@ func (r *resources) bytes() (int64, error) {
 func (a *app) runCmd() *cobra.Command {
 	var in inputs
 	var res resources
-	var progress string
+	var kind string
 	var failFast, asJSON bool
 	c := &cobra.Command{
-		Use: "run [PIPELINE]", Short: "Bring about what a pipeline says",
+		Use: "run [flags] [PIPELINE]", Short: "Bring about what a pipeline says",
 		Long: `Computes what the pipeline's evaluations, gates, exports and outputs need and what
-is not in the cache yet. The first interrupt finishes what is under way and stops;
-the second stops at once. Either way, and after a crash, the next run goes on from
-there.`,
-		Example: "  compressc run examples/pipelines/quickstart\n  compressc run -var sparsity=0.5 -memory 4GB",
-		Args:    cobra.MaximumNArgs(1),
+is not in the cache yet, and prints what was measured. Progress goes to standard
+error, results to standard output.
+
+The first interrupt finishes what is under way and stops; the second stops at once.
+Either way, and after a crash, the next run goes on from there. When an action
+fails, what does not depend on it is still finished.
+
+Exit status: 0 done; 1 an error; 3 a gate failed; 4 an action failed; 130
+interrupted.`,
+		Example: `  compressc run examples/pipelines/quickstart
+  compressc run -var sparsity=0.5 -memory 4GB
+  compressc run -progress plain -json > result.json`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			mem, err := res.bytes()
+			mem, err := res.check()
 			if err != nil {
 				return err
 			}
-			if res.threads < 0 {
-				return fmt.Errorf("-threads %d: expected at least 1, or 0 for all", res.threads)
-			}
-			path := pipelineArg(args)
-			l, err := a.ready(path, &in)
-			if err != nil {
-				return err
-			}
-			store, err := a.openStore()
-			if err != nil {
-				return err
-			}
-			defer store.Close()
-			plan, err := planner.Build(l.expansion, l.resolver, store)
-			if err != nil {
-				return err
-			}
-			view, err := a.newProgress(progress, plan)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithCancel(c.Context())
-			defer cancel()
-			var ex *executor.Executor
-			stop := make(chan os.Signal, 2)
-			signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
-			defer signal.Stop(stop)
-			o := planner.RunOptions{Name: pipelineName(path), Version: version.Number,
-				Executor: executor.Options{Store: store, Threads: res.threads, Memory: mem, FailFast: failFast, Producer: "compressc " + version.Number,
-					Events: view.event,
-					Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }},
-				Started: func(e *executor.Executor) {
-					ex = e
-					go func() {
-						if _, ok := <-stop; !ok {
-							return
-						}
-						view.note("Interrupted: finishing what is under way. Interrupt again to stop at once.")
-						ex.Stop()
-						if _, ok := <-stop; ok {
-							cancel()
-						}
-					}()
-				},
-				Stage: view.stage}
-			view.start()
-			rec, err := plan.Run(ctx, o)
-			view.finish()
-			if err != nil {
-				var fit *executor.FitError
-				if errors.As(err, &fit) {
-					return fmt.Errorf("the run does not fit: %w", err)
-				}
-				return err
-			}
-			if asJSON {
-				if err := printJSON(a.Out, rec); err != nil {
-					return err
-				}
-			} else {
-				a.printRecord(rec, true)
-			}
-			return exitOf(rec)
+			return a.run(c.Context(), pipelineArg(args), &in, runFlags{threads: res.threads, memory: mem, progress: kind, failFast: failFast, json: asJSON})
 		},
 	}
 	in.flags(c)
 	res.flags(c)
-	c.Flags().StringVar(&progress, "progress", "auto", "how progress is shown: auto, tty, plain or json")
+	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: auto, tty, plain or json (an event a line)")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end")
 	return c
+}
+
+type runFlags struct {
+	threads        int
+	memory         int64
+	progress       string
+	failFast, json bool
+}
+
+func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) error {
+	if _, err := a.newProgress(f.progress, nil, nil); err != nil {
+		return err
+	}
+	l, err := a.ready(path, in)
+	if err != nil {
+		return err
+	}
+	store, err := a.openStore()
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	plan, err := planner.Build(l.expansion, l.resolver, store)
+	if err != nil {
+		return err
+	}
+	view, err := a.newProgress(f.progress, plan, plan.Predict(store, plan.Roots()))
+	if err != nil {
+		return err
+	}
+	ctx, stop, release := interrupts(ctx, view.note)
+	defer release()
+	view.start()
+	rec, err := plan.Run(ctx, planner.RunOptions{Name: pipelineName(path), Version: version.Number, Stop: stop, Stage: view.stage,
+		Executor: executor.Options{Store: store, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Producer: "compressc " + version.Number,
+			Events: view.event,
+			Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }}})
+	view.finish()
+	if err != nil {
+		return err
+	}
+	if err := a.showFailures(rec); err != nil {
+		return err
+	}
+	if f.json {
+		if err := printJSON(a.Out, rec); err != nil {
+			return err
+		}
+	} else if err := a.showRecord(rec); err != nil {
+		return err
+	}
+	if rec.Status == record.Interrupted {
+		fmt.Fprintln(a.Err, "Interrupted. What was finished is kept: run again to go on from here.")
+	}
+	return exitOf(rec)
+}
+
+// interrupts turns signals into a stop (the first), a cancelled context (the
+// second) and the end of the process (the third). release gives the signals
+// back.
+func interrupts(ctx context.Context, note func(string)) (_ context.Context, stop <-chan struct{}, release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 3)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	stopping, done := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := 1; ; n++ {
+			select {
+			case <-done:
+				return
+			case <-signals:
+			}
+			switch n {
+			case 1:
+				note("Interrupted: finishing what is under way. Interrupt again to stop at once.")
+				close(stopping)
+			case 2:
+				note("Interrupted again: stopping at once.")
+				cancel()
+			default:
+				os.Exit(ExitInterrupted)
+			}
+		}
+	})
+	return ctx, stopping, func() {
+		signal.Stop(signals)
+		close(done)
+		wg.Wait()
+		cancel()
+	}
 }
 
 // exitOf turns a record's status into the exit status.

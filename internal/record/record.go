@@ -11,7 +11,7 @@ import (
 
 // FormatVersion is raised in its first part when a field changes its meaning or
 // goes, in its second when one comes.
-const FormatVersion = "1.0"
+const FormatVersion = "1.1"
 
 // Status of a run, node, gate or output.
 const (
@@ -41,8 +41,13 @@ type Record struct {
 	// PeakAnonBytes is the largest resident set without file-backed pages.
 	PeakAnonBytes int64 `json:"peak_anon_bytes"`
 
-	Actions     Counts       `json:"actions"`
-	Nodes       []Node       `json:"nodes"`
+	Actions Counts `json:"actions"`
+	// Axes of all sweeps by ID, in declaration order. Since 1.1.
+	Axes  []string `json:"axes,omitempty"`
+	Nodes []Node   `json:"nodes"`
+	// Failures are the actions and exports that failed by themselves, not
+	// because of others. Since 1.1.
+	Failures    []Failure    `json:"failures,omitempty"`
 	Evaluations []Evaluation `json:"evaluations"`
 	Gates       []Gate       `json:"gates,omitempty"`
 	Selections  []Selection  `json:"selections,omitempty"`
@@ -95,12 +100,32 @@ type Model struct {
 	Sparsity      float64 `json:"sparsity"`
 }
 
+// Failure is one thing that went wrong.
+type Failure struct {
+	Name  string `json:"name"`
+	Point Point  `json:"point"`
+	// Part is what was worked on: "block 3", "tokens", "files".
+	Part   string `json:"part,omitempty"`
+	Kernel string `json:"kernel,omitempty"`
+	// Message says what is wrong and, where that is known, what to do.
+	Message string `json:"message"`
+	// Detail is for reports of mistakes in the program: where it stood.
+	Detail string `json:"detail,omitempty"`
+	// Stopped are the addresses of the nodes that could not be finished for
+	// this reason.
+	Stopped []string `json:"stopped,omitempty"`
+}
+
 // Evaluation is one report. Metrics that are not finite are null.
 type Evaluation struct {
 	Name    string              `json:"name"`
 	Point   Point               `json:"point"`
 	Status  string              `json:"status"`
 	Metrics map[string]*float64 `json:"metrics"`
+	// Of is the address of what was measured, with its point; Model its type.
+	// Since 1.1.
+	Of    string `json:"of,omitempty"`
+	Model *Model `json:"model,omitempty"`
 	// Report is the whole of it.
 	Report json.RawMessage `json:"report,omitempty"`
 }

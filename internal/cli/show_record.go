@@ -1,0 +1,510 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mitchellh/go-wordwrap"
+
+	"github.com/compressc/compressc/internal/record"
+)
+
+// showFailures prints what went wrong, one box a failure, in the manner of the
+// diagnostics.
+func (a *app) showFailures(rec *record.Record) error {
+	width, _ := terminalSize(a.Err)
+	on := a.colored(a.Err)
+	for _, f := range rec.Failures {
+		if err := writeFailure(a.Err, f, width, on); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFailure(w io.Writer, f record.Failure, width int, colored bool) error {
+	head := f.Name
+	if p := pointText(f.Point, nil); p != "" {
+		head += " at " + p
+	}
+	if f.Part != "" {
+		head += ", " + f.Part
+	}
+	lines := []string{paintIf(colored, red, "Error: ") + paintIf(colored, bold, head+" failed"), ""}
+	message := strings.TrimPrefix(f.Message, address(f.Name, f.Point)+": ")
+	if width > 10 {
+		message = wordwrap.WrapString(message, uint(width-2))
+	}
+	lines = append(lines, strings.Split(message, "\n")...)
+	if f.Detail != "" {
+		lines = append(lines, "", "This is a mistake in compressc; it stood here:")
+		lines = append(lines, strings.Split(f.Detail, "\n")...)
+	}
+	if n := len(f.Stopped); n > 0 {
+		held := strings.Join(f.Stopped[:min(n, 4)], ", ")
+		if n > 4 {
+			held += fmt.Sprintf(" and %d more", n-4)
+		}
+		lines = append(lines, "", "Not finished because of it: "+held+".")
+	}
+	var b strings.Builder
+	b.WriteString(paintIf(colored, red, "╷") + "\n")
+	for _, l := range lines {
+		b.WriteString(strings.TrimRight(paintIf(colored, red, "│")+" "+l, " ") + "\n")
+	}
+	b.WriteString(paintIf(colored, red, "╵") + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// address spells a name with its point as the planner does, as far as the
+// point's order is known.
+func address(name string, p record.Point) string {
+	if len(p) == 0 {
+		return name
+	}
+	return name + "[" + strings.ReplaceAll(pointText(p, nil), ", ", ",") + "]"
+}
+
+// showRecord prints what a run measured, decided, wrote and took.
+func (a *app) showRecord(rec *record.Record) error {
+	v := recordView{w: a.Out, on: a.colored(a.Out), rec: rec}
+	v.evaluations()
+	v.gates()
+	v.selections()
+	v.exports()
+	v.outputs()
+	v.failed()
+	v.summary()
+	return nil
+}
+
+// recordView prints a record for people.
+type recordView struct {
+	w   io.Writer
+	on  bool
+	rec *record.Record
+}
+
+func (v *recordView) title(s string) { fmt.Fprintln(v.w, paintIf(v.on, bold, s)) }
+
+// evaluations prints one table for the evaluations that no sweep reaches and
+// one for each set of axes, with a line a point.
+func (v *recordView) evaluations() {
+	type set struct {
+		axes []string
+		list []record.Evaluation
+	}
+	var sets []*set
+	for _, e := range v.rec.Evaluations {
+		axes := axesOf(e.Point, v.rec.Axes)
+		i := slices.IndexFunc(sets, func(s *set) bool { return slices.Equal(s.axes, axes) })
+		if i < 0 {
+			i = len(sets)
+			sets = append(sets, &set{axes: axes})
+		}
+		sets[i].list = append(sets[i].list, e)
+	}
+	if len(sets) == 0 {
+		return
+	}
+	v.title("Evaluations")
+	for _, s := range sets {
+		if len(s.axes) == 0 {
+			v.single(s.list)
+		} else {
+			v.swept(s.axes, s.list)
+		}
+	}
+}
+
+// single prints a line an evaluation.
+func (v *recordView) single(list []record.Evaluation) {
+	metrics := metricNames(list)
+	names := []string{"", "of", ">bits/weight", ">size"}
+	for _, m := range metrics {
+		names = append(names, ">"+m)
+	}
+	t := newTable(len(names), names...)
+	for _, e := range list {
+		cells := append([]cell{{text: e.Name}, {text: e.Of}}, modelCells(e.Model)...)
+		for _, m := range metrics {
+			cells = append(cells, metricCell(e, m))
+		}
+		t.cells(cells...)
+	}
+	t.write(v.w, "  ", v.on)
+	fmt.Fprintln(v.w)
+}
+
+// swept prints a line a point, with the metrics of every evaluation there.
+func (v *recordView) swept(axes []string, list []record.Evaluation) {
+	var blocks, points []string
+	at := map[string]record.Evaluation{}
+	first := map[string]record.Evaluation{}
+	for _, e := range list {
+		p := pointText(e.Point, axes)
+		if !slices.Contains(blocks, e.Name) {
+			blocks = append(blocks, e.Name)
+		}
+		if !slices.Contains(points, p) {
+			points = append(points, p)
+			first[p] = e
+		}
+		at[e.Name+" "+p] = e
+	}
+	metrics := metricNames(list)
+	names := []string{}
+	for _, x := range axes {
+		names = append(names, ">"+x)
+	}
+	names = append(names, ">bits/weight", ">size")
+	for _, b := range blocks {
+		for _, m := range metrics {
+			label := m
+			if len(blocks) > 1 {
+				label = strings.TrimPrefix(b, "evaluate.") + " " + m
+			}
+			names = append(names, ">"+label)
+		}
+	}
+	if len(blocks) == 1 {
+		fmt.Fprintf(v.w, "  %s\n", blocks[0])
+	}
+	t := newTable(len(names), names...)
+	for _, p := range points {
+		var cells []cell
+		for _, x := range axes {
+			cells = append(cells, cell{text: valueText(first[p].Point[x])})
+		}
+		cells = append(cells, modelCells(sameModel(blocks, p, at))...)
+		for _, b := range blocks {
+			for _, m := range metrics {
+				cells = append(cells, metricCell(at[b+" "+p], m))
+			}
+		}
+		t.cells(cells...)
+	}
+	t.write(v.w, "  ", v.on)
+	fmt.Fprintln(v.w)
+}
+
+// sameModel is the model that all blocks measure at a point, nil where they
+// measure several.
+func sameModel(blocks []string, point string, at map[string]record.Evaluation) *record.Model {
+	var of string
+	var model *record.Model
+	for _, b := range blocks {
+		e, ok := at[b+" "+point]
+		switch {
+		case !ok:
+		case of == "":
+			of, model = e.Of, e.Model
+		case e.Of != of:
+			return nil
+		}
+	}
+	return model
+}
+
+func modelCells(m *record.Model) []cell {
+	if m == nil {
+		return []cell{{}, {}}
+	}
+	return []cell{{text: fmt.Sprintf("%.2f", m.BitsPerWeight)}, {text: bytesText(m.Bytes)}}
+}
+
+// metricNames lists the metrics of all evaluations, perplexity first.
+func metricNames(list []record.Evaluation) []string {
+	var names []string
+	for _, e := range list {
+		for n := range e.Metrics {
+			if !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	slices.SortFunc(names, func(x, y string) int {
+		if (x == "perplexity") != (y == "perplexity") {
+			return map[bool]int{true: -1, false: 1}[x == "perplexity"]
+		}
+		return strings.Compare(x, y)
+	})
+	return names
+}
+
+func metricCell(e record.Evaluation, name string) cell {
+	m, has := e.Metrics[name]
+	switch {
+	case e.Name == "" || !has:
+		return cell{}
+	case m != nil:
+		return cell{text: numberText(*m)}
+	case e.Status == record.OK || e.Status == record.Cached || e.Status == record.Run:
+		return cell{"diverged", red}
+	case e.Status == record.Failed:
+		return cell{e.Status, red}
+	}
+	return cell{e.Status, dim}
+}
+
+// numberText spells a measured number with five digits at least.
+func numberText(x float64) string {
+	if x == 0 || math.Abs(x) >= 1e-3 && math.Abs(x) < 1e6 {
+		if math.Abs(x) >= 1000 {
+			return strconv.FormatFloat(x, 'f', 1, 64)
+		}
+		return strconv.FormatFloat(x, 'f', 4, 64)
+	}
+	return strconv.FormatFloat(x, 'e', 4, 64)
+}
+
+// axesOf lists a point's axes in the order of the sweeps.
+func axesOf(p record.Point, order []string) []string {
+	var out, rest []string
+	for _, x := range order {
+		if _, ok := p[x]; ok {
+			out = append(out, x)
+		}
+	}
+	for x := range p {
+		if !slices.Contains(out, x) {
+			rest = append(rest, x)
+		}
+	}
+	slices.Sort(rest)
+	return append(out, rest...)
+}
+
+// pointText spells a point: "rank.rank=16, s.sparsity=0.5"; "" for the one
+// point of what no sweep reaches.
+func pointText(p record.Point, order []string) string {
+	parts := []string{}
+	for _, x := range axesOf(p, order) {
+		parts = append(parts, x+"="+valueText(p[x]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// valueText spells a value of an axis: texts without quotes.
+func valueText(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	var s string
+	if json.Unmarshal(b, &s) == nil {
+		return s
+	}
+	return string(b)
+}
+
+// gates prints the gates: those that passed together, the others one by one.
+func (v *recordView) gates() {
+	if len(v.rec.Gates) == 0 {
+		return
+	}
+	v.title("Gates")
+	var names []string
+	for _, g := range v.rec.Gates {
+		if !slices.Contains(names, g.Name) {
+			names = append(names, g.Name)
+		}
+	}
+	for _, name := range names {
+		passed, all := 0, 0
+		var rest []record.Gate
+		for _, g := range v.rec.Gates {
+			if g.Name != name {
+				continue
+			}
+			all++
+			if g.Status == record.Passed {
+				passed++
+			} else {
+				rest = append(rest, g)
+			}
+		}
+		if passed > 0 {
+			text := "passed"
+			if all > 1 {
+				text = fmt.Sprintf("passed at %d of %s", passed, plural(all, "point", "points"))
+			}
+			fmt.Fprintf(v.w, "  %s %s %s\n", paintIf(v.on, green, "✓"), name, text)
+		}
+		for _, g := range rest {
+			mark, c := "✗", red
+			if g.Status == record.Undecided {
+				mark, c = "?", yellow
+			}
+			where := ""
+			if p := pointText(g.Point, v.rec.Axes); p != "" {
+				where = " at " + p
+			}
+			fmt.Fprintf(v.w, "  %s %s %s%s", paintIf(v.on, c, mark), name, g.Status, where)
+			if g.Message != "" {
+				fmt.Fprintf(v.w, ": %s", g.Message)
+			}
+			fmt.Fprintln(v.w)
+		}
+	}
+	fmt.Fprintln(v.w)
+}
+
+func (v *recordView) selections() {
+	if len(v.rec.Selections) == 0 {
+		return
+	}
+	v.title("Selections")
+	for _, s := range v.rec.Selections {
+		name := address(s.Name, s.Point)
+		switch {
+		case s.Winner != "":
+			fmt.Fprintf(v.w, "  %s %s → %s", paintIf(v.on, green, "✓"), name, s.Winner)
+			if m := v.model(s.Winner); m != nil {
+				fmt.Fprintf(v.w, " (%.2f bits/weight, %s)", m.BitsPerWeight, bytesText(m.Bytes))
+			}
+			fmt.Fprintln(v.w)
+		case s.Error != "":
+			fmt.Fprintf(v.w, "  %s %s: %s\n", paintIf(v.on, red, "✗"), name, s.Error)
+		default:
+			fmt.Fprintf(v.w, "  %s %s %s\n", paintIf(v.on, yellow, "?"), name, s.Status)
+		}
+	}
+	fmt.Fprintln(v.w)
+}
+
+// model finds the model that a node yields.
+func (v *recordView) model(addr string) *record.Model {
+	for _, e := range v.rec.Evaluations {
+		if e.Of == addr {
+			return e.Model
+		}
+	}
+	for _, n := range v.rec.Nodes {
+		if n.Name == addr && len(n.Point) == 0 {
+			return n.Model
+		}
+	}
+	return nil
+}
+
+func (v *recordView) exports() {
+	if len(v.rec.Exports) == 0 {
+		return
+	}
+	v.title("Exports")
+	for _, e := range v.rec.Exports {
+		name := address(e.Name, e.Point)
+		if len(e.Files) == 0 {
+			fmt.Fprintf(v.w, "  %s %s\n", name, paintIf(v.on, map[bool]color{true: red, false: dim}[e.Status == record.Failed], e.Status))
+			continue
+		}
+		fmt.Fprintf(v.w, "  %s\n", name)
+		t := newTable(4)
+		t.right[1] = true
+		for _, f := range e.Files {
+			state := "as it was"
+			if f.Written {
+				state = "written"
+			}
+			t.cells(cell{text: f.Path}, cell{text: bytesText(f.Bytes)}, cell{"sha256:" + f.Digest[:min(12, len(f.Digest))], dim}, cell{state, dim})
+		}
+		t.write(v.w, "    ", v.on)
+	}
+	fmt.Fprintln(v.w)
+}
+
+// outputs prints the values of output blocks; those over points were printed
+// as evaluations more often than not, and stand in the JSON.
+func (v *recordView) outputs() {
+	if len(v.rec.Outputs) == 0 {
+		return
+	}
+	v.title("Outputs")
+	for _, o := range v.rec.Outputs {
+		raw, err := json.Marshal(o.Output)
+		if err != nil {
+			continue
+		}
+		var out struct {
+			Value  json.RawMessage `json:"value"`
+			Status string          `json:"status"`
+			Reason string          `json:"reason"`
+			Points []struct {
+				Point  map[string]map[string]any `json:"point"`
+				Status string                    `json:"status"`
+				Value  json.RawMessage           `json:"value"`
+				Reason string                    `json:"reason"`
+			} `json:"points"`
+		}
+		if json.Unmarshal(raw, &out) != nil {
+			fmt.Fprintf(v.w, "  %s = %s\n", o.Name, raw)
+			continue
+		}
+		if out.Points == nil {
+			fmt.Fprintf(v.w, "  %s = %s\n", o.Name, outputText(out.Value, out.Status, out.Reason))
+			continue
+		}
+		fmt.Fprintf(v.w, "  %s\n", o.Name)
+		for _, p := range out.Points {
+			at := record.Point{}
+			for sweep, axes := range p.Point {
+				for axis, value := range axes {
+					at[sweep+"."+axis] = value
+				}
+			}
+			fmt.Fprintf(v.w, "    %s: %s\n", pointText(at, v.rec.Axes), outputText(p.Value, p.Status, p.Reason))
+		}
+	}
+	fmt.Fprintln(v.w)
+}
+
+func outputText(value json.RawMessage, status, reason string) string {
+	if status != "" && status != record.OK || string(value) == "null" && reason != "" {
+		text := status
+		if text == "" {
+			text = "null"
+		}
+		if reason != "" {
+			text += " (" + reason + ")"
+		}
+		return text
+	}
+	return string(value)
+}
+
+// failed lists the failures again where the record is all that is shown.
+func (v *recordView) failed() {
+	if len(v.rec.Failures) == 0 {
+		return
+	}
+	v.title("Failures")
+	for _, f := range v.rec.Failures {
+		name := address(f.Name, f.Point)
+		message, _, _ := strings.Cut(strings.TrimPrefix(f.Message, name+": "), "\n")
+		fmt.Fprintf(v.w, "  %s %s, %s: %s\n", paintIf(v.on, red, "✗"), name, f.Part, message)
+	}
+	fmt.Fprintln(v.w)
+}
+
+func (v *recordView) summary() {
+	r := v.rec
+	word, c := map[string]string{record.OK: "Done", record.GateFailed: "A gate failed", record.Failed: "Failed", record.Interrupted: "Interrupted"}[r.Status], red
+	if r.Status == record.OK {
+		c = green
+	}
+	fmt.Fprintf(v.w, "%s: %s, %d cached, %d run", paintIf(v.on, c, word), plural(r.Actions.Total, "action", "actions"), r.Actions.Cached, r.Actions.Run)
+	if r.Actions.Failed > 0 {
+		fmt.Fprintf(v.w, ", %d failed", r.Actions.Failed)
+	}
+	if r.Actions.Skipped > 0 {
+		fmt.Fprintf(v.w, ", %d not run", r.Actions.Skipped)
+	}
+	fmt.Fprintf(v.w, "; %s; peak memory %s. Run %s.\n", secondsText(r.Seconds), bytesText(r.PeakAnonBytes), r.ID)
+}
