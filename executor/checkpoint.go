@@ -1,9 +1,6 @@
 package executor
 
 import (
-	"errors"
-
-	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 )
@@ -65,14 +62,11 @@ func (e *Executor) tryDrop(o *output) {
 		return
 	}
 	for _, l := range tree.Entries {
-		if e.kept(l.Digest) {
+		// What was carried over is somebody else's to remove.
+		if e.kept(l.Digest) || origin(o, l.Digest) != o {
 			continue
 		}
-		e.known.forget(l.Digest)
-		if !e.store.Has(cache.Digest(l.Digest)) {
-			continue
-		}
-		if _, err := e.store.Remove(cache.Digest(l.Digest)); err != nil && !errors.Is(err, cache.ErrInUse) {
+		if err := e.known.remove(l.Digest); err != nil {
 			e.logf("executor: removing a checkpoint of %s: %v", describe(o.n.a), err)
 		}
 	}

@@ -22,8 +22,8 @@ const writers = 8
 
 // keeping says what becomes of an output's new leaves.
 type keeping struct {
-	stored bool
-	rank   float64 // of leaves in memory
+	stored, durable bool
+	rank            float64 // of leaves in memory
 }
 
 // execution is what exec reports.
@@ -192,9 +192,15 @@ func newLeafWriter(ctx context.Context, e *Executor, j *job) *leafWriter {
 
 func (w *leafWriter) builder(how keeping) *artifact.Builder {
 	return artifact.NewSinkBuilder(func(entry artifact.Entry, data []byte) {
+		if how.durable {
+			w.e.known.claim(entry.Digest)
+		}
 		if how.stored {
 			w.store(entry.Digest, data)
 			return
+		}
+		if w.e.known.isLost(entry.Digest) {
+			w.store(entry.Digest, data)
 		}
 		l := w.e.mem.add(entry.Digest, data, how.rank, &w.j.reserved)
 		w.mu.Lock()

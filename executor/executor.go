@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -53,6 +54,8 @@ type Executor struct {
 	known *blobSet
 	// flight bounds the bytes of leaves on their way to the store.
 	flight *semaphore.Weighted
+	// checkpointing is set once there is a checkpoint in the graph.
+	checkpointing atomic.Bool
 
 	gcPercent int
 	gcLimit   int64
@@ -83,7 +86,7 @@ const (
 	// gcPercent bounds the garbage to a fraction of what lives. Nearly all
 	// bytes are in large slices without pointers, so that collecting often
 	// costs next to nothing.
-	gcPercent = 40
+	gcPercent = 20
 )
 
 // usable is the part of a budget that may be planned with: the rest is for
@@ -226,6 +229,9 @@ func (e *Executor) node(a *action.Action) *node {
 	}
 	for _, o := range a.Outputs {
 		n.outs = append(n.outs, &output{n: n, name: o.Name, class: o.Class, bytes: o.Bytes})
+		if o.Class == action.Checkpoint {
+			e.checkpointing.Store(true)
+		}
 	}
 	n.def = action.DefKey(a, e.defs)
 	if a.Leaf != nil {
@@ -237,6 +243,7 @@ func (e *Executor) node(a *action.Action) *node {
 			o.setTree(artifact.Sum(raw), raw, t, t.Size())
 			n.outcome.Digests[o.name] = o.digest
 		}
+		e.durables = append(e.durables, n.outs...) // nothing can make them again
 	}
 	e.mu.Lock()
 	e.outcomes[a] = n

@@ -11,10 +11,9 @@ import (
 	"github.com/compressc/compressc/internal/artifact"
 )
 
-// maxAttempts bounds how often a job starts anew because bytes it relied on
-// turned out to be gone. Once is damage; this often, the disk or another
-// program is at work.
-const maxAttempts = 4
+// maxAttempts bounds how often a job finds the same leaf gone. Once or twice is
+// damage; this often, the disk or another program is at work.
+const maxAttempts = 6
 
 // job is one execution of a kernel, or the wish to have an output's bytes at
 // hand (then n is nil). Its fields belong to the coordinator, but for those
@@ -29,7 +28,7 @@ type job struct {
 	deps  int        // rewinds it waits for
 	// dependents are the jobs that wait for this rewind.
 	dependents []*job
-	attempts   int
+	attempts   map[artifact.Digest]int
 	locking    bool
 	unlock     func() // set while the action's lock is held
 	over       bool
@@ -73,6 +72,16 @@ func (p *pass) hold(j *job, o *output) {
 		j.holds = append(j.holds, o)
 		o.pending++
 	}
+}
+
+// again counts that a leaf is gone and reports whether it is worth making it
+// again.
+func (j *job) again(d artifact.Digest) bool {
+	if j.attempts == nil {
+		j.attempts = map[artifact.Digest]int{}
+	}
+	j.attempts[d]++
+	return j.attempts[d] <= maxAttempts
 }
 
 // gap is a leaf that is nowhere.
@@ -123,10 +132,6 @@ func (p *pass) prepare(j *job) {
 		p.enqueue(j)
 		return
 	}
-	if j.attempts++; j.attempts > maxAttempts {
-		p.failJob(j, fmt.Errorf("leaf %s of %s is gone again each time it is made", gaps[0].digest.Short(), describe(gaps[0].out.n.a)))
-		return
-	}
 	if j.n != nil && !j.rewind && j.unlock == nil {
 		// Another process may be about to publish this action. Making its
 		// inputs again meanwhile, back to the first block perhaps, would be a
@@ -137,6 +142,10 @@ func (p *pass) prepare(j *job) {
 	for _, g := range gaps {
 		if j.over {
 			return // a rewind failed at once
+		}
+		if !j.again(g.digest) {
+			p.failJob(j, fmt.Errorf("leaf %s of %s is gone again each time it is made", g.digest.Short(), describe(g.out.n.a)))
+			return
 		}
 		r := origin(g.out, g.digest)
 		if r == nil {
@@ -202,7 +211,6 @@ func (p *pass) lockEarly(j *job) {
 			case entry != nil:
 				p.found(j, entry)
 			default:
-				j.attempts--
 				p.prepare(j)
 			}
 		}
@@ -358,20 +366,36 @@ func (p *pass) completed(j *job, r *execution) {
 // reports whether that makes sense.
 func (p *pass) retry(j *job, lost []artifact.Digest) bool {
 	for _, d := range lost {
-		p.e.known.forget(d)
+		p.e.lose(d)
 		for _, o := range j.wants {
 			if o.contains(d) && origin(o, d) == nil {
 				return false // a source: nothing here can make it again
 			}
 		}
+		if !j.again(d) {
+			return false
+		}
 	}
 	p.e.mem.release(j.made...)
 	j.made = nil
-	if j.attempts++; j.attempts > maxAttempts {
-		return false
-	}
 	p.prepare(j)
 	return true
+}
+
+// lose deals with a blob that was relied on and is gone or damaged. It is
+// stored again at once if another job has it in memory, else when it is made.
+func (e *Executor) lose(d artifact.Digest) {
+	e.known.lose(d)
+	l := e.mem.get(d)
+	if l == nil {
+		return
+	}
+	defer e.mem.release(l)
+	if _, err := e.store.Put(e.mem.bytes(l)); err != nil {
+		e.logf("executor: storing a lost blob again: %v", err) // as good as still lost
+		return
+	}
+	e.known.add(d)
 }
 
 // need is what a job is expected to take beyond what it reads. Leaves for the

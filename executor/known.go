@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/compressc/compressc/cache"
@@ -14,10 +15,16 @@ type blobSet struct {
 	store *cache.Store
 	mu    sync.Mutex
 	set   map[artifact.Digest]bool
+	// lost are blobs that turned out to be damaged or gone. A durable output
+	// may have promised them, so whoever makes the bytes again stores them,
+	// even if it needs them in memory only.
+	lost map[artifact.Digest]bool
+	// claimed are leaves of durable outputs: no checkpoint takes them along.
+	claimed map[artifact.Digest]bool
 }
 
 func newBlobSet(s *cache.Store) *blobSet {
-	return &blobSet{store: s, set: map[artifact.Digest]bool{}}
+	return &blobSet{store: s, set: map[artifact.Digest]bool{}, lost: map[artifact.Digest]bool{}, claimed: map[artifact.Digest]bool{}}
 }
 
 // missing returns those of the digests that the store lacks, each once.
@@ -53,11 +60,50 @@ func (b *blobSet) missing(digests []artifact.Digest) ([]artifact.Digest, error) 
 func (b *blobSet) add(d artifact.Digest) {
 	b.mu.Lock()
 	b.set[d] = true
+	delete(b.lost, d)
 	b.mu.Unlock()
 }
 
-func (b *blobSet) forget(d artifact.Digest) {
+// lose notes that the blob was expected to be there and is not.
+func (b *blobSet) lose(d artifact.Digest) {
 	b.mu.Lock()
 	delete(b.set, d)
+	b.lost[d] = true
 	b.mu.Unlock()
+}
+
+func (b *blobSet) isLost(d artifact.Digest) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lost[d]
+}
+
+// claim says that a durable output has the leaves. It comes before looking
+// whether they are there, or storing them: then either remove sees the claim,
+// or the look sees what remove has done.
+func (b *blobSet) claim(digests ...artifact.Digest) {
+	b.mu.Lock()
+	for _, d := range digests {
+		b.claimed[d] = true
+	}
+	b.mu.Unlock()
+}
+
+// remove takes a blob out of the store unless it is claimed. Other processes'
+// leases are respected.
+func (b *blobSet) remove(d artifact.Digest) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.claimed[d] {
+		return nil
+	}
+	delete(b.set, d)
+	if !b.store.Has(cache.Digest(d)) {
+		return nil
+	}
+	_, err := b.store.Remove(cache.Digest(d))
+	if errors.Is(err, cache.ErrInUse) {
+		return nil
+	}
+	return err
 }

@@ -286,19 +286,24 @@ func (e *Executor) find(n *node) (*cache.Entry, error) {
 		if have == nil {
 			return nil, nil
 		}
-		if o.class != action.Durable || have.Class == cache.Durable {
+		if o.class != action.Durable || have.Class == cache.Durable && !e.checkpointing.Load() {
 			continue
 		}
-		// On record with less than is wanted now. If all bytes happen to be
-		// there the promise is made good, else the action runs again.
+		// Leaves that a checkpoint may have, and be about to take along.
 		tree, err := artifact.DecodeTree(have.Tree)
 		if err != nil {
 			return nil, err
 		}
+		e.known.claim(leafDigests(tree)...)
 		gone, err := e.known.missing(leafDigests(tree))
 		if err != nil || len(gone) > 0 {
 			return nil, err
 		}
+		if have.Class == cache.Durable {
+			continue
+		}
+		// On record with less than is wanted now, but all bytes happen to be
+		// there, so the promise can be made good.
 		if _, err := e.store.Put(have.Tree); err != nil {
 			return nil, err
 		}

@@ -17,7 +17,11 @@ func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) er
 	var carried []artifact.Digest
 	for i, o := range n.outs {
 		if how[i].stored {
-			carried = append(carried, leafDigests(r.trees[o.name].tree)...)
+			leaves := leafDigests(r.trees[o.name].tree)
+			carried = append(carried, leaves...)
+			if how[i].durable {
+				e.known.claim(leaves...)
+			}
 		}
 	}
 	gone, err := e.known.missing(carried)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 )
 
@@ -148,7 +149,7 @@ func (p *pass) start(j *job, solo bool) {
 	}
 	how := make([]keeping, len(j.n.outs))
 	for i, o := range j.n.outs {
-		how[i] = keeping{stored: o.stored(), rank: p.rank(o)}
+		how[i] = keeping{stored: o.stored(), durable: o.class == action.Durable, rank: p.rank(o)}
 	}
 	p.spawn(func() func() {
 		r := p.exec(j, how)

@@ -52,7 +52,7 @@ func (e *Executor) Value(ctx context.Context, ref action.Ref) (v *artifact.Value
 			return b, err
 		}
 		e.passMu.Lock()
-		e.known.forget(entry.Digest)
+		e.lose(entry.Digest)
 		more, err := e.bring(ctx, o)
 		e.passMu.Unlock()
 		if err != nil {
