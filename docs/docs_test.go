@@ -124,6 +124,34 @@ func unwrap(s string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(s, "│", " ")), " ")
 }
 
+// Every command that a page shows exists, with the flags it is shown with.
+func TestCommands(t *testing.T) {
+	shell := regexp.MustCompile("(?ms)^```(?:sh|yaml)\n(.*?)^```$")
+	line := regexp.MustCompile(`(?m)^\s*(?:- run: )?(?:compressc|go run \./cmd/compressc)( .*)?$`)
+	found := 0
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range shell.FindAllStringSubmatch(string(text), -1) {
+			for _, m := range line.FindAllStringSubmatch(block[1], -1) {
+				found++
+				words, _, _ := strings.Cut(m[1], "#")
+				var out bytes.Buffer
+				args := append(strings.Fields(words), "--help") // parses flags, does nothing
+				code := cli.Main(args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &out})
+				if code != cli.ExitOK || !strings.Contains(out.String(), "compressc "+args[0]) {
+					t.Errorf("%s:%s: exit status %d:\n%s", page, m[0], code, out.String())
+				}
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d commands found", found)
+	}
+}
+
 // Every file that a page links to is there.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`(?:\]\(|src=")([^)"#]+)`)

@@ -191,20 +191,19 @@ export "peft" "adapters" {
   requires = [gate.quality]
 }
 
-output "perplexity" {
+# What each step costs: perplexity above the dense model's.
+
+output "lost" {
   value = {
-    dense     = evaluate.dense.perplexity
-    magnitude = evaluate.magnitude.perplexity
-    sparsegpt = evaluate.sparsegpt.perplexity
-    healed    = evaluate.healed.perplexity
-    quantized = evaluate.quantized.perplexity
+    for step, perplexity in {
+      magnitude = evaluate.magnitude.perplexity
+      sparsegpt = evaluate.sparsegpt.perplexity
+      healed    = evaluate.healed.perplexity
+      quantized = evaluate.quantized.perplexity
+    } : step => format("%.1f %%", 100 * (perplexity / evaluate.dense.perplexity - 1))
   }
 }
 
-output "compensated" {
-  value = {
-    perplexity      = evaluate.final.perplexity
-    bits_per_weight = compensate.final.bits_per_weight
-    size            = human_size(compensate.final.size)
-  }
+output "lost_at_last" {
+  value = format("%.1f %%", 100 * (evaluate.final.perplexity / evaluate.dense.perplexity - 1))
 }

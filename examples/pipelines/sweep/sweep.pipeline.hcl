@@ -87,19 +87,10 @@ evaluate "perplexity" "best" {
   data  = data.test
 }
 
-output "table" {
-  value = {
-    perplexity      = evaluate.final.perplexity
-    lost            = format("%.1f %%", 100 * (evaluate.final.perplexity / evaluate.dense.perplexity - 1))
-    bits_per_weight = compensate.final.bits_per_weight
-    sparsity        = compensate.final.sparsity
-  }
+output "lost" {
+  value = format("%.1f %%", 100 * (evaluate.final.perplexity / evaluate.dense.perplexity - 1))
 }
 
-output "best" {
-  value = {
-    perplexity      = evaluate.best.perplexity
-    bits_per_weight = select.best.bits_per_weight
-    sparsity        = select.best.sparsity
-  }
+output "lost_by_best" {
+  value = format("%.1f %%", 100 * (evaluate.best.perplexity / evaluate.dense.perplexity - 1))
 }
