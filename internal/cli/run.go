@@ -136,8 +136,8 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 		if err := printJSON(a.Out, rec); err != nil {
 			return err
 		}
-	} else if err := a.showRecord(rec); err != nil {
-		return err
+	} else {
+		a.showRecord(rec, false)
 	}
 	if rec.Status == record.Interrupted {
 		fmt.Fprintln(a.Err, "Interrupted. What was finished is kept: run again to go on from here.")

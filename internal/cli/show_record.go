@@ -71,17 +71,19 @@ func address(name string, p record.Point) string {
 	return name + "[" + strings.ReplaceAll(pointText(p, nil), ", ", ",") + "]"
 }
 
-// showRecord prints what a run measured, decided, wrote and took.
-func (a *app) showRecord(rec *record.Record) error {
+// showRecord prints what a run measured, decided, wrote and took. Failures are
+// left out where showFailures has told of them.
+func (a *app) showRecord(rec *record.Record, failures bool) {
 	v := recordView{w: a.Out, on: a.colored(a.Out), rec: rec}
 	v.evaluations()
 	v.gates()
 	v.selections()
 	v.exports()
 	v.outputs()
-	v.failed()
+	if failures {
+		v.failed()
+	}
 	v.summary()
-	return nil
 }
 
 // recordView prints a record for people.
@@ -317,43 +319,57 @@ func (v *recordView) gates() {
 		}
 	}
 	for _, name := range names {
-		passed, all := 0, 0
-		var rest []record.Gate
-		for _, g := range v.rec.Gates {
-			if g.Name != name {
-				continue
-			}
-			all++
-			if g.Status == record.Passed {
-				passed++
-			} else {
-				rest = append(rest, g)
-			}
-		}
-		if passed > 0 {
-			text := "passed"
-			if all > 1 {
-				text = fmt.Sprintf("passed at %d of %s", passed, plural(all, "point", "points"))
-			}
-			fmt.Fprintf(v.w, "  %s %s %s\n", paintIf(v.on, green, "✓"), name, text)
-		}
-		for _, g := range rest {
-			mark, c := "✗", red
-			if g.Status == record.Undecided {
-				mark, c = "?", yellow
-			}
-			where := ""
-			if p := pointText(g.Point, v.rec.Axes); p != "" {
-				where = " at " + p
-			}
-			fmt.Fprintf(v.w, "  %s %s %s%s", paintIf(v.on, c, mark), name, g.Status, where)
-			if g.Message != "" {
-				fmt.Fprintf(v.w, ": %s", g.Message)
-			}
-			fmt.Fprintln(v.w)
-		}
+		v.gate(name)
 	}
 	fmt.Fprintln(v.w)
+}
+
+// gate prints a gate's points: those that passed together, and of the others
+// those that ended in the same way for the same reason.
+func (v *recordView) gate(name string) {
+	type ending struct{ status, message string }
+	passed, all := 0, 0
+	var endings []ending
+	points := map[ending][]string{}
+	for _, g := range v.rec.Gates {
+		if g.Name != name {
+			continue
+		}
+		all++
+		if g.Status == record.Passed {
+			passed++
+			continue
+		}
+		e := ending{g.Status, g.Message}
+		if points[e] == nil {
+			endings = append(endings, e)
+		}
+		points[e] = append(points[e], pointText(g.Point, v.rec.Axes))
+	}
+	if passed > 0 {
+		text := "passed"
+		if all > 1 {
+			text = fmt.Sprintf("passed at %d of %s", passed, plural(all, "point", "points"))
+		}
+		fmt.Fprintf(v.w, "  %s %s %s\n", paintIf(v.on, green, "✓"), name, text)
+	}
+	for _, e := range endings {
+		mark, c := "✗", red
+		if e.status == record.Undecided {
+			mark, c = "?", yellow
+		}
+		text := e.status
+		switch at := points[e]; {
+		case len(at) > 4:
+			text += fmt.Sprintf(" at %d points, the first of them %s", len(at), at[0])
+		case at[0] != "":
+			text += " at " + strings.Join(at, "; ")
+		}
+		if e.message != "" {
+			text += ": " + e.message
+		}
+		fmt.Fprintf(v.w, "  %s %s %s\n", paintIf(v.on, c, mark), name, text)
+	}
 }
 
 func (v *recordView) selections() {

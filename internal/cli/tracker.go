@@ -150,7 +150,8 @@ func (t *tracker) apply(n *tracked, e executor.Event) bool {
 	switch e.Kind {
 	case executor.EventStarted:
 		n.running[e.Action] = share{began: t.now(), rewind: e.Rewind}
-		if n.began.IsZero() {
+		// What several nodes share begins with the one that asked first.
+		if e.Action.Node == n.addr && n.began.IsZero() {
 			n.began = t.now()
 		}
 	case executor.EventProgress:
@@ -162,6 +163,9 @@ func (t *tracker) apply(n *tracked, e executor.Event) bool {
 		s, ok := n.running[e.Action]
 		if !ok {
 			s.began = t.now()
+		}
+		if e.Action.Node == n.addr && n.began.IsZero() {
+			n.began = s.began
 		}
 		s.holder = e.Holder
 		n.running[e.Action] = s
@@ -194,7 +198,7 @@ func (t *tracker) apply(n *tracked, e executor.Event) bool {
 		if n.ran == 0 {
 			n.state = nodeCached
 		}
-	case len(n.running) > 0 || n.ran > 0:
+	case !n.began.IsZero():
 		n.state = nodeRunning
 	}
 	return true
