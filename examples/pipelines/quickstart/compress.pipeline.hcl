@@ -61,7 +61,8 @@ variable "retrain" {
 
 variable "tolerance" {
   type        = number
-  description = "largest perplexity to accept, in multiples of the dense model's"
+  default     = 1.01
+  description = "how much worse than the best rank a smaller one may be"
 }
 
 model "base" {
@@ -166,29 +167,32 @@ evaluate "perplexity" "final" {
   data  = data.test
 }
 
-gate "quality" {
-  condition     = evaluate.final.perplexity <= var.tolerance * evaluate.dense.perplexity
-  error_message = "Side paths of rank ${sweep.side.rank} leave a perplexity of ${evaluate.final.perplexity}, more than ${var.tolerance} times ${evaluate.dense.perplexity}."
+# Side paths that do not help are not shipped; of those that do, the smallest
+# that is nearly as good as the best.
+
+gate "helps" {
+  condition     = evaluate.final.perplexity < evaluate.quantized.perplexity
+  error_message = "Side paths of rank ${sweep.side.rank} do not make up for anything."
   require       = "any"
 }
 
 select "best" {
   from     = compensate.final
   minimize = compensate.final.size
-  where    = evaluate.final.perplexity <= var.tolerance * evaluate.dense.perplexity
+  where    = evaluate.final.perplexity <= var.tolerance * min(all.evaluate.final[*].perplexity...)
 }
 
 export "gguf" "llamacpp" {
   model    = select.best
   adapters = "file"
   path     = "out/model.gguf"
-  requires = [gate.quality]
+  requires = [gate.helps]
 }
 
 export "peft" "adapters" {
   model    = select.best
   path     = "out/adapters"
-  requires = [gate.quality]
+  requires = [gate.helps]
 }
 
 # What each step costs: perplexity above the dense model's.

@@ -3,7 +3,6 @@ calibration     = "text/train.txt"
 test            = "text/test.txt"
 sequence_length = 256
 ranks           = [4, 8, 16, 32]
-tolerance       = 1.25
 
 retrain = {
   steps         = 40
