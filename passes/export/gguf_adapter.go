@@ -26,11 +26,13 @@ func writeGGUFAdapter(ads []adapter, kvs gguf.KVs, file string, create creator) 
 		if !ok {
 			return fmt.Errorf("%s has no name in GGUF", ad.path)
 		}
+		// The rows of B move with those of the weights they are added to; an
+		// adapter file has no metadata to say so, its model's decides.
 		headDim := gguf.RotaryHeadDim(kvs, name, ad.out)
 		w.Tensors = append(w.Tensors,
 			gguf.WriteTensor{Name: name + ".lora_a", Meta: tensor.Meta{DType: tensor.F32, Shape: []int{ad.rank, ad.in}},
 				Data: func() ([]byte, error) { return artifact.AsBytes(ad.a), nil }},
-			gguf.WriteTensor{Name: name + ".lora_b", Meta: tensor.Meta{DType: tensor.F32, Shape: []int{ad.out, ad.rank}, RotaryHeadDim: headDim},
+			gguf.WriteTensor{Name: name + ".lora_b", Meta: tensor.Meta{DType: tensor.F32, Shape: []int{ad.out, ad.rank}},
 				Data: func() ([]byte, error) { return toRotary(artifact.AsBytes(ad.b), ad.out, headDim), nil }})
 	}
 	return write(create, file, w.Write)
