@@ -343,7 +343,7 @@ func (r *execution) finish(runErr error, wall time.Duration) {
 			r.recordNode(res, s)
 		case lang.KindGate:
 			v := res.Gate(n)
-			g := record.Gate{Name: n.Block.Addr(), Point: pointOf(n), Message: v.Message}
+			g := record.Gate{Name: n.Block.Addr(), Point: RecordPoint(n), Message: v.Message}
 			switch v.Decision {
 			case Passed:
 				g.Status = record.Passed
@@ -355,7 +355,7 @@ func (r *execution) finish(runErr error, wall time.Duration) {
 			rec.Gates = append(rec.Gates, g)
 		case lang.KindSelect:
 			w := res.Select(n)
-			sel := record.Selection{Name: n.Block.Addr(), Point: pointOf(n), Status: w.Status.String()}
+			sel := record.Selection{Name: n.Block.Addr(), Point: RecordPoint(n), Status: w.Status.String()}
 			if w.Node != nil {
 				sel.Winner = w.Node.Addr()
 			}
@@ -407,7 +407,7 @@ func count(c *record.Counts, s executor.Status) {
 
 func (r *execution) recordNode(res *Results, s *Step) {
 	n := s.Node
-	out := record.Node{Name: n.Block.Addr(), Point: pointOf(n), Verb: n.Block.Type, Method: n.Block.Method}
+	out := record.Node{Name: n.Block.Addr(), Point: RecordPoint(n), Verb: n.Block.Type, Method: n.Block.Method}
 	var errs []string
 	for _, a := range s.Actions {
 		o := r.ex.Outcome(a)
@@ -457,14 +457,14 @@ func (r *execution) recordNode(res *Results, s *Step) {
 		out.Digest = string(s.Digest(r.digest))
 	}
 	if n.Enabled {
-		out.Model = modelOf(n)
+		out.Model = RecordModel(n)
 	}
 	r.layers(s, &out)
 	r.rec.Nodes = append(r.rec.Nodes, out)
 	if n.Result.Report != nil && n.Block.Kind == lang.KindVerb {
-		e := record.Evaluation{Name: n.Block.Addr(), Point: pointOf(n), Status: out.Status, Metrics: map[string]*float64{}, Report: r.reports[n]}
+		e := record.Evaluation{Name: n.Block.Addr(), Point: RecordPoint(n), Status: out.Status, Metrics: map[string]*float64{}, Report: r.reports[n]}
 		if m := subject(n); m != nil {
-			e.Of, e.Model = m.Addr(), modelOf(m)
+			e.Of, e.Model = m.Addr(), RecordModel(m)
 		}
 		for _, m := range n.Result.Report.Metrics {
 			e.Metrics[m.Name] = nil
@@ -475,12 +475,12 @@ func (r *execution) recordNode(res *Results, s *Step) {
 		r.rec.Evaluations = append(r.rec.Evaluations, e)
 	}
 	if s.Export != nil {
-		r.rec.Exports = append(r.rec.Exports, record.Export{Name: n.Block.Addr(), Point: pointOf(n), Status: out.Status, Files: r.exports[s], Error: out.Error})
+		r.rec.Exports = append(r.rec.Exports, record.Export{Name: n.Block.Addr(), Point: RecordPoint(n), Status: out.Status, Files: r.exports[s], Error: out.Error})
 	}
 }
 
-// modelOf is what is known of the model that n yields, nil if it yields none.
-func modelOf(n *Node) *record.Model {
+// RecordModel is what is known of the model that n yields, nil if it yields none.
+func RecordModel(n *Node) *record.Model {
 	m := n.Result.Model
 	if m == nil || m.Type == nil {
 		return nil
@@ -537,7 +537,7 @@ func (r *execution) recordFailures() {
 				continue
 			}
 			index[a] = len(r.rec.Failures)
-			f := record.Failure{Name: s.Node.Block.Addr(), Point: pointOf(s.Node), Part: a.Label, Kernel: a.Kernel.Name, Message: o.Err.Error()}
+			f := record.Failure{Name: s.Node.Block.Addr(), Point: RecordPoint(s.Node), Part: a.Label, Kernel: a.Kernel.Name, Message: o.Err.Error()}
 			var e *executor.ActionError
 			if errors.As(o.Err, &e) {
 				f.Message, f.Detail = e.Err.Error(), e.Stack
@@ -550,7 +550,7 @@ func (r *execution) recordFailures() {
 			r.rec.Failures = append(r.rec.Failures, f)
 		}
 		if err := r.failures[s]; err != nil {
-			r.rec.Failures = append(r.rec.Failures, record.Failure{Name: s.Node.Block.Addr(), Point: pointOf(s.Node), Part: "files", Message: err.Error()})
+			r.rec.Failures = append(r.rec.Failures, record.Failure{Name: s.Node.Block.Addr(), Point: RecordPoint(s.Node), Part: "files", Message: err.Error()})
 		}
 	}
 }
@@ -616,8 +616,8 @@ func layerPath(label, name string) string {
 	return fmt.Sprintf("model.layers.%d.%s", b, name)
 }
 
-// pointOf is a node's point as sweep.axis → value.
-func pointOf(n *Node) record.Point {
+// RecordPoint is a node's point as sweep.axis → value.
+func RecordPoint(n *Node) record.Point {
 	p := record.Point{}
 	for _, c := range n.Point {
 		p[c.Axis.ID()] = mustJSON(c.Value())

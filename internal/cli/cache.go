@@ -30,9 +30,10 @@ func (a *app) openStore() (*cache.Store, error) {
 func (a *app) cacheCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "cache", Short: "Look after the cache",
-		Long: "The cache holds every intermediate result under the digest of what it was made\nfrom. Any number of runs may share it, and it may be deleted at any time: that only\ncosts the time to compute again.",
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Long:    "The cache holds every intermediate result under the digest of what it was made\nfrom. Any number of runs may share it, and it may be deleted at any time: that only\ncosts the time to compute again.",
+		Example: "  compressc cache du\n  compressc cache gc -size 20GB\n  compressc cache check -full -repair",
+		Args:    unknownCommand,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(a.cacheDuCmd(), a.cacheGCCmd(), a.cacheCheckCmd())
 	return c

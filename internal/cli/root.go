@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/compressc/compressc/internal/version"
 )
 
@@ -80,18 +81,52 @@ func Main(args []string, s Streams) int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "compressc", Short: "Terraform for model compression", Long: longHelp,
-		SilenceUsage: true, SilenceErrors: true, Version: version.Number,
-		Args: cobra.NoArgs,
+		SilenceUsage: true, SilenceErrors: true, Version: version.Number, DisableSuggestions: true,
+		Args: unknownCommand,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetFlagErrorFunc(unknownFlag)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "plain text without colours (also NO_COLOR)")
 	root.PersistentFlags().StringVar(&a.cacheDir, "cache-dir", "", "the folder of the cache (also COMPRESSC_CACHE_DIR; default $XDG_CACHE_HOME/compressc)")
-	root.AddCommand(a.validateCmd(), a.fmtCmd(), a.runCmd(), a.showCmd(), a.cacheCmd(), a.versionCmd())
+	root.AddCommand(a.validateCmd(), a.fmtCmd(), a.planCmd(), a.runCmd(), a.showCmd(), a.graphCmd(), a.docsCmd(), a.cacheCmd(), a.versionCmd())
 	return root
+}
+
+// unknownCommand refuses words that are no command, and offers the nearest.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, s := range c.Commands() {
+		if s.IsAvailableCommand() {
+			names = append(names, s.Name())
+		}
+	}
+	return fmt.Errorf("there is no command %q.%s Commands are %s; %s -help says what each does", strings.TrimSpace(args[0]),
+		didyoumean.Hint(args[0], names), strings.Join(names, ", "), c.CommandPath())
+}
+
+// unknownFlag offers the nearest flag where one is misspelt.
+func unknownFlag(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return fmt.Errorf("%w; %s -help says what is expected", err, c.CommandPath())
+	}
+	var names []string
+	add := func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, "-"+f.Name)
+		}
+	}
+	c.LocalFlags().VisitAll(add)
+	c.InheritedFlags().VisitAll(add)
+	flag := "-" + unknown.GetSpecifiedName()
+	return fmt.Errorf("%s has no flag %s.%s %s -help lists its flags", c.CommandPath(), flag, didyoumean.Hint(flag, names), c.CommandPath())
 }
 
 // twoDashes accepts long flags with one dash, as Terraform's users type them:

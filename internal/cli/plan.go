@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/compressc/compressc/planner"
+)
+
+func (a *app) planCmd() *cobra.Command {
+	var in inputs
+	var asJSON, detailed bool
+	c := &cobra.Command{
+		Use: "plan [flags] [PIPELINE]", Short: "Say what a run would do, and what of it is done already",
+		Long: `Works out every action that the pipeline needs and looks up which of their results
+are in the cache. Nothing is computed; a source is read through once, for its digest.
+Times are those on record or estimates from the number of operations, and memory is
+what the largest action states.
+
+With -detailed-exitcode the exit status is 2 if a run would have something to do and
+0 if not. A gate that needs no run is decided here; one that fails ends in exit
+status 3.`,
+		Example: "  compressc plan\n  compressc plan -json -var sparsity=0.5 | jq .actions",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			l, err := a.ready(pipelineArg(args), &in)
+			if err != nil {
+				return err
+			}
+			store, err := a.openStore()
+			if err != nil {
+				return err
+			}
+			defer store.Close()
+			plan, err := planner.Build(l.expansion, l.resolver, store)
+			if err != nil {
+				return err
+			}
+			r := newPlanReport(plan, store, pipelineName(pipelineArg(args)))
+			if asJSON {
+				if err := printJSON(a.Out, r); err != nil {
+					return err
+				}
+			} else {
+				a.showPlan(r)
+			}
+			switch {
+			case r.gateFailed():
+				return exit(ExitGate)
+			case detailed && r.Work:
+				return exit(ExitWork)
+			}
+			return nil
+		},
+	}
+	in.flags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
+	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if there is work to do")
+	return c
+}

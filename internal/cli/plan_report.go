@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"slices"
+
+	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/record"
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/planner"
+)
+
+// planFormat is the version of plan -json: its first part is raised when a
+// field changes its meaning or goes, its second when one comes.
+const planFormat = "1.0"
+
+// planReport is a plan for people and programs.
+type planReport struct {
+	FormatVersion string `json:"format_version"`
+	Pipeline      string `json:"pipeline"`
+	// Work says that a run would compute or write something.
+	Work    bool        `json:"work"`
+	Actions planActions `json:"actions"`
+	// Seconds, PeakBytes and WriteBytes estimate what is to run: its time, its
+	// largest working set, what it adds to the cache. Of the models that a
+	// select chooses among, the dearest to go on with counts.
+	Seconds    float64 `json:"seconds"`
+	PeakBytes  int64   `json:"peak_bytes"`
+	WriteBytes int64   `json:"write_bytes"`
+
+	Nodes   []planNode   `json:"nodes"`
+	Gates   []planGate   `json:"gates"`
+	Selects []planSelect `json:"selects"`
+	Exports []planExport `json:"exports"`
+	// Saved counts the actions that several nodes ask for and that run once.
+	Saved int `json:"saved"`
+}
+
+type planActions struct {
+	Total  int `json:"total"`
+	Cached int `json:"cached"`
+	// Again are on record, but their bytes are gone and wanted.
+	Again int `json:"again"`
+	Run   int `json:"run"`
+}
+
+// planNode is a block at one point.
+type planNode struct {
+	Name   string       `json:"name"`
+	Point  record.Point `json:"point"`
+	Verb   string       `json:"verb"`
+	Method string       `json:"method,omitempty"`
+	// Status is "cached", "run", "again", "off" (enabled = false), or "source".
+	Status string `json:"status"`
+	// Choice is the candidate for which the node would run, "" if it runs
+	// whatever is chosen.
+	Choice     string        `json:"choice,omitempty"`
+	Actions    planActions   `json:"actions"`
+	Seconds    float64       `json:"seconds"`
+	PeakBytes  int64         `json:"peak_bytes"`
+	WriteBytes int64         `json:"write_bytes"`
+	Model      *record.Model `json:"model,omitempty"`
+}
+
+// planGate is a gate at one point: "passed" or "failed" where no run is needed
+// to tell, else "after the run".
+type planGate struct {
+	Name    string       `json:"name"`
+	Point   record.Point `json:"point"`
+	Status  string       `json:"status"`
+	Message string       `json:"message,omitempty"`
+}
+
+type planSelect struct {
+	Name       string       `json:"name"`
+	Point      record.Point `json:"point"`
+	Candidates []string     `json:"candidates"`
+}
+
+// planExport says which files an export block writes, and whether they are
+// there already.
+type planExport struct {
+	Name   string       `json:"name"`
+	Point  record.Point `json:"point"`
+	Choice string       `json:"choice,omitempty"`
+	Files  []string     `json:"files"`
+	Status string       `json:"status"`
+}
+
+const (
+	planRun    = "run"
+	planAgain  = "again"
+	planCached = "cached"
+	planOff    = "off"
+	planSource = "source"
+	planWrite  = "write"
+	planAsIs   = "unchanged"
+	afterRun   = "after the run"
+)
+
+// gateFailed reports whether a gate has failed for certain.
+func (r *planReport) gateFailed() bool {
+	return slices.ContainsFunc(r.Gates, func(g planGate) bool { return g.Status == record.Failed })
+}
+
+func newPlanReport(p *planner.Plan, store *cache.Store, name string) *planReport {
+	r := &planReport{FormatVersion: planFormat, Pipeline: name, Saved: p.Graph.Reused, Gates: []planGate{}, Selects: []planSelect{}, Exports: []planExport{}}
+	certain, choices := split(p.Roots())
+	all := p.Predict(store, slices.Concat(certain, slices.Concat(choices...)))
+	expected := p.Predict(store, certain)
+	for _, c := range choices {
+		if with := p.Predict(store, slices.Concat(certain, c)); with.Seconds > expected.Seconds || len(expected.Of) == 0 {
+			expected = with
+		}
+	}
+	r.Seconds, r.PeakBytes, r.WriteBytes = expected.Seconds, expected.Peak, expected.Bytes
+	for _, f := range expected.Of {
+		switch f {
+		case planner.Hit:
+			r.Actions.Cached++
+		case planner.Rerun:
+			r.Actions.Again++
+		case planner.Work:
+			r.Actions.Run++
+		default:
+			continue
+		}
+		r.Actions.Total++
+	}
+	r.Work = r.Actions.Again+r.Actions.Run > 0
+	for _, s := range p.Steps {
+		r.add(p, s, all)
+	}
+	for _, x := range r.Exports {
+		r.Work = r.Work || r.exportStatus(x) == planWrite
+	}
+	return r
+}
+
+// exportStatus is the status of an export over all the choices it may hang on:
+// they have the same files, so that one choice at most finds them unchanged.
+func (r *planReport) exportStatus(x planExport) string {
+	for _, y := range r.Exports {
+		if address(x.Name, x.Point) == address(y.Name, y.Point) && y.Status == planAsIs {
+			return planAsIs
+		}
+	}
+	return x.Status
+}
+
+// split parts steps into those that run whatever selects choose and, for each
+// set of choices, those that run then.
+func split(steps []*planner.Step) (certain []*planner.Step, choices [][]*planner.Step) {
+	at := map[string]int{}
+	for _, s := range steps {
+		c := choiceOf(s.Node)
+		if c == "" {
+			certain = append(certain, s)
+			continue
+		}
+		i, ok := at[c]
+		if !ok {
+			i = len(choices)
+			at[c] = i
+			choices = append(choices, nil)
+		}
+		choices[i] = append(choices[i], s)
+	}
+	return certain, choices
+}
+
+// choiceOf spells the candidates that a node stands for.
+func choiceOf(n *planner.Node) string {
+	text := ""
+	for _, c := range n.Choices {
+		if text != "" {
+			text += ", "
+		}
+		text += c.Candidate.Addr()
+	}
+	return text
+}
+
+// add takes up one step.
+func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Prediction) {
+	n := s.Node
+	point := planner.RecordPoint(n)
+	switch n.Block.Kind {
+	case lang.KindGate:
+		g := planGate{Name: n.Block.Addr(), Point: point, Status: afterRun}
+		if v := n.Settled; v != nil {
+			g.Status, g.Message = v.Decision.String(), v.Message
+		}
+		r.Gates = append(r.Gates, g)
+		return
+	case lang.KindSelect:
+		sel := planSelect{Name: n.Block.Addr(), Point: point, Candidates: []string{}}
+		for _, c := range n.Candidates {
+			sel.Candidates = append(sel.Candidates, c.Addr())
+		}
+		r.Selects = append(r.Selects, sel)
+		return
+	case lang.KindVerb, lang.KindModel, lang.KindData:
+	default:
+		return
+	}
+	if s.Export != nil {
+		x := planExport{Name: n.Block.Addr(), Point: point, Choice: choiceOf(n), Files: s.Export.Files, Status: planWrite}
+		if p.Written(s, pr) {
+			x.Status = planAsIs
+		}
+		r.Exports = append(r.Exports, x)
+	}
+	sh := pr.Share(s)
+	node := planNode{Name: n.Block.Addr(), Point: point, Verb: n.Block.Type, Method: n.Block.Method, Choice: choiceOf(n),
+		Actions: planActions{sh.Total, sh.Cached, sh.Again, sh.Run}, Seconds: sh.Seconds, PeakBytes: sh.Peak, WriteBytes: sh.Bytes,
+		Model: planner.RecordModel(n)}
+	switch {
+	case n.Block.Kind == lang.KindModel:
+		node.Status = planSource
+	case !n.Enabled:
+		node.Status, node.Model = planOff, nil
+	case sh.Run > 0:
+		node.Status = planRun
+	case sh.Again > 0:
+		node.Status = planAgain
+	default:
+		node.Status = planCached
+	}
+	r.Nodes = append(r.Nodes, node)
+}
