@@ -45,11 +45,11 @@ const (
 
 // A Problem is one thing that Check found.
 type Problem struct {
-	Kind     string
-	Path     string // of the file concerned
-	Digest   Digest // of the blob or action concerned, "" if none
-	Detail   string
-	Repaired bool
+	Kind     string `json:"kind"`
+	Path     string `json:"path"`   // of the file concerned
+	Digest   Digest `json:"digest"` // of the blob or action concerned, "" if none
+	Detail   string `json:"detail"`
+	Repaired bool   `json:"repaired"`
 }
 
 func (p Problem) String() string {
@@ -62,11 +62,11 @@ func (p Problem) String() string {
 
 // CheckReport is the result of Check.
 type CheckReport struct {
-	Entries  int
-	Blobs    int
-	Records  int   // other small records
-	Hashed   Count // blobs hashed
-	Problems []Problem
+	Entries  int       `json:"entries"`
+	Blobs    int       `json:"blobs"`
+	Records  int       `json:"records"` // other small records
+	Hashed   Count     `json:"hashed"`  // blobs hashed
+	Problems []Problem `json:"problems"`
 }
 
 // Clean reports whether nothing was found.

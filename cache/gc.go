@@ -49,14 +49,14 @@ const (
 
 // GCReport says what gc took, or with DryRun would take.
 type GCReport struct {
-	Entries Count // out of the index
-	Blobs   Count // out of the store, into the trash unless Now
-	Records Count // definitions, external and stat records, run records, locks
-	Freed   Count // deleted for good: trash of earlier times, tmp, quarantine; with Now the blobs too
-	Kept    Count // blobs that are left
+	Entries Count `json:"entries"` // out of the index
+	Blobs   Count `json:"blobs"`   // out of the store, into the trash unless Now
+	Records Count `json:"records"` // definitions, external and stat records, run records, locks
+	Freed   Count `json:"freed"`   // deleted for good: trash of earlier times, tmp, quarantine; with Now the blobs too
+	Kept    Count `json:"kept"`    // blobs that are left
 	// Over is by how many bytes Kept exceeds MaxBytes because the rest is
 	// protected: fewer kept runs would help.
-	Over int64
+	Over int64 `json:"over"`
 }
 
 const (

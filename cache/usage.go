@@ -11,8 +11,8 @@ import (
 
 // A Count is a number of files and their lengths together.
 type Count struct {
-	Files int
-	Bytes int64
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
 }
 
 func (c *Count) add(bytes int64) {
@@ -22,20 +22,20 @@ func (c *Count) add(bytes int64) {
 
 // Usage says what takes how much room in a store.
 type Usage struct {
-	Blobs       Count
-	Entries     Count
-	Definitions Count
-	Externals   Count // records; ExternalBytes is what they point to
-	Stats       Count // remembered digests of source files
-	Taints      Count
-	Runs        Count
-	Leases      Count
-	Locks       Count
-	Tmp         Count
-	Trash       Count
-	Quarantine  Count
+	Blobs       Count `json:"blobs"`
+	Entries     Count `json:"entries"`
+	Definitions Count `json:"definitions"`
+	Externals   Count `json:"externals"` // records; ExternalBytes is what they point to
+	Stats       Count `json:"stats"`     // remembered digests of source files
+	Taints      Count `json:"taints"`
+	Runs        Count `json:"runs"`
+	Leases      Count `json:"leases"`
+	Locks       Count `json:"locks"`
+	Tmp         Count `json:"tmp"`
+	Trash       Count `json:"trash"`
+	Quarantine  Count `json:"quarantine"`
 	// ExternalBytes lie in source files, outside the store.
-	ExternalBytes int64
+	ExternalBytes int64 `json:"external_bytes"`
 }
 
 // Total returns all files inside the store's folder.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -56,20 +55,29 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			if asJSON {
 				return printJSON(a.Out, u)
 			}
-			w := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', tabwriter.AlignRight)
+			t := newTable(4, "", ">files", ">size", "")
 			row := func(what string, n cache.Count, note string) {
-				fmt.Fprintf(w, "%s\t%d\t%s\t  %s\n", what, n.Files, humanize.IBytes(uint64(n.Bytes)), note)
+				t.cells(cell{text: what}, cell{text: humanize.Comma(int64(n.Files))}, cell{text: bytesText(n.Bytes)}, cell{note, dim})
 			}
 			fmt.Fprintf(a.Out, "%s\n", s.Dir())
 			row("blobs", u.Blobs, "tensors and documents")
 			row("actions", u.Entries, "results on record")
 			row("definitions", u.Definitions, "what plan predicts from")
-			row("sources", u.Externals, fmt.Sprintf("%s in their own files", humanize.IBytes(uint64(u.ExternalBytes))))
-			row("runs", u.Runs, "see compressc show")
-			row("temporary", u.Tmp, "")
-			row("trash", u.Trash, "freed by the next cache gc")
-			row("quarantine", u.Quarantine, "damaged bytes, kept for a look")
-			return w.Flush()
+			row("sources", u.Externals, bytesText(u.ExternalBytes)+" used where they lie")
+			row("digests", u.Stats, "of source files, so that they are read once")
+			row("runs", u.Runs, "see compressc show -list")
+			if u.Taints.Files > 0 {
+				row("tainted", u.Taints, "two results for one action: see compressc cache check")
+			}
+			row("temporary", u.Tmp, "of runs under way")
+			row("trash", u.Trash, "deleted by the next cache gc")
+			if u.Quarantine.Files > 0 {
+				row("quarantine", u.Quarantine, "damaged bytes, kept for a look")
+			}
+			total := u.Total()
+			t.cells(cell{"in all", bold}, cell{humanize.Comma(int64(total.Files)), bold}, cell{bytesText(total.Bytes), bold}, cell{})
+			t.write(a.Out, "  ", a.colored(a.Out))
+			return nil
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -91,11 +99,11 @@ first and are deleted by the next gc, or at once with -now.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o := cache.GCOptions{MaxAge: age, KeepRuns: keep, DryRun: dry, Now: now}
 			if size != "" {
-				n, err := humanize.ParseBytes(size)
+				n, err := parseBytes("-size", size, "20GB")
 				if err != nil {
-					return fmt.Errorf("-size %s: expected a number of bytes such as 20GB: %w", size, err)
+					return err
 				}
-				o.MaxBytes = int64(n)
+				o.MaxBytes = n
 			}
 			s, err := a.openStore()
 			if err != nil {
@@ -109,25 +117,41 @@ first and are deleted by the next gc, or at once with -now.`,
 			if asJSON {
 				return printJSON(a.Out, r)
 			}
-			verb := "Removed"
-			if dry {
-				verb = "Would remove"
-			}
-			fmt.Fprintf(a.Out, "%s %d results and %d blobs of %s; freed %s for good; %s in %d blobs are left.\n", verb,
-				r.Entries.Files, r.Blobs.Files, humanize.IBytes(uint64(r.Blobs.Bytes)), humanize.IBytes(uint64(r.Freed.Bytes)), humanize.IBytes(uint64(r.Kept.Bytes)), r.Kept.Files)
+			a.showGC(r, dry, now)
 			if r.Over > 0 {
-				fmt.Fprintf(a.Out, "%s over the size asked for are in use, or younger than a day.\n", humanize.IBytes(uint64(r.Over)))
+				fmt.Fprintf(a.Out, "%s over the size asked for are in use, or younger than a day.\n", bytesText(r.Over))
 			}
 			return nil
 		},
 	}
-	c.Flags().StringVar(&size, "size", "", "evict until the cache takes at most this much")
-	c.Flags().DurationVar(&age, "age", 0, "evict results that were not used for this long")
-	c.Flags().IntVar(&keep, "keep-runs", cache.DefaultKeepRuns, "runs of each pipeline whose results are kept")
+	c.Flags().StringVar(&size, "size", "", "evict until the blobs take at most this `SIZE`, such as 20GB")
+	c.Flags().DurationVar(&age, "age", 0, "evict results that were not used for this `TIME`, such as 720h")
+	c.Flags().IntVar(&keep, "keep-runs", cache.DefaultKeepRuns, "keep the results of the last `N` runs of each pipeline")
 	c.Flags().BoolVar(&dry, "dry-run", false, "delete nothing, say what would go")
 	c.Flags().BoolVar(&now, "now", false, "delete at once instead of through the trash")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// showGC says what a gc took, or would take.
+func (a *app) showGC(r cache.GCReport, dry, now bool) {
+	verb := "Took out"
+	if dry {
+		verb = "Would take out"
+	}
+	what := plural(r.Entries.Files, "result", "results") + " and " + plural(r.Blobs.Files, "blob", "blobs")
+	switch {
+	case r.Entries.Files+r.Blobs.Files == 0:
+		fmt.Fprintln(a.Out, "Nothing to take out.")
+	case now || dry:
+		fmt.Fprintf(a.Out, "%s %s of %s.\n", verb, what, bytesText(r.Blobs.Bytes))
+	default:
+		fmt.Fprintf(a.Out, "%s %s of %s into the trash; the next gc deletes them.\n", verb, what, bytesText(r.Blobs.Bytes))
+	}
+	if r.Freed.Bytes > 0 {
+		fmt.Fprintf(a.Out, "%s: %s.\n", map[bool]string{true: "Would delete for good", false: "Deleted for good"}[dry], bytesText(r.Freed.Bytes))
+	}
+	fmt.Fprintf(a.Out, "Left: %s of %s.\n", plural(r.Kept.Files, "blob", "blobs"), bytesText(r.Kept.Bytes))
 }
 
 func (a *app) cacheCheckCmd() *cobra.Command {
@@ -153,6 +177,9 @@ func (a *app) cacheCheckCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if r.Problems == nil {
+				r.Problems = []cache.Problem{} // an empty list in JSON, not null
+			}
 			left := 0
 			for _, p := range r.Problems {
 				if !p.Repaired {
@@ -167,7 +194,7 @@ func (a *app) cacheCheckCmd() *cobra.Command {
 				for _, p := range r.Problems {
 					fmt.Fprintln(a.Out, p)
 				}
-				fmt.Fprintf(a.Out, "%d results, %d blobs, %d records looked at; %s hashed; %d problems", r.Entries, r.Blobs, r.Records, humanize.IBytes(uint64(r.Hashed.Bytes)), len(r.Problems))
+				fmt.Fprintf(a.Out, "%d results, %d blobs, %d records looked at; %s hashed; %d problems", r.Entries, r.Blobs, r.Records, bytesText(r.Hashed.Bytes), len(r.Problems))
 				if n := len(r.Problems) - left; n > 0 {
 					fmt.Fprintf(a.Out, ", %d repaired", n)
 				}
@@ -180,7 +207,7 @@ func (a *app) cacheCheckCmd() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&full, "full", false, "hash every blob")
-	c.Flags().StringVar(&subset, "subset", "", "hash the K-th of N parts of the blobs, such as 1/10")
+	c.Flags().StringVar(&subset, "subset", "", "hash the K-th of N parts of the blobs, as `K/N` such as 1/10")
 	c.Flags().BoolVar(&repair, "repair", false, "drop damaged records and set damaged blobs aside")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c

@@ -45,7 +45,7 @@ sources. -write puts every page into a folder.`,
 			return err
 		},
 	}
-	c.Flags().StringVar(&dir, "write", "", "write every page into this folder, a file a method")
+	c.Flags().StringVar(&dir, "write", "", "write every page into this `FOLDER`, a file a method")
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,7 +66,7 @@ interrupted.`
 func Main(args []string, s Streams) int {
 	a := &app{Streams: s}
 	root := a.root()
-	root.SetArgs(twoDashes(root, args))
+	root.SetArgs(twoDashes(args))
 	err := root.Execute()
 	var code exit
 	switch {
@@ -91,7 +92,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.Err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "plain text without colours (also NO_COLOR)")
-	root.PersistentFlags().StringVar(&a.cacheDir, "cache-dir", "", "the folder of the cache (also COMPRESSC_CACHE_DIR; default $XDG_CACHE_HOME/compressc)")
+	root.PersistentFlags().StringVar(&a.cacheDir, "cache-dir", "", "the `FOLDER` of the cache (also COMPRESSC_CACHE_DIR; default $XDG_CACHE_HOME/compressc)")
 	root.AddCommand(a.validateCmd(), a.fmtCmd(), a.planCmd(), a.runCmd(), a.showCmd(), a.graphCmd(), a.docsCmd(), a.cacheCmd(), a.versionCmd())
 	return root
 }
@@ -130,31 +131,16 @@ func unknownFlag(c *cobra.Command, err error) error {
 }
 
 // twoDashes accepts long flags with one dash, as Terraform's users type them:
-// "-var" becomes "--var" wherever a flag of that name exists.
-func twoDashes(root *cobra.Command, args []string) []string {
-	names := map[string]bool{"help": true, "version": true}
-	var collect func(*cobra.Command)
-	collect = func(c *cobra.Command) {
-		add := func(f *pflag.Flag) { names[f.Name] = true }
-		c.Flags().VisitAll(add)
-		c.PersistentFlags().VisitAll(add)
-		for _, s := range c.Commands() {
-			collect(s)
-		}
-	}
-	collect(root)
-	out := make([]string, len(args))
-	for i, arg := range args {
-		out[i] = arg
+// "-var" becomes "--var". There are no flags of one letter but -h, so that
+// nothing is lost.
+func twoDashes(args []string) []string {
+	out := slices.Clone(args)
+	for i, arg := range out {
 		if arg == "--" {
-			copy(out[i:], args[i:])
 			break
 		}
-		if len(arg) > 2 && arg[0] == '-' && arg[1] != '-' {
-			name, _, _ := strings.Cut(arg[1:], "=")
-			if names[name] {
-				out[i] = "-" + arg
-			}
+		if len(arg) > 2 && arg[0] == '-' && (arg[1] >= 'a' && arg[1] <= 'z') {
+			out[i] = "-" + arg
 		}
 	}
 	return out

@@ -25,8 +25,8 @@ type resources struct {
 }
 
 func (r *resources) flags(c *cobra.Command) {
-	c.Flags().IntVar(&r.threads, "threads", 0, "threads to compute with; all by default")
-	c.Flags().StringVar(&r.memory, "memory", "", "memory budget, such as 4GB; 80 % of the machine by default")
+	c.Flags().IntVar(&r.threads, "threads", 0, "`N` threads to compute with; all by default")
+	c.Flags().StringVar(&r.memory, "memory", "", "memory budget as a `SIZE` such as 4GB; 80 % of the machine by default")
 }
 
 // check returns the memory budget in bytes, 0 for the default.
@@ -84,7 +84,7 @@ interrupted.`,
 	}
 	in.flags(c)
 	res.flags(c)
-	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: auto, tty, plain or json (an event a line)")
+	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: `KIND` auto, tty, plain or json (an event a line)")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end")
 	return c
