@@ -67,8 +67,8 @@ func TestCheckpointsOfAChain(t *testing.T) {
 	totalCalls()
 	w.reopen()
 	w.rebuild()
-	hidden, targets = sequential(w, 4, 2, "q3")
-	e, res := w.run(targets...)
+	_, targets = sequential(w, 4, 2, "q3")
+	_, res := w.run(targets...)
 	w.calls("")
 	if res.Ran+res.Rewound > 0 {
 		t.Errorf("warm: %+v", res)
@@ -76,7 +76,7 @@ func TestCheckpointsOfAChain(t *testing.T) {
 	// A new end needs them again; the node is running again.
 	w.rebuild()
 	_, targets = sequential(w, 4, 2, "other")
-	e, res = w.run(targets...)
+	_, res = w.run(targets...)
 	if res.Rewound != 6 || res.Ran != 1+2+2 {
 		t.Errorf("new end: %+v", res)
 	}

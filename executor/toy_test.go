@@ -42,9 +42,6 @@ var (
 
 var toyKernel = action.NewKernel("toy", 1, runToy)
 
-// toyKernel2 is another kernel with the same behaviour.
-var toyKernel2 = action.NewKernel("toy2", 1, runToy)
-
 func runToy(c *action.Context, p toyParams) error {
 	toyMu.Lock()
 	toyCalls[p.Name]++

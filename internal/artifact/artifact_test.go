@@ -31,7 +31,7 @@ func valueOf(b *Builder) *Value {
 func TestBuilderRoundTrip(t *testing.T) {
 	b := NewBuilder()
 	b.PutFloat32("f32", []int{2}, []float32{1.5, float32(math.Inf(-1))})
-	b.PutFloat64("f64", []int{1, 2}, []float64{math.Pi, -0.0})
+	b.PutFloat64("f64", []int{1, 2}, []float64{math.Pi, math.Copysign(0, -1)})
 	b.PutInt32("i32", []int{3}, []int32{-1, 0, math.MaxInt32})
 	b.PutBytes("bf16", tensor.Meta{DType: tensor.BF16, Shape: []int{2}}, []byte{0x80, 0x3f, 0x00, 0xc0})
 	b.PutBytes("empty", tensor.Meta{DType: tensor.F32, Shape: []int{0}}, nil)

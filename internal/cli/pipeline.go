@@ -18,8 +18,7 @@ import (
 
 // inputs are the flags of commands that read a pipeline.
 type inputs struct {
-	vars, files []string
-	order       []lang.Input
+	order []lang.Input
 }
 
 // inputFlag keeps -var and -var-file in the order of the command line: a later

@@ -19,7 +19,6 @@ import (
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/checkpoint"
-	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/format/gguf"
 	"github.com/compressc/compressc/internal/format/half"
 	"github.com/compressc/compressc/internal/grid"
@@ -53,7 +52,9 @@ const (
 	toyLlama = `{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": false, "rope_theta": 10000.0`
 	toyQwen2 = `{"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "tie_word_embeddings": true, "rope_theta": 10000.0`
 	toyQwen3 = `{"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "tie_word_embeddings": false, "rope_theta": 10000.0`
-	toyTied  = `{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": true, "rope_theta": 10000.0`
+	// The window is shorter than the tests' texts.
+	toyMistral = `{"model_type": "mistral", "architectures": ["MistralForCausalLM"], "tie_word_embeddings": false, "rope_theta": 10000.0, "sliding_window": 12`
+	toyTied    = `{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "tie_word_embeddings": true, "rope_theta": 10000.0`
 	// Llama's own scaling, and biases everywhere.
 	toyScaled = toyLlama + `, "attention_bias": true, "mlp_bias": true, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16}`
 )
@@ -371,9 +372,4 @@ func sameQuantized(t testing.TB, what string, got, want *grid.Quantized) {
 		t.Errorf("%s: zero points differ", what)
 	}
 	sameBits(t, what+" scales", got.Scales, want.Scales)
-}
-
-// hasSummary reports whether a diagnostic with the summary is among ds.
-func hasSummary(ds diag.List, severity diag.Severity, summary string) bool {
-	return slices.ContainsFunc(ds, func(d diag.Diagnostic) bool { return d.Severity == severity && d.Summary == summary })
 }

@@ -8,7 +8,12 @@
 
 IDS are numbers with commas between; OUT is a safetensors file of float32.
 
-    pip install numpy safetensors gguf torch transformers peft compressed-tensors accelerate llama-cpp-py-sync
+    pip install numpy safetensors gguf torch transformers peft compressed-tensors accelerate
+    pip install llama-cpp-py-sync==0.11548 xllamacpp==2026.10.11549
+
+llama-cpp-py-sync brings declarations of llama.cpp's C interface and a library;
+where that library wants a newer libc, xllamacpp has the next build of the same
+interface in its extension module.
 """
 
 import json
@@ -95,7 +100,13 @@ def transformers(folder, ids, out, adapter=None):
 def llama(path, ids, out, adapter=None):
     from llama_cpp_py_sync._cffi_bindings import get_ffi, get_lib
 
-    ffi, lib = get_ffi(), get_lib()
+    ffi = get_ffi()
+    try:
+        lib = get_lib()
+    except RuntimeError:
+        import xllamacpp.xllamacpp
+
+        lib = ffi.dlopen(xllamacpp.xllamacpp.__file__)
     lib.llama_backend_init()
     model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
     if model == ffi.NULL:
