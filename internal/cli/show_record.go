@@ -176,7 +176,7 @@ func (v *recordView) swept(axes []string, list []record.Evaluation) {
 		}
 	}
 	if len(blocks) == 1 {
-		fmt.Fprintf(v.w, "  %s\n", blocks[0])
+		fmt.Fprintf(v.w, "  %s%s\n", blocks[0], measured(list))
 	}
 	t := newTable(len(names), names...)
 	for _, p := range points {
@@ -194,6 +194,22 @@ func (v *recordView) swept(axes []string, list []record.Evaluation) {
 	}
 	t.write(v.w, "  ", v.on)
 	fmt.Fprintln(v.w)
+}
+
+// measured names the block whose points the evaluations measure, if it is one.
+func measured(list []record.Evaluation) string {
+	block := ""
+	for i, e := range list {
+		name, _, _ := strings.Cut(e.Of, "[")
+		if i > 0 && name != block {
+			return ""
+		}
+		block = name
+	}
+	if block == "" {
+		return ""
+	}
+	return " of " + block
 }
 
 // sameModel is the model that all blocks measure at a point, nil where they
