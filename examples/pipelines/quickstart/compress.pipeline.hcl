@@ -167,12 +167,13 @@ evaluate "perplexity" "final" {
   data  = data.test
 }
 
-# Side paths that do not help are not shipped; of those that do, the smallest
-# that is nearly as good as the best.
+# In the end the model must be better than when it was pruned and nothing else,
+# four bits or not. Of what remains, the smallest that is nearly as good as the
+# best is written.
 
-gate "helps" {
-  condition     = evaluate.final.perplexity < evaluate.quantized.perplexity
-  error_message = "Side paths of rank ${sweep.side.rank} do not make up for anything."
+gate "quality" {
+  condition     = evaluate.final.perplexity < evaluate.sparsegpt.perplexity
+  error_message = "Healing and side paths of rank ${sweep.side.rank} do not make up for ${var.bits} bits."
   require       = "any"
 }
 
@@ -186,13 +187,13 @@ export "gguf" "llamacpp" {
   model    = select.best
   adapters = "file"
   path     = "out/model.gguf"
-  requires = [gate.helps]
+  requires = [gate.quality]
 }
 
 export "peft" "adapters" {
   model    = select.best
   path     = "out/adapters"
-  requires = [gate.helps]
+  requires = [gate.quality]
 }
 
 # What each step costs: perplexity above the dense model's.
