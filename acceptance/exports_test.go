@@ -97,12 +97,12 @@ func runChain(t testing.TB, o RunOptions) *record.Record {
 func TestZerosAndExports(t *testing.T) {
 	dir, store := chainFolder(t), t.TempDir()
 	rec := runChain(t, RunOptions{Pipeline: dir, CacheDir: store})
-	want := findEvaluation(rec, "evaluate.packed", "")
+	want := FindEvaluation(rec, "evaluate.packed", "")
 	if want == nil || want.Metrics["perplexity"] == nil {
 		t.Fatal("evaluate.packed has no perplexity")
 	}
 	for _, node := range []string{"prune.sparse", "quantize.packed"} {
-		n := findNode(rec, node, "")
+		n := FindNode(rec, node, "")
 		for layer, numbers := range n.Layers {
 			if z := numbers["zeros"]; z != 0.5 {
 				t.Errorf("%s: %s has %.4f fixed zeros, expected 0.5", node, layer, z)
@@ -130,7 +130,7 @@ evaluate "perplexity" "again" {
 		if err := os.WriteFile(path, []byte(again), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		got := findEvaluation(runChain(t, RunOptions{Pipeline: path, CacheDir: store}), "evaluate.again", "")
+		got := FindEvaluation(runChain(t, RunOptions{Pipeline: path, CacheDir: store}), "evaluate.again", "")
 		if d := math.Abs(*got.Metrics["perplexity"] - *want.Metrics["perplexity"]); d != 0 {
 			t.Errorf("%s reads back with perplexity %v, the model has %v", file, *got.Metrics["perplexity"], *want.Metrics["perplexity"])
 		}

@@ -123,8 +123,9 @@ func killed(err error) bool {
 	return errors.As(err, &e) && e.ExitCode() == -1
 }
 
-// Find returns a record's node by name and point, nil where there is none.
-func findNode(rec *record.Record, name, point string) *record.Node {
+// FindNode returns a record's node by name and point ("rank=32"), nil where
+// there is none.
+func FindNode(rec *record.Record, name, point string) *record.Node {
 	for i := range rec.Nodes {
 		if n := &rec.Nodes[i]; n.Name == name && pointText(n.Point) == point {
 			return n
@@ -133,7 +134,9 @@ func findNode(rec *record.Record, name, point string) *record.Node {
 	return nil
 }
 
-func findEvaluation(rec *record.Record, name, point string) *record.Evaluation {
+// FindEvaluation returns a record's evaluation by name and point, nil where there
+// is none.
+func FindEvaluation(rec *record.Record, name, point string) *record.Evaluation {
 	for i := range rec.Evaluations {
 		if e := &rec.Evaluations[i]; e.Name == name && pointText(e.Point) == point {
 			return e

@@ -169,7 +169,7 @@ sweep "grid" "p" {
 	}
 	seen := map[string]string{}
 	for _, name := range []string{"prune.output", "prune.input", "prune.reference"} {
-		n := findNode(rec, name, "")
+		n := FindNode(rec, name, "")
 		if n == nil || n.Digest == "" {
 			t.Fatalf("%s has no digest", name)
 		}
