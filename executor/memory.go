@@ -92,13 +92,6 @@ func (m *memory) get(d artifact.Digest) *memLeaf {
 	return l
 }
 
-// has reports whether the leaf is held.
-func (m *memory) has(d artifact.Digest) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.leaves[d] != nil
-}
-
 // bytes returns the leaf's bytes, which stay valid while the caller holds its
 // reference: spilling replaces the slice but leaves the old one to the
 // collector.

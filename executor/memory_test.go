@@ -142,11 +142,11 @@ func TestMemoryIsShared(t *testing.T) {
 		t.Errorf("equal leaves are two, or %d reserved", reserved)
 	}
 	m.release(a)
-	if !m.has("d") {
+	if m.empty() {
 		t.Error("gone while in use")
 	}
 	m.release(b)
-	if m.has("d") || m.get("d") != nil {
+	if !m.empty() || m.get("d") != nil {
 		t.Error("still there")
 	}
 	m.unreserve(&reserved)
