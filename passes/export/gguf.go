@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/format/gguf"
@@ -34,6 +35,14 @@ type ggufParams struct {
 var GGUF = &passes.Pass{
 	Verb: "export", Method: "gguf",
 	Summary: "A GGUF file for llama.cpp; codes are carried over bit for bit.",
+	Doc: `Codes become the blocks that hold them without loss: Q4_0 for up to 3 bits and
+for symmetric 4 bits, Q5_0 for 4 bits with zero points and symmetric 5 bits, Q8_0
+for up to 7 bits and symmetric 8 bits. A pruned weight stays exactly zero. Layers
+that came from a GGUF file and were not changed are copied as they are; other
+weights are stored as ` + "`dtype`" + ` says, norms and biases as f32.
+
+Side paths go into a second file, NAME-adapter.gguf, for llama.cpp's ` + "`--lora`" + `.
+`,
 	NewArgs: func() any { return &GGUFArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*GGUFArgs)
@@ -41,11 +50,9 @@ var GGUF = &passes.Pass{
 		if !strings.HasSuffix(a.Path, ".gguf") {
 			ds.Errorf("path", "Not a GGUF file", "%q does not end in .gguf.", a.Path)
 		}
-		if ty := a.Model.Type; ty != nil {
-			ds = append(ds, holdable(ty)...)
-			if s := ty.Config.RopeScaling; s != nil && s.Type == "llama3" && ty.Config.ModelType != "llama" {
-				ds.Errorf("model", "GGUF cannot hold the rotary scaling", "%s has rope_type llama3, which readers of GGUF know in llama models alone. Export \"safetensors\".", a.Model.From)
-			}
+		if a.Model.Type != nil {
+			ds = append(ds, holdable(a.Model.Type)...)
+			ds = append(ds, readable(a.Model.Type.Config, a.Model.From)...)
 		}
 		return passes.Result{Export: &passes.Export{Files: a.files()}}, ds
 	},
@@ -115,6 +122,17 @@ func holdable(ty *model.Type) (ds diag.List) {
 	}
 	if len(rounded) > 0 {
 		ds.Warnf("model", "Scales are rounded", "GGUF stores scales as f16, but %s were quantised with f32 scales, so weights move by up to 0.05 %%. Quantise with scale_dtype = \"f16\" for a file that is exact.", blockwise.Paths(rounded))
+	}
+	return ds
+}
+
+// readable reports what llama.cpp does not know of an architecture.
+func readable(c *arch.Config, from string) (ds diag.List) {
+	if s := c.RopeScaling; s != nil && s.Type == "llama3" && c.ModelType != "llama" {
+		ds.Errorf("model", "GGUF cannot hold the rotary scaling", "%s is a %s model with rope_type llama3, which readers of GGUF know in llama models alone. Export \"safetensors\".", from, c.ModelType)
+	}
+	if c.SlidingWindow > 0 {
+		ds.Warnf("model", "llama.cpp has no sliding window here", "%s attends to the last %d positions; llama.cpp lets a %s model attend to all, and gives other results for longer texts.", from, c.SlidingWindow, c.ModelType)
 	}
 	return ds
 }

@@ -51,6 +51,15 @@ type safetensorsParams struct {
 var Safetensors = &passes.Pass{
 	Verb: "export", Method: "safetensors",
 	Summary: "A Hugging Face folder, quantised layers packed as compressed-tensors.",
+	Doc: `Writes config.json, generation_config.json, model.safetensors and, where the
+model has a tokenizer, tokenizer.json and tokenizer_config.json. Quantised layers
+are packed in the pack-quantized format of compressed-tensors, which vLLM and
+transformers load; transformers (with compressed-tensors up to 0.20) cannot load
+zero points, so choose ` + "`symmetric = true`" + ` or ` + "`layout = \"dense\"`" + ` for it. Pruned
+layers are stored with their zeros.
+
+Side paths go into the folder's subfolder adapter, for PEFT.
+`,
 	NewArgs: func() any { return &SafetensorsArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*SafetensorsArgs)
