@@ -35,6 +35,8 @@ type Session struct {
 	Plan     *planner.Plan
 	Store    *cache.Store
 	Executor *executor.Executor
+
+	options executor.Options
 }
 
 // OpenSession plans the pipeline in text; relative paths in it start from dir.
@@ -66,9 +68,10 @@ func openPlan(x *planner.Expansion, r *planner.Resolver, o SessionOptions) (*Ses
 	}
 	plan, err := planner.Build(x, r, store)
 	if err == nil {
+		eo := executor.Options{Store: store, Threads: o.Threads, Memory: o.Memory, Producer: "acceptance"}
 		var e *executor.Executor
-		if e, err = executor.New(plan.Graph, executor.Options{Store: store, Threads: o.Threads, Memory: o.Memory, Producer: "acceptance"}); err == nil {
-			return &Session{plan, store, e}, nil
+		if e, err = executor.New(plan.Graph, eo); err == nil {
+			return &Session{plan, store, e, eo}, nil
 		}
 	}
 	_ = store.Close() // the first error is the one to tell
@@ -79,6 +82,19 @@ func openPlan(x *planner.Expansion, r *planner.Resolver, o SessionOptions) (*Ses
 func (s *Session) Close() error {
 	s.Executor.Close()
 	return s.Store.Close()
+}
+
+// renew replaces the executor: one that has seen an action does not notice when
+// more outputs are asked of it later. Values must have been released; what was
+// computed is in the store.
+func (s *Session) renew() error {
+	s.Executor.Close()
+	e, err := executor.New(s.Plan.Graph, s.options)
+	if err != nil {
+		return err
+	}
+	s.Executor = e
+	return nil
 }
 
 // Step finds a node by its address with its point.
@@ -117,20 +133,17 @@ func (s *Session) Model(addr string) (*passes.Model, error) {
 	return st.Node.Result.Model, nil
 }
 
-// Block loads decoder block b of the model that a node yields. The value is
-// valid until release.
+// Block loads decoder block b of the model that a node yields, bringing it about
+// first. The value is valid until release.
 func (s *Session) Block(ctx context.Context, addr string, b int) (v *artifact.Value, release func(), err error) {
 	m, err := s.Model(addr)
 	if err != nil {
 		return nil, nil, err
 	}
-	ref := m.Blocks[b]
-	if ref.Action.Leaf != nil { // a source's block may not be part of any run yet
-		if _, err := s.Executor.Run(ctx, []action.Ref{ref}); err != nil {
-			return nil, nil, err
-		}
+	if _, err := s.Executor.Run(ctx, []action.Ref{m.Blocks[b]}); err != nil {
+		return nil, nil, err
 	}
-	return s.Executor.Value(ctx, ref)
+	return s.Executor.Value(ctx, m.Blocks[b])
 }
 
 // Reports returns what a node's actions reported of each layer that they
