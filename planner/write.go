@@ -2,6 +2,7 @@ package planner
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,8 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/google/renameio/v2"
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/action"
@@ -55,6 +54,7 @@ func (r *execution) write(ctx context.Context, s *Step) ([]record.File, error) {
 	}
 	start := time.Now()
 	out := &fileSet{dir: r.Pipeline.Dir, files: map[string]*record.File{}}
+	defer out.abort()
 	err = e.Write(ctx, func(input string) (*artifact.Value, func(), error) {
 		for _, in := range e.Inputs {
 			if in.Name == input {
@@ -64,7 +64,6 @@ func (r *execution) write(ctx context.Context, s *Step) ([]record.File, error) {
 		return nil, nil, fmt.Errorf("%s has no input %q", s.Node.Addr(), input)
 	}, out.create)
 	if err != nil {
-		out.abort()
 		return nil, fmt.Errorf("%s: %w", s.Node.Addr(), err)
 	}
 	var files []record.File
@@ -76,6 +75,9 @@ func (r *execution) write(ctx context.Context, s *Step) ([]record.File, error) {
 		}
 		files = append(files, *f)
 		w.Files = append(w.Files, writtenFile{f.Digest, f.Bytes})
+	}
+	if err := out.publish(); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Node.Addr(), err)
 	}
 	metrics, err := json.Marshal(w)
 	if err != nil {
@@ -152,7 +154,8 @@ func exportPath(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// fileSet are the files of one export under way.
+// fileSet are the files of one export under way: written under temporary names
+// beside their places, and moved there together once all are whole.
 type fileSet struct {
 	dir     string
 	files   map[string]*record.File
@@ -160,12 +163,13 @@ type fileSet struct {
 }
 
 type pendingFile struct {
-	*renameio.PendingFile
+	*os.File
 	set  *fileSet
 	name string
 	path string
 	sum  hash.Hash
 	n    int64
+	open bool
 }
 
 func (s *fileSet) create(name string) (io.WriteCloser, error) {
@@ -173,17 +177,18 @@ func (s *fileSet) create(name string) (io.WriteCloser, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, fmt.Errorf("the folder for %s cannot be made: %w", name, err)
 	}
-	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o666), renameio.WithTempDir(filepath.Dir(path)))
+	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text()[:8]+".tmp")
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be written: %w", name, err)
 	}
-	p := &pendingFile{PendingFile: f, set: s, name: name, path: path, sum: sha256.New()}
+	p := &pendingFile{File: f, set: s, name: name, path: path, sum: sha256.New(), open: true}
 	s.pending = append(s.pending, p)
 	return p, nil
 }
 
 func (p *pendingFile) Write(b []byte) (int, error) {
-	n, err := p.PendingFile.Write(b)
+	n, err := p.File.Write(b)
 	p.sum.Write(b[:n])
 	p.n += int64(n)
 	if err != nil {
@@ -192,18 +197,38 @@ func (p *pendingFile) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Close makes the file visible under its name.
+// Close makes the bytes durable; the file has its name once the set is
+// published.
 func (p *pendingFile) Close() error {
-	if err := p.CloseAtomicallyReplace(); err != nil {
+	if !p.open {
+		return nil
+	}
+	p.open = false
+	if err := errors.Join(p.Sync(), p.File.Close()); err != nil {
 		return fmt.Errorf("finishing %s: %w", p.path, err)
 	}
 	p.set.files[p.name] = &record.File{Path: p.path, Digest: hex.EncodeToString(p.sum.Sum(nil)), Bytes: p.n, Written: true}
 	return nil
 }
 
-// abort removes what was not finished.
+// publish moves every file to its place.
+func (s *fileSet) publish() error {
+	for _, p := range s.pending {
+		if err := os.Rename(p.Name(), p.path); err != nil {
+			return fmt.Errorf("putting %s in its place: %w", p.name, err)
+		}
+	}
+	s.pending = nil
+	return nil
+}
+
+// abort removes what was not published. Errors add nothing: what went wrong has
+// been said.
 func (s *fileSet) abort() {
 	for _, p := range s.pending {
-		p.Cleanup()
+		if p.open {
+			_ = p.File.Close()
+		}
+		_ = os.Remove(p.Name())
 	}
 }

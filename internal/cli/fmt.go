@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 
@@ -108,7 +108,7 @@ func (f *formatter) file(path string) error {
 		if err != nil {
 			return err
 		}
-		return renameio.WriteFile(path, out, info.Mode().Perm())
+		return maybe.WriteFile(path, out, info.Mode().Perm())
 	})
 }
 
