@@ -277,6 +277,7 @@ func reopen(t testing.TB, path string) (*toy, *checkpoint.Checkpoint) {
 	cp, err := checkpoint.Open(path)
 	check(t, err)
 	m := &toy{cfg: cp.Config, values: map[string]*artifact.Value{}}
+	files := map[string][]byte{}
 	tree := func(prefix string, names ...string) *artifact.Builder {
 		b := artifact.NewBuilder()
 		for _, n := range names {
@@ -284,9 +285,13 @@ func reopen(t testing.TB, path string) (*toy, *checkpoint.Checkpoint) {
 			if !ok {
 				t.Fatalf("%s has no %s", path, prefix+n)
 			}
-			data, err := os.ReadFile(x.Path)
-			check(t, err)
-			b.PutBytes(n, x.Meta, data[x.Offset:x.Offset+x.Length])
+			data, ok := files[x.Path]
+			if !ok {
+				data, err = os.ReadFile(x.Path)
+				check(t, err)
+				files[x.Path] = data
+			}
+			b.PutBytes(n, x.Meta, data[x.Offset:x.Offset+x.Length:x.Offset+x.Length])
 		}
 		return b
 	}
