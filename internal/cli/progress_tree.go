@@ -51,8 +51,9 @@ func (p *treeProgress) start() {
 
 func (p *treeProgress) stage(steps []*planner.Step) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.t.stage(steps)
+	p.mu.Unlock()
+	p.draw(false)
 }
 
 func (p *treeProgress) event(e executor.Event) {
