@@ -148,7 +148,7 @@ func text(n int) []byte {
 func writeModel(dir string, hidden int) error {
 	config, err := json.Marshal(map[string]any{
 		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "hidden_act": "silu",
-		"hidden_size": hidden, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+		"hidden_size": hidden, "intermediate_size": 2 * hidden, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
 		"head_dim": hidden / 2, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "vocab_size": tokenizer.ByteLevel().VocabSize(),
 		"max_position_embeddings": 128, "tie_word_embeddings": true, "torch_dtype": "float32",
 	})

@@ -160,14 +160,15 @@ func (v *recordView) swept(axes []string, list []record.Evaluation) {
 		}
 		at[e.Name+" "+p] = e
 	}
-	metrics := metricNames(list)
 	names := []string{}
 	for _, x := range axes {
 		names = append(names, ">"+x)
 	}
 	names = append(names, ">bits/weight", ">size")
+	metrics := map[string][]string{}
 	for _, b := range blocks {
-		for _, m := range metrics {
+		metrics[b] = metricNames(slices.DeleteFunc(slices.Clone(list), func(e record.Evaluation) bool { return e.Name != b }))
+		for _, m := range metrics[b] {
 			label := m
 			if len(blocks) > 1 {
 				label = strings.TrimPrefix(b, "evaluate.") + " " + m
@@ -186,7 +187,7 @@ func (v *recordView) swept(axes []string, list []record.Evaluation) {
 		}
 		cells = append(cells, modelCells(sameModel(blocks, p, at))...)
 		for _, b := range blocks {
-			for _, m := range metrics {
+			for _, m := range metrics[b] {
 				cells = append(cells, metricCell(at[b+" "+p], m))
 			}
 		}

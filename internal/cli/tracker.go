@@ -91,7 +91,11 @@ func (t *tracker) start() { t.began = t.now() }
 // stage takes up steps that are about to be brought about.
 func (t *tracker) stage(steps []*planner.Step) {
 	t.steps = append(t.steps, steps...)
-	reach := planner.Reach(t.steps)
+	t.adopt(planner.Reach(t.steps))
+}
+
+// adopt takes up the actions that are needed from now on.
+func (t *tracker) adopt(reach map[*action.Action]bool) {
 	t.byAct = map[*action.Action][]*tracked{}
 	for _, n := range t.nodes {
 		n.total = 0

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// docsDir holds the written pages.
+var docsDir = filepath.Join("..", "..", "docs", "passes")
+
+// docs/passes is what "compressc docs -write" writes today.
+func TestDocsCurrent(t *testing.T) {
+	b, err := newBook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("COMPRESSC_UPDATE") != "" {
+		if err := b.write(docsDir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := b.files()
+	have, err := filepath.Glob(filepath.Join(docsDir, "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range have {
+		if files[filepath.Base(path)] == nil {
+			t.Errorf("%s is about a method that is gone; COMPRESSC_UPDATE=1 removes it", path)
+		}
+	}
+	for name, want := range files {
+		got, err := os.ReadFile(filepath.Join(docsDir, name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("docs/passes/%s is not current (%v); COMPRESSC_UPDATE=1 writes it", name, err)
+		}
+	}
+}
+
+// docsPipeline holds what the examples of the pages refer to.
+const docsPipeline = `
+model "base" {
+  source = "model"
+}
+
+data "text" "calib" {
+  source          = "calib.txt"
+  tokenizer       = model.base
+  sequence_length = 64
+  samples         = 4
+}
+
+data "text" "test" {
+  source          = "test.txt"
+  tokenizer       = model.base
+  sequence_length = 64
+  samples         = 4
+}
+
+quantize "rtn" "small" {
+  model      = model.base
+  group_size = 64
+}
+
+compensate "lorc" "final" {
+  model     = quantize.small
+  reference = model.base
+  rank      = 2
+}
+`
+
+// Every page's example is a pipeline that validates.
+func TestDocsExamples(t *testing.T) {
+	b, err := newBook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := writeModel(filepath.Join(dir, "model"), 64); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"calib.txt", "test.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), text(20000), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range b.pages {
+		t.Run(p.title(), func(t *testing.T) {
+			block := p.example()
+			rest := docsPipeline
+			// The block takes the place of what has its name.
+			for _, old := range strings.SplitAfter(docsPipeline, "\n}\n") {
+				head, _, _ := strings.Cut(strings.TrimSpace(old), " {")
+				if f := strings.Fields(head); len(f) > 1 && strings.HasPrefix(block, f[0]+" ") && strings.Contains(block, f[len(f)-1]+" {") {
+					rest = strings.Replace(rest, old, "", 1)
+				}
+			}
+			// A pipeline must use what it declares to have it checked.
+			path := filepath.Join(dir, "p.pipeline.hcl")
+			if err := os.WriteFile(path, []byte(rest+"\n"+block), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			var out, errs bytes.Buffer
+			if code := Main([]string{"validate", path}, Streams{Out: &out, Err: &errs}); code != ExitOK {
+				t.Errorf("exit status %d\n%s\n%s", code, block, errs.String())
+			}
+		})
+	}
+}
