@@ -1,6 +1,7 @@
 package export
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -68,9 +69,11 @@ var oracleIDs = func() (ids []int32) {
 	return ids
 }()
 
-func idList() string {
-	s := make([]string, len(oracleIDs))
-	for i, id := range oracleIDs {
+func idList() string { return list(oracleIDs) }
+
+func list(ids []int32) string {
+	s := make([]string, len(ids))
+	for i, id := range ids {
 		s[i] = fmt.Sprint(id)
 	}
 	return strings.Join(s, ",")
@@ -247,5 +250,46 @@ func TestOracleTokenizer(t *testing.T) {
 	}
 	if got.BOS == nil || *got.BOS != 256 || got.EOS == nil || *got.EOS != 256 {
 		t.Errorf("BOS %v and EOS %v, expected 256", got.BOS, got.EOS)
+	}
+}
+
+// The reference model, decoded and written as a folder, gives in transformers
+// the logits that were recorded of it, and its tokenizer the tokens.
+func TestOracleReferenceModel(t *testing.T) {
+	dir := referenceDir(t)
+	if os.Getenv("COMPRESSC_PYTHON") == "" {
+		t.Skip("COMPRESSC_PYTHON names no Python interpreter with the packages of testdata/oracle.py")
+	}
+	golden, err := safetensors.Open(filepath.Join(dir, "golden", "logits64.safetensors"))
+	check(t, err)
+	defer golden.Close()
+	var ids []int32
+	var last4 []float32
+	for _, x := range golden.Tensors() {
+		switch x.Name {
+		case "input_ids":
+			for i := range x.Meta.Elements() {
+				ids = append(ids, int32(binary.LittleEndian.Uint32(x.Bytes()[4*i:])))
+			}
+		case "logits_last4":
+			last4 = make([]float32, x.Meta.Elements())
+			check(t, decodeFloat(x.Meta.DType, last4, x.Bytes()))
+		}
+	}
+	m, cp := reopen(t, filepath.Join(dir, referenceModel))
+	m.model = asModel(t, m, cp)
+	out := filepath.Join(export(t, m, Safetensors, folder(m, "f32", "auto", "")).save(t), "out")
+	got := tensorsOf(t, "transformers", out, list(ids))["logits"]
+	near(t, "transformers", got[len(got)-len(last4):], last4, 1e-4)
+
+	const text = "In 1813 she wrote: “It is a truth…” <|im_end|>\n\tfor i := 0; i < 10; i++"
+	tok, err := cp.Tokenizer()
+	check(t, err)
+	var tokens struct {
+		IDs []int32 `json:"ids"`
+	}
+	check(t, json.Unmarshal([]byte(oracle(t, "tokenizer", out, text)), &tokens))
+	if want := tok.Encode(text); !slices.Equal(tokens.IDs, want) {
+		t.Errorf("ids %v, expected %v", tokens.IDs, want)
 	}
 }

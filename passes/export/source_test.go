@@ -104,17 +104,25 @@ func turned[T any](x []T, rows, cols int) []T {
 	return out
 }
 
-// The reference model goes through unchanged: every tensor and token of the
-// written file is the source's.
-func TestReferenceModelPassesThrough(t *testing.T) {
+const referenceModel = "smollm2-135m-instruct-q4_1.gguf"
+
+// referenceDir is the folder of the reference model and its golden values.
+func referenceDir(t *testing.T) string {
+	t.Helper()
 	dir := os.Getenv("COMPRESSC_REFERENCE")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "..", "shared", "reference")
 	}
-	source := filepath.Join(dir, "smollm2-135m-instruct-q4_1.gguf")
-	if _, err := os.Stat(source); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, referenceModel)); err != nil {
 		t.Skip("the reference model is not here; COMPRESSC_REFERENCE names its folder")
 	}
+	return dir
+}
+
+// The reference model goes through unchanged: every tensor and token of the
+// written file is the source's.
+func TestReferenceModelPassesThrough(t *testing.T) {
+	source := filepath.Join(referenceDir(t), referenceModel)
 	m, cp := reopen(t, source)
 	m.model = asModel(t, m, cp)
 	path := filepath.Join(export(t, m, GGUF, ggufFile(m, "f16", "")).save(t), "toy.gguf")
