@@ -227,12 +227,13 @@ func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
 			pr.visit(t.Action, t.Output, false)
 		}
 	}
+	pace := pr.pace(p.Graph)
 	for _, a := range p.Graph.Actions {
 		f := pr.Of[a]
 		if f != Work && f != Rerun {
 			continue
 		}
-		cost := a.Flops / rate
+		cost := a.Flops * pace(a)
 		if e := pr.entries[a]; e != nil && e.Seconds > 0 {
 			cost = e.Seconds
 		}
@@ -243,6 +244,24 @@ func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
 		pr.Peak = max(pr.Peak, bytes)
 	}
 	return pr
+}
+
+// pace returns how many seconds an operation of an action takes: as many as its
+// kernel took where results of it are on record, else those of rate.
+func (pr *Prediction) pace(g *action.Graph) func(*action.Action) float64 {
+	seconds, flops := map[*action.Kernel]float64{}, map[*action.Kernel]float64{}
+	for _, a := range g.Actions {
+		if e := pr.entries[a]; e != nil && a.Flops > 0 {
+			seconds[a.Kernel] += e.Seconds
+			flops[a.Kernel] += a.Flops
+		}
+	}
+	return func(a *action.Action) float64 {
+		if flops[a.Kernel] > 0 {
+			return seconds[a.Kernel] / flops[a.Kernel]
+		}
+		return 1 / rate
+	}
 }
 
 // space is the working set that a states, and what it will add to the store.

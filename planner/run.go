@@ -51,6 +51,7 @@ type execution struct {
 // the record.
 func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 	start := time.Now()
+	note := keepNotes(&o.Executor, len(p.Graph.Actions))
 	ex, err := executor.New(p.Graph, o.Executor)
 	if err != nil {
 		return nil, err
@@ -65,6 +66,7 @@ func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 	r.rec = &record.Record{FormatVersion: record.FormatVersion, ID: r.journal.ID(), Version: o.Version, Pipeline: o.Name, Time: start.UTC(),
 		Threads: ex.Threads(), MemoryBytes: ex.Memory()}
 	defer r.watchStop()()
+	defer note(ex, r.journal)()
 	runErr := r.stages(ctx)
 	var fit *executor.FitError
 	if errors.As(runErr, &fit) {
@@ -79,6 +81,54 @@ func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 		return nil, err
 	}
 	return r.rec, nil
+}
+
+// keepNotes has every action that ends well written into the run's journal, so
+// that gc spares it even if the run is killed. The executor's events may not ask
+// the executor for the key, so that somebody else does: note starts that, until
+// the function it returns is called. There are at most n actions.
+func keepNotes(o *executor.Options, n int) (note func(*executor.Executor, *cache.Run) (end func())) {
+	ended := make(chan *action.Action, n)
+	events := o.Events
+	o.Events = func(e executor.Event) {
+		if e.Kind == executor.EventFinished && !e.Rewind && (e.Status == executor.Ran || e.Status == executor.Cached) {
+			select {
+			case ended <- e.Action:
+			default: // never: each action ends well once
+			}
+		}
+		if events != nil {
+			events(e)
+		}
+	}
+	logf := o.Logf
+	return func(ex *executor.Executor, journal *cache.Run) func() {
+		done := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				case a := <-ended:
+					key := ex.Outcome(a).Key
+					if key == "" {
+						continue
+					}
+					if err := journal.Root(cache.Digest(key)); err != nil {
+						if logf != nil {
+							logf("%v; were the run killed, cache gc could take what it had finished", err)
+						}
+						return
+					}
+				}
+			}
+		})
+		return func() {
+			close(done)
+			wg.Wait()
+		}
+	}
 }
 
 // watchStop passes a stop on to the executor until the function it returns is

@@ -140,7 +140,7 @@ func (p *plainProgress) tell() {
 // summary is where the run stands as a whole: actions, time left, memory.
 func (t *tracker) summary() []string {
 	s := []string{fmt.Sprintf("%d of %s", t.finished(), plural(t.totals.Actions, "action", "actions"))}
-	if left := t.left(); left >= 0 {
+	if left := t.left(); left >= 0.5 {
 		s = append(s, "about "+secondsText(left)+" left")
 	}
 	if t.totals.MemoryBudget > 0 {

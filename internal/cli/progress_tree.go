@@ -154,18 +154,17 @@ func (t *tracker) frame(o frameOptions) []string {
 
 // footer is the line about the run as a whole.
 func (t *tracker) footer() string {
-	parts := []string{t.summary()[0]}
-	if t.totals.Cached > 0 {
-		parts = append(parts, fmt.Sprintf("%d cached", t.totals.Cached))
-	}
+	// What matters least is last, where a narrow terminal cuts.
+	parts := append([]string{t.summary()[0], secondsText(t.elapsed())}, t.summary()[1:]...)
 	if t.totals.Failed > 0 {
 		parts = append(parts, fmt.Sprintf("%d failed", t.totals.Failed))
+	}
+	if t.totals.Cached > 0 {
+		parts = append(parts, fmt.Sprintf("%d cached", t.totals.Cached))
 	}
 	if s := t.elapsed(); s >= 1 && t.totals.Ran > 0 {
 		parts = append(parts, fmt.Sprintf("%.1f a second", float64(t.totals.Ran)/s))
 	}
-	parts = append(parts, secondsText(t.elapsed()))
-	parts = append(parts, t.summary()[1:]...)
 	return strings.Join(parts, " · ")
 }
 
@@ -215,6 +214,14 @@ func (t *tracker) groupLines(g group, width int, o frameOptions) []line {
 	case state == nodeRunning:
 		text = fmt.Sprintf("stopped at %d of %d", finished, total)
 	}
+	if state == nodeCached || state == nodeDone {
+		for _, n := range g.nodes {
+			if n.busy() {
+				text += "  " + n.activity()
+				break
+			}
+		}
+	}
 	if len(g.nodes) > 1 && (state != nodeFailed) {
 		points := plural(len(g.nodes), "point", "points")
 		if busy {
@@ -229,7 +236,7 @@ func (t *tracker) groupLines(g group, width int, o frameOptions) []line {
 	lines := []line{{{"  " + mark + " ", c}, {g.addr + strings.Repeat(" ", width-len(g.addr)) + "  ", shade}, {text, dim}}}
 	if len(g.nodes) > 1 {
 		for _, n := range g.nodes {
-			if n.state == nodeFailed || busy && n.state == nodeRunning && len(n.running) > 0 {
+			if n.state == nodeFailed || busy && n.state == nodeRunning && n.busy() {
 				mark, c := stateMark(n.state, o)
 				text := fmt.Sprintf("%d/%d  %s", n.finished, n.total, n.activity())
 				if n.state == nodeFailed {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -73,9 +74,9 @@ func secondsText(s float64) string {
 	case s < 0.05:
 		return "0.0 s"
 	case s < 10:
-		return humanize.FtoaWithDigits(float64(int(s*10+0.5))/10, 1) + " s"
+		return fmt.Sprintf("%.1f s", s)
 	case s < 90:
-		return humanize.Ftoa(float64(int(s+0.5))) + " s"
+		return fmt.Sprintf("%.0f s", s)
 	case s < 3600:
 		d = d.Round(time.Second)
 		return d.String()

@@ -107,6 +107,9 @@ func (t *tracker) adopt(reach map[*action.Action]bool) {
 				t.byAct[a] = append(t.byAct[a], n)
 			}
 		}
+		if n.total > n.finished {
+			n.ended = time.Time{} // a later stage wants more of it
+		}
 	}
 	t.needed = reach
 	t.planned = 0
@@ -155,7 +158,7 @@ func (t *tracker) apply(n *tracked, e executor.Event) bool {
 	case executor.EventStarted:
 		n.running[e.Action] = share{began: t.now(), rewind: e.Rewind}
 		// What several nodes share begins with the one that asked first.
-		if e.Action.Node == n.addr && n.began.IsZero() {
+		if e.Action.Node == n.addr && n.began.IsZero() && !e.Rewind {
 			n.began = t.now()
 		}
 	case executor.EventProgress:
@@ -197,6 +200,8 @@ func (t *tracker) apply(n *tracked, e executor.Event) bool {
 	switch {
 	case n.failed > 0:
 		n.state = nodeFailed
+	case !n.ended.IsZero():
+		// Complete; what runs again for its bytes does not change that.
 	case n.finished >= n.total && len(n.running) == 0:
 		n.state, n.ended = nodeDone, t.now()
 		if n.ran == 0 {
@@ -276,6 +281,17 @@ func (n *tracked) activity() string {
 		text += fmt.Sprintf(" and %d more", len(items)-1)
 	}
 	return text
+}
+
+// busy reports whether work that is the node's own is under way: what several
+// points share is shown once, for the first of them.
+func (n *tracked) busy() bool {
+	for a := range n.running {
+		if a.Node == n.addr {
+			return true
+		}
+	}
+	return false
 }
 
 // seconds is how long the node has been, or was, at work.

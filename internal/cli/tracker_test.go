@@ -119,8 +119,15 @@ func TestTrackerRewind(t *testing.T) {
 		r.send(executor.EventFinished, name, executor.Cached)
 	}
 	again := func(e *executor.Event) { e.Rewind = true }
-	r.send(executor.EventStarted, "a1", "", again)
-	r.send(executor.EventFinished, "a1", executor.Ran, again)
+	if got := r.send(executor.EventStarted, "a1", "", again); got != "" {
+		t.Errorf("beginning again changed %s", got)
+	}
+	if got := r.picture(false); !strings.Contains(got, "= a.x  cached  block 0, again for its bytes") {
+		t.Errorf("what runs again is not shown:\n%s", got)
+	}
+	if got := r.send(executor.EventFinished, "a1", executor.Ran, again); got != "" {
+		t.Errorf("having run again changed %s", got)
+	}
 	for _, n := range r.nodes {
 		if n.finished != n.total || n.ran != 0 {
 			t.Errorf("%s: %d of %d, %d run", n.addr, n.finished, n.total, n.ran)
