@@ -127,7 +127,7 @@ func killed(err error) bool {
 // there is none.
 func FindNode(rec *record.Record, name, point string) *record.Node {
 	for i := range rec.Nodes {
-		if n := &rec.Nodes[i]; n.Name == name && pointText(n.Point) == point {
+		if n := &rec.Nodes[i]; n.Name == name && PointText(n.Point) == point {
 			return n
 		}
 	}
@@ -138,16 +138,16 @@ func FindNode(rec *record.Record, name, point string) *record.Node {
 // is none.
 func FindEvaluation(rec *record.Record, name, point string) *record.Evaluation {
 	for i := range rec.Evaluations {
-		if e := &rec.Evaluations[i]; e.Name == name && pointText(e.Point) == point {
+		if e := &rec.Evaluations[i]; e.Name == name && PointText(e.Point) == point {
 			return e
 		}
 	}
 	return nil
 }
 
-// pointText spells a point "axis=value,…" with axes sorted by name and the
+// PointText spells a point "axis=value,…" with axes sorted by name and the
 // sweep's name left out: "rank=32".
-func pointText(p record.Point) string {
+func PointText(p record.Point) string {
 	var parts []string
 	for _, axis := range slices.Sorted(maps.Keys(p)) {
 		short := axis
@@ -163,7 +163,7 @@ func pointText(p record.Point) string {
 func Digests(rec *record.Record) map[string]string {
 	out := map[string]string{}
 	for _, n := range rec.Nodes {
-		out[n.Name+"["+pointText(n.Point)+"]"] = n.Digest
+		out[n.Name+"["+PointText(n.Point)+"]"] = n.Digest
 	}
 	return out
 }

@@ -280,8 +280,18 @@ evaluate "perplexity" "before" {
 				if codes > 16 {
 					t.Errorf("%s %s: %d codes in use; expected at most 2^4", c.path, l.Path, codes)
 				}
-				if c.path == "out/folder" && codes == 0 {
-					t.Errorf("%s %s is not stored as codes", c.path, l.Path)
+				if c.path == "out/folder" {
+					if codes == 0 {
+						t.Errorf("%s %s is not stored as codes", c.path, l.Path)
+					}
+					stored := int64(0)
+					for _, part := range []string{".weight_packed", ".weight_scale"} {
+						x, _ := cp.Lookup(l.Path + part)
+						stored += x.Length
+					}
+					if bits := 8 * float64(stored) / float64(len(got)); bits != l.StoredBits {
+						t.Errorf("%s %s takes %.4f bits a weight; the model's type says %.4f", c.path, l.Path, bits, l.StoredBits)
+					}
 				}
 				layers++
 			}

@@ -1,75 +1,78 @@
 # The reference rows: SmolLM2-135M under the protocol of the reference material,
 # each method with the settings that the independent programs had.
 
-variable "model" {
+variable "reference" {
   type        = string
-  description = "the reference model's GGUF file"
-}
-
-variable "calibration" {
-  type = string
-}
-
-variable "test" {
-  type = string
+  description = "the folder of the reference material"
 }
 
 model "base" {
-  source = var.model
+  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
+
 data "text" "calib" {
-  source          = var.calibration
+  source          = "${var.reference}/text/calib.txt"
   tokenizer       = model.base
   sequence_length = 512
   samples         = 16
 }
+
 data "text" "train" {
-  source          = var.calibration
+  source          = "${var.reference}/text/calib.txt"
   tokenizer       = model.base
   sequence_length = 512
   samples         = 40
 }
+
 data "text" "test" {
-  source          = var.test
+  source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
   sequence_length = 512
   samples         = 20
 }
+
 data "text" "held_out" {
-  source          = var.test
+  source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
   sequence_length = 512
   samples         = 40
   offset          = 20
 }
+
 sweep "grid" "rank" {
   rank = [32, 64, 128]
 }
+
 prune "magnitude" "m24" {
   model    = model.base
   sparsity = "2:4"
 }
+
 prune "wanda" "w24" {
   model    = model.base
   data     = data.calib
   sparsity = "2:4"
 }
+
 prune "sparsegpt" "s24" {
   model    = model.base
   data     = data.calib
   sparsity = "2:4"
 }
+
 quantize "rtn" "rtn4" {
   model       = model.base
   group_size  = 64
   scale_dtype = "f32"
 }
+
 quantize "gptq" "g4" {
   model       = model.base
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
 }
+
 quantize "gptq" "g3" {
   model       = model.base
   data        = data.calib
@@ -77,12 +80,14 @@ quantize "gptq" "g3" {
   group_size  = 64
   scale_dtype = "f32"
 }
+
 quantize "gptq" "s24g4" {
   model       = prune.s24
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
 }
+
 retrain "lora" "wl" {
   model  = prune.w24
   data   = data.train
@@ -94,158 +99,225 @@ retrain "lora" "wl" {
     learning_rate = 5e-4
   }
 }
+
 quantize "gptq" "wlg4" {
   model       = retrain.wl
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
 }
+
 compensate "eora" "g4e" {
   model     = quantize.g4
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
 }
+
 compensate "eora" "s24g4e" {
   model     = quantize.s24g4
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
 }
+
 compensate "eora" "wlg4e" {
   model     = quantize.wlg4
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
 }
+
 evaluate "perplexity" "dense" {
   model = model.base
   data  = data.test
 }
+
 evaluate "perplexity" "m24" {
   model = prune.m24
   data  = data.test
 }
+
 evaluate "perplexity" "w24" {
   model = prune.w24
   data  = data.test
 }
+
 evaluate "perplexity" "s24" {
   model = prune.s24
   data  = data.test
 }
+
 evaluate "perplexity" "rtn4" {
   model = quantize.rtn4
   data  = data.test
 }
+
 evaluate "perplexity" "g4" {
   model = quantize.g4
   data  = data.test
 }
+
 evaluate "perplexity" "g3" {
   model = quantize.g3
   data  = data.test
 }
+
 evaluate "perplexity" "s24g4" {
   model = quantize.s24g4
   data  = data.test
 }
+
 evaluate "perplexity" "wl" {
   model = retrain.wl
   data  = data.test
 }
+
 evaluate "perplexity" "wlg4" {
   model = quantize.wlg4
   data  = data.test
 }
+
 evaluate "perplexity" "g4e" {
   model = compensate.g4e
   data  = data.test
 }
+
 evaluate "perplexity" "s24g4e" {
   model = compensate.s24g4e
   data  = data.test
 }
+
 evaluate "perplexity" "wlg4e" {
   model = compensate.wlg4e
   data  = data.test
 }
+
 quantize "rtn" "rtn3" {
   model       = model.base
   bits        = 3
   group_size  = 64
   scale_dtype = "f32"
 }
+
 prune "wanda" "w50" {
   model    = model.base
   data     = data.calib
   sparsity = 0.5
 }
+
 prune "sparsegpt" "s50" {
   model    = model.base
   data     = data.calib
   sparsity = 0.5
 }
+
 compensate "eora" "g3e" {
   model     = quantize.g3
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
 }
+
 compensate "eora" "s24e" {
   model     = prune.s24
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
 }
+
 compensate "lorc" "g4l" {
   model     = quantize.g4
   reference = model.base
   rank      = 32
 }
+
 retrain "perp" "p24" {
   model = prune.m24
   data  = data.train
   train = ["norms"]
   steps = 40
 }
+
 evaluate "perplexity" "rtn3" {
   model = quantize.rtn3
   data  = data.test
 }
+
 evaluate "perplexity" "w50" {
   model = prune.w50
   data  = data.test
 }
+
 evaluate "perplexity" "s50" {
   model = prune.s50
   data  = data.test
 }
+
 evaluate "perplexity" "g3e" {
   model = compensate.g3e
   data  = data.test
 }
+
 evaluate "perplexity" "s24e" {
   model = compensate.s24e
   data  = data.test
 }
+
 evaluate "perplexity" "g4l" {
   model = compensate.g4l
   data  = data.test
 }
+
 evaluate "perplexity" "p24" {
   model = retrain.p24
   data  = data.test
 }
+
 evaluate "perplexity" "dense_held" {
   model = model.base
   data  = data.held_out
 }
+
 evaluate "perplexity" "g4_held" {
   model = quantize.g4
   data  = data.held_out
 }
+
 evaluate "perplexity" "s24_held" {
   model = prune.s24
+  data  = data.held_out
+}
+
+# PERP's default: norms and masked low-rank updates.
+retrain "perp" "p24l" {
+  model = prune.m24
+  data  = data.train
+  steps = 40
+}
+
+compensate "lorc" "s24g4l" {
+  model     = quantize.s24g4
+  reference = model.base
+  rank      = 64
+}
+
+evaluate "perplexity" "p24l" {
+  model = retrain.p24l
+  data  = data.test
+}
+
+evaluate "perplexity" "s24g4l" {
+  model = compensate.s24g4l
+  data  = data.test
+}
+
+evaluate "perplexity" "s24g4e_held" {
+  model = compensate.s24g4e
+  data  = data.held_out
+}
+
+evaluate "perplexity" "wlg4e_held" {
+  model = compensate.wlg4e
   data  = data.held_out
 }

@@ -1,0 +1,42 @@
+package acceptance
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// A decoder block and its activations are in memory, not the model: the peak
+// without file-backed pages stays small, and a budget is kept to.
+func TestPeakMemory(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("resident memory without file-backed pages is known on Linux only")
+	}
+	const mb = 1 << 20
+	r := reference(t)
+	oneShot := func(name string) string {
+		return protocol(r) + keptChains(r) + fmt.Sprintf("evaluate \"perplexity\" \"x\" {\n  model = %s\n  data = data.test\n}\n", name)
+	}
+	for _, c := range []struct {
+		name, text, memory string
+		limit              int64
+	}{
+		{"gptq", oneShot("quantize.g"), "", 600 * mb},
+		{"sparsegpt, gptq, eora in 350MB", oneShot("compensate.sqe"), "350MB", 350e6},
+		{"chain with training", oneShot("compensate.wlqe"), "", 1500 * mb},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := writePipeline(t, c.text)
+			rec, err := program(t).Run(context.Background(), RunOptions{Pipeline: filepath.Clean(dir), CacheDir: t.TempDir(), Memory: c.memory})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("peak %d MB of at most %d MB", rec.PeakAnonBytes/1e6, c.limit/1e6)
+			if rec.PeakAnonBytes == 0 || rec.PeakAnonBytes > c.limit {
+				t.Errorf("peak %d bytes; expected at most %d", rec.PeakAnonBytes, c.limit)
+			}
+		})
+	}
+}

@@ -1,0 +1,55 @@
+# How much a row moves when nothing that matters does: the damping is nudged by
+# a part in a thousand or less.
+
+variable "reference" {
+  type        = string
+  description = "the folder of the reference material"
+}
+
+model "base" {
+  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
+}
+
+data "text" "calib" {
+  source          = "${var.reference}/text/calib.txt"
+  tokenizer       = model.base
+  sequence_length = 512
+  samples         = 16
+}
+
+data "text" "test" {
+  source          = "${var.reference}/text/test.txt"
+  tokenizer       = model.base
+  sequence_length = 512
+  samples         = 20
+}
+
+sweep "grid" "nudge" {
+  damping = [0.01, 0.0100001, 0.0099999, 0.01001, 0.00999]
+}
+
+quantize "gptq" "gptq3" {
+  model       = model.base
+  data        = data.calib
+  bits        = 3
+  damping     = sweep.nudge.damping
+  group_size  = 64
+  scale_dtype = "f32"
+}
+
+prune "sparsegpt" "sparsegpt24" {
+  model    = model.base
+  data     = data.calib
+  sparsity = "2:4"
+  damping  = sweep.nudge.damping
+}
+
+evaluate "perplexity" "gptq3" {
+  model = quantize.gptq3
+  data  = data.test
+}
+
+evaluate "perplexity" "sparsegpt24" {
+  model = prune.sparsegpt24
+  data  = data.test
+}
