@@ -151,6 +151,7 @@ func digests(rec record.Record) string {
 // An interrupted run ends with 130 and a record, keeps what it has finished,
 // and the next run goes on from there to the same digests.
 func TestInterruptAndResume(t *testing.T) {
+	t.Parallel()
 	const steps = 100
 	want := begin(t, longRun(t, steps), "run", "-json")
 	if code := want.end(t); code != ExitOK {
@@ -163,6 +164,7 @@ func TestInterruptAndResume(t *testing.T) {
 		signals int
 	}{{"once", 1}, {"twice", 2}} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			dir := longRun(t, steps)
 			u := begin(t, dir, "run", "-json", "-progress", "json")
 			u.await(t, `"action_finished".*"kernel":"train.chunk"`)
@@ -196,6 +198,7 @@ func TestInterruptAndResume(t *testing.T) {
 
 // Killed runs leave no record; show says so, and the next run goes on.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	dir := longRun(t, 100)
 	u := begin(t, dir, "run", "-progress", "json")
 	u.await(t, `"action_finished".*"kernel":"train.chunk"`)
