@@ -57,6 +57,7 @@ type textSource struct {
 func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.List) {
 	m := &passes.Model{From: addr}
 	var ds diag.List
+	unusedToken(a.Token, &ds)
 	path, found := r.locate(a, &ds)
 	if ds.HasErrors() || !found {
 		return m, ds
@@ -159,6 +160,7 @@ func (r *Resolver) hubSnapshot(name, revision string, ds *diag.List) (string, bo
 func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Data, diag.List) {
 	d := &passes.Data{From: addr, Type: passes.DataType{Windows: a.Samples, SequenceLength: a.SequenceLength}}
 	var ds diag.List
+	unusedToken(a.Token, &ds)
 	if a.Tokenizer == nil {
 		d.Type.Tokenizer = tokenizer.ByteLevel().Digest()
 	} else if a.Tokenizer.Type != nil {
@@ -223,6 +225,13 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 	}
 	r.texts[d] = textSource{path, info.Size(), p, a.Tokenizer}
 	return d, ds
+}
+
+// unusedToken warns of a credential: sources are read where they lie.
+func unusedToken(token string, ds *diag.List) {
+	if token != "" {
+		ds.Warnf("token", "Credential is not used", "This version reads sources from this machine only, so there is nothing to present the token to. Remove it.")
+	}
 }
 
 // near names files in the same folder that are spelled alike.
