@@ -65,7 +65,9 @@ func New[T nn.Float](m *nn.ModelOf[T], plan Plan, pool *linalg.Pool, o Options) 
 		embed: m.Embed, norm: m.Norm, head: m.Head, memory: o.Memory,
 		lowest: len(m.Blocks), formed: -1,
 	}
-	if bytes := formedBytes(m, plan); bytes <= t.memory {
+	// Tapes save a forward pass, formed weights a product of low rank: tapes
+	// come first.
+	if bytes := formedBytes(m, plan); bytes <= t.memory/3 {
 		t.ownsWeights = true
 		t.memory -= bytes
 	}

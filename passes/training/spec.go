@@ -118,7 +118,10 @@ func (s *Spec) load(c *action.Context) (*loaded, error) {
 		}
 	}
 	plan.Linear = func(b int, l arch.LinearSpec) train.LinearPlan { return plans[b][l.Name] }
-	t, err := train.New(m, plan, c.Pool, train.Options{AdamW: s.AdamW, Memory: c.Memory})
+	// Twice the weights hold a window's activations at any usual length; more
+	// memory would only save what costs next to nothing to make again.
+	spare := min(c.Memory, 2*4*cfg.Parameters())
+	t, err := train.New(m, plan, c.Pool, train.Options{AdamW: s.AdamW, Memory: spare})
 	if err != nil {
 		return nil, err
 	}
