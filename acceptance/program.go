@@ -89,7 +89,8 @@ func decodeRecord(b []byte) (*record.Record, error) {
 func complaint(b []byte) string {
 	var keep []string
 	for _, line := range strings.Split(string(b), "\n") {
-		if strings.HasPrefix(line, "{") && !strings.Contains(line, `"error"`) {
+		var e Event
+		if strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &e) == nil && e.Status != "failed" {
 			continue
 		}
 		keep = append(keep, line)

@@ -16,7 +16,7 @@ import (
 // magnitude hangs on it.
 type TieRule string
 
-// The rules: the lower input, which is the program's; the higher; and what
+// The rules: the lower input; the higher, which is the program's; and what
 // torch.topk happens to do, which the golden row was made with.
 const (
 	TieLower  TieRule = "lower"

@@ -166,7 +166,7 @@ func (p *report) sharing() error {
 
 // memory measures peaks, each from an empty cache.
 func (p *report) memory() error {
-	p.printf("\n## Memory\n\nThe highest anonymous resident memory (`RssAnon`) of the process, sampled every 20 ms; mapped model files and blobs are not in it.\n\n| | budget | peak | wanted at most | |\n|---|---|---|---|---|\n")
+	p.printf("\n## Memory\n\nThe highest anonymous resident memory (`RssAnon`) of the process, sampled every 20 ms; mapped model files and blobs are not in it.\n\n| | budget | seconds | peak | wanted at most | |\n|---|---|---|---|---|---|\n")
 	for _, c := range []struct {
 		what, pipeline, memory string
 		limit                  int64
@@ -178,7 +178,7 @@ func (p *report) memory() error {
 		if err != nil {
 			return err
 		}
-		p.printf("| %s | %s | %d MB | %d MB | %s |\n", c.what, c.memory, rec.PeakAnonBytes/1e6, c.limit/1e6, p.verdict("memory of "+c.pipeline, rec.PeakAnonBytes <= c.limit, false))
+		p.printf("| %s | %s | %.0f | %d MB | %d MB | %s |\n", c.what, c.memory, rec.Seconds, rec.PeakAnonBytes/1e6, c.limit/1e6, p.verdict("memory of "+c.pipeline, rec.PeakAnonBytes <= c.limit, false))
 	}
 	return nil
 }
