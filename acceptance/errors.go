@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/compressc/compressc/internal/action"
-	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/obs"
 	"github.com/compressc/compressc/passes/blockwise"
 )
@@ -18,6 +17,40 @@ type OutputError struct {
 
 // Relative is the error as a share of the energy.
 func (e OutputError) Relative() float64 { return e.Error / e.Energy }
+
+type errorsParams struct {
+	Layers []errorsLayer `json:"layers"`
+}
+
+type errorsLayer struct {
+	Name string `json:"name"`
+	Site string `json:"site"`
+	Out  int    `json:"out"`
+	In   int    `json:"in"`
+}
+
+// errorsKernel compares a block's linears, side paths included, with the
+// original's. It is an action so that the executor frees each block's statistics
+// before it makes the next one's.
+var errorsKernel = action.NewKernel("acceptance.output_errors", 1, func(c *action.Context, p errorsParams) error {
+	out := map[string]OutputError{}
+	for _, l := range p.Layers {
+		h, err := c.Input("gram").Float64(l.Site)
+		if err != nil {
+			return err
+		}
+		w, err := blockwise.Dense(c.Input("original"), l.Name)
+		if err != nil {
+			return err
+		}
+		v, err := effective(c.Input("block"), l.Name)
+		if err != nil {
+			return err
+		}
+		out[l.Name] = OutputError{obs.OutputEnergy(c.Pool, w, v, l.Out, l.In, h), obs.OutputEnergy(c.Pool, w, nil, l.Out, l.In, h)}
+	}
+	return c.Output("report").PutJSON("report", out)
+})
 
 // OutputErrors compares the first blocks of a node's model, side paths included,
 // with the original's, layer by layer, weighed by the inputs that the layers see
@@ -32,65 +65,41 @@ func (s *Session) OutputErrors(ctx context.Context, node, original, stream, data
 	if st.Node.Data == nil {
 		return nil, fmt.Errorf("%s is no data", data)
 	}
-	m, err := s.Model(stream)
+	source, err := s.Model(stream)
 	if err != nil {
 		return nil, err
 	}
-	stats := blockwise.Stream(s.Plan.Graph, "statistics", m, st.Node.Data, blockwise.Needs{Gram: true}, func(b int) bool { return b < blocks })
+	is, err := s.Model(node)
+	if err != nil {
+		return nil, err
+	}
+	was, err := s.Model(original)
+	if err != nil {
+		return nil, err
+	}
+	stats := blockwise.Stream(s.Plan.Graph, "statistics", source, st.Node.Data, blockwise.Needs{Gram: true}, func(b int) bool { return b < blocks })
+	var refs []action.Ref
+	for b := range blocks {
+		var p errorsParams
+		for _, l := range was.Type.Block(b) {
+			p.Layers = append(p.Layers, errorsLayer{l.Name, l.Site, l.Out, l.In})
+		}
+		a := s.Plan.Graph.Add(action.Spec{Kernel: errorsKernel, Params: p, Node: "errors of " + node, Label: fmt.Sprintf("block %d", b), Peak: 64 << 20,
+			Inputs:  []action.Input{{Name: "gram", Ref: stats[b].Gram}, {Name: "original", Ref: was.Blocks[b]}, {Name: "block", Ref: is.Blocks[b]}},
+			Outputs: []action.Output{{Name: "report", Class: action.Durable, Bytes: 4096}}})
+		refs = append(refs, action.Ref{Action: a, Output: "report"})
+	}
 	if err := s.renew(); err != nil {
 		return nil, err
 	}
-	pool := linalg.NewPool(0)
-	defer pool.Close()
-	var out []map[string]OutputError
-	for b := range blocks {
-		errs, err := s.blockErrors(ctx, pool, node, original, b, stats[b].Gram)
-		if err != nil {
+	if _, err := s.Executor.Run(ctx, refs); err != nil {
+		return nil, err
+	}
+	out := make([]map[string]OutputError, blocks)
+	for b, ref := range refs {
+		if err := s.leaf(ctx, ref, &out[b]); err != nil {
 			return nil, fmt.Errorf("block %d: %w", b, err)
 		}
-		out = append(out, errs)
-	}
-	return out, nil
-}
-
-func (s *Session) blockErrors(ctx context.Context, pool *linalg.Pool, node, original string, b int, ref action.Ref) (map[string]OutputError, error) {
-	if _, err := s.Executor.Run(ctx, []action.Ref{ref}); err != nil {
-		return nil, err
-	}
-	gram, release, err := s.Executor.Value(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	was, release, err := s.Block(ctx, original, b)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	is, release, err := s.Block(ctx, node, b)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	m, err := s.Model(original)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]OutputError{}
-	for _, l := range m.Type.Block(b) {
-		h, err := gram.Float64(l.Site)
-		if err != nil {
-			return nil, err
-		}
-		w, err := blockwise.Dense(was, l.Name)
-		if err != nil {
-			return nil, err
-		}
-		v, err := effective(is, l.Name)
-		if err != nil {
-			return nil, err
-		}
-		out[l.Name] = OutputError{obs.OutputEnergy(pool, w, v, l.Out, l.In, h), obs.OutputEnergy(pool, w, nil, l.Out, l.In, h)}
 	}
 	return out, nil
 }
