@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -41,9 +42,11 @@ type execution struct {
 	// failures by step: what went wrong beyond its actions.
 	failures map[*Step]error
 	exports  map[*Step][]record.File
-	metrics  map[*Node]map[string]float64
-	reports  map[*Node]json.RawMessage
-	journal  *cache.Run
+	// exportSeconds is what writing and checking the files took.
+	exportSeconds map[*Step]float64
+	metrics       map[*Node]map[string]float64
+	reports       map[*Node]json.RawMessage
+	journal       *cache.Run
 }
 
 // Run brings a plan's roots about and returns the record, which is also kept in
@@ -57,7 +60,7 @@ func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 		return nil, err
 	}
 	defer ex.Close()
-	r := &execution{Plan: p, o: o, ex: ex, done: map[*Step]bool{}, failures: map[*Step]error{}, exports: map[*Step][]record.File{},
+	r := &execution{Plan: p, o: o, ex: ex, done: map[*Step]bool{}, failures: map[*Step]error{}, exports: map[*Step][]record.File{}, exportSeconds: map[*Step]float64{},
 		metrics: map[*Node]map[string]float64{}, reports: map[*Node]json.RawMessage{}}
 	if r.journal, err = o.Executor.Store.BeginRun(o.Name); err != nil {
 		return nil, err
@@ -325,11 +328,12 @@ func (r *execution) collect(ctx context.Context, s *Step) error {
 		}
 		r.metrics[s.Node], r.reports[s.Node] = m, raw
 	case s.Export != nil:
+		start := time.Now()
 		files, err := r.write(ctx, s)
 		if err != nil {
 			return err
 		}
-		r.exports[s] = files
+		r.exports[s], r.exportSeconds[s] = files, time.Since(start).Seconds()
 	}
 	return nil
 }
@@ -377,6 +381,7 @@ func (r *execution) finish(runErr error, wall time.Duration) {
 	for _, a := range r.Axes {
 		rec.Axes = append(rec.Axes, a.ID())
 	}
+	r.recordText()
 	r.recordFailures()
 	rec.Nodes = []record.Node{}
 	rec.Evaluations = []record.Evaluation{}
@@ -509,6 +514,18 @@ func (r *execution) recordNode(res *Results, s *Step) {
 	if n.Enabled {
 		out.Model = RecordModel(n)
 	}
+	switch {
+	case n.ModelArgs != nil:
+		out.Source = n.ModelArgs.Source
+	case n.DataArgs != nil:
+		out.Source = n.DataArgs.Source
+	}
+	if files := r.exports[s]; files != nil && out.Status != record.Failed {
+		out.Status, out.Digest, out.Seconds = record.Cached, filesDigest(files), r.exportSeconds[s]
+		if slices.ContainsFunc(files, func(f record.File) bool { return f.Written }) {
+			out.Status = record.Run
+		}
+	}
 	r.layers(s, &out)
 	r.rec.Nodes = append(r.rec.Nodes, out)
 	if n.Result.Report != nil && n.Block.Kind == lang.KindVerb {
@@ -527,6 +544,33 @@ func (r *execution) recordNode(res *Results, s *Step) {
 	if s.Export != nil {
 		r.rec.Exports = append(r.rec.Exports, record.Export{Name: n.Block.Addr(), Point: RecordPoint(n), Status: out.Status, Files: r.exports[s], Error: out.Error})
 	}
+}
+
+// filesDigest identifies what an export wrote.
+func filesDigest(files []record.File) string {
+	var all []byte
+	for _, f := range files {
+		all = append(all, f.Digest...)
+	}
+	return string(artifact.Sum(all))
+}
+
+// recordText keeps what the pipeline was: its files, variables and graph.
+func (r *execution) recordText() {
+	for _, name := range slices.Sorted(maps.Keys(r.Pipeline.Files)) {
+		b := r.Pipeline.Files[name].Bytes
+		r.rec.Text = append(r.rec.Text, record.File{Path: name, Digest: string(artifact.Sum(b)), Bytes: int64(len(b))})
+	}
+	for _, b := range r.Pipeline.Blocks {
+		if b.Kind != lang.KindVariable || b.Sensitive || !b.Value.IsWhollyKnown() {
+			continue
+		}
+		if r.rec.Variables == nil {
+			r.rec.Variables = map[string]any{}
+		}
+		r.rec.Variables[b.Name] = mustJSON(b.Value)
+	}
+	r.rec.Graph = Graph(r.Expansion, false)
 }
 
 // RecordModel is what is known of the model that n yields, nil if it yields none.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/spell"
 )
 
 // openStore opens the cache that the flags or the environment name.
@@ -57,13 +58,13 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			}
 			t := newTable(4, "", ">files", ">size", "")
 			row := func(what string, n cache.Count, note string) {
-				t.cells(cell{text: what}, cell{text: humanize.Comma(int64(n.Files))}, cell{text: bytesText(n.Bytes)}, cell{note, dim})
+				t.cells(cell{text: what}, cell{text: humanize.Comma(int64(n.Files))}, cell{text: spell.Bytes(n.Bytes)}, cell{note, dim})
 			}
 			fmt.Fprintf(a.Out, "%s\n", s.Dir())
 			row("blobs", u.Blobs, "tensors and documents")
 			row("actions", u.Entries, "results on record")
 			row("definitions", u.Definitions, "what plan predicts from")
-			row("sources", u.Externals, bytesText(u.ExternalBytes)+" used where they lie")
+			row("sources", u.Externals, spell.Bytes(u.ExternalBytes)+" used where they lie")
 			row("digests", u.Stats, "of source files, so that they are read once")
 			row("runs", u.Runs, "see compressc show -list")
 			if u.Taints.Files > 0 {
@@ -75,7 +76,7 @@ func (a *app) cacheDuCmd() *cobra.Command {
 				row("quarantine", u.Quarantine, "damaged bytes, kept for a look")
 			}
 			total := u.Total()
-			t.cells(cell{"in all", bold}, cell{humanize.Comma(int64(total.Files)), bold}, cell{bytesText(total.Bytes), bold}, cell{})
+			t.cells(cell{"in all", bold}, cell{humanize.Comma(int64(total.Files)), bold}, cell{spell.Bytes(total.Bytes), bold}, cell{})
 			t.write(a.Out, "  ", a.colored(a.Out))
 			return nil
 		},
@@ -119,7 +120,7 @@ first and are deleted by the next gc, or at once with -now.`,
 			}
 			a.showGC(r, dry, now)
 			if r.Over > 0 {
-				fmt.Fprintf(a.Out, "%s over the size asked for are in use, or younger than a day.\n", bytesText(r.Over))
+				fmt.Fprintf(a.Out, "%s over the size asked for are in use, or younger than a day.\n", spell.Bytes(r.Over))
 			}
 			return nil
 		},
@@ -139,19 +140,19 @@ func (a *app) showGC(r cache.GCReport, dry, now bool) {
 	if dry {
 		verb = "Would take out"
 	}
-	what := plural(r.Entries.Files, "result", "results") + " and " + plural(r.Blobs.Files, "blob", "blobs")
+	what := spell.Plural(r.Entries.Files, "result", "results") + " and " + spell.Plural(r.Blobs.Files, "blob", "blobs")
 	switch {
 	case r.Entries.Files+r.Blobs.Files == 0:
 		fmt.Fprintln(a.Out, "Nothing to take out.")
 	case now || dry:
-		fmt.Fprintf(a.Out, "%s %s of %s.\n", verb, what, bytesText(r.Blobs.Bytes))
+		fmt.Fprintf(a.Out, "%s %s of %s.\n", verb, what, spell.Bytes(r.Blobs.Bytes))
 	default:
-		fmt.Fprintf(a.Out, "%s %s of %s into the trash; the next gc deletes them.\n", verb, what, bytesText(r.Blobs.Bytes))
+		fmt.Fprintf(a.Out, "%s %s of %s into the trash; the next gc deletes them.\n", verb, what, spell.Bytes(r.Blobs.Bytes))
 	}
 	if r.Freed.Bytes > 0 {
-		fmt.Fprintf(a.Out, "%s: %s.\n", map[bool]string{true: "Would delete for good", false: "Deleted for good"}[dry], bytesText(r.Freed.Bytes))
+		fmt.Fprintf(a.Out, "%s: %s.\n", map[bool]string{true: "Would delete for good", false: "Deleted for good"}[dry], spell.Bytes(r.Freed.Bytes))
 	}
-	fmt.Fprintf(a.Out, "Left: %s of %s.\n", plural(r.Kept.Files, "blob", "blobs"), bytesText(r.Kept.Bytes))
+	fmt.Fprintf(a.Out, "Left: %s of %s.\n", spell.Plural(r.Kept.Files, "blob", "blobs"), spell.Bytes(r.Kept.Bytes))
 }
 
 func (a *app) cacheCheckCmd() *cobra.Command {
@@ -194,7 +195,7 @@ func (a *app) cacheCheckCmd() *cobra.Command {
 				for _, p := range r.Problems {
 					fmt.Fprintln(a.Out, p)
 				}
-				fmt.Fprintf(a.Out, "%d results, %d blobs, %d records looked at; %s hashed; %d problems", r.Entries, r.Blobs, r.Records, bytesText(r.Hashed.Bytes), len(r.Problems))
+				fmt.Fprintf(a.Out, "%d results, %d blobs, %d records looked at; %s hashed; %d problems", r.Entries, r.Blobs, r.Records, spell.Bytes(r.Hashed.Bytes), len(r.Problems))
 				if n := len(r.Problems) - left; n > 0 {
 					fmt.Fprintf(a.Out, ", %d repaired", n)
 				}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/record"
+	"github.com/compressc/compressc/internal/spell"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/planner"
 )
@@ -140,7 +141,7 @@ func newPlanReport(p *planner.Plan, store *cache.Store, name string) *planReport
 // they have the same files, so that one choice at most finds them unchanged.
 func (r *planReport) exportStatus(x planExport) string {
 	for _, y := range r.Exports {
-		if address(x.Name, x.Point) == address(y.Name, y.Point) && y.Status == planAsIs {
+		if spell.Address(x.Name, x.Point) == spell.Address(y.Name, y.Point) && y.Status == planAsIs {
 			return planAsIs
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/compressc/compressc/internal/record"
+	"github.com/compressc/compressc/internal/spell"
 )
 
 // showPlan prints a plan for people: a line a block, what becomes of the
@@ -89,8 +90,8 @@ func (v *planView) blocks() {
 			cells[5].text = fmt.Sprint(n.Cached)
 			if n.Run+n.Again > 0 {
 				cells[6].text = fmt.Sprint(n.Run + n.Again)
-				cells[7].text = secondsText(b.node.Seconds)
-				cells[8].text = bytesText(b.node.PeakBytes)
+				cells[7].text = spell.Seconds(b.node.Seconds)
+				cells[8].text = spell.Bytes(b.node.PeakBytes)
 			}
 		} else if b.status[planOff] == b.points {
 			cells[2].text = "off"
@@ -125,7 +126,7 @@ func (v *planView) models() {
 		if points[k] == nil {
 			order = append(order, k)
 		}
-		p := pointText(n.Point, nil)
+		p := spell.Point(n.Point, nil)
 		if n.Choice != "" {
 			p = strings.TrimPrefix(p+", "+n.Choice, ", ")
 		}
@@ -148,7 +149,7 @@ func (v *planView) models() {
 		if k.m.Sparsity > 0 {
 			sparsity = fmt.Sprintf("%.1f %%", k.m.Sparsity*100)
 		}
-		t.row(name, fmt.Sprintf("%.2f", k.m.BitsPerWeight), sparsity, bytesText(k.m.Bytes), countText(k.m.Parameters))
+		t.row(name, fmt.Sprintf("%.2f", k.m.BitsPerWeight), sparsity, spell.Bytes(k.m.Bytes), countText(k.m.Parameters))
 	}
 	t.write(v.a.Out, "  ", v.on)
 	fmt.Fprintln(v.a.Out)
@@ -176,7 +177,7 @@ func (v *planView) decisions() {
 	pending := map[string]int{}
 	for _, g := range v.r.Gates {
 		where := ""
-		if p := pointText(g.Point, nil); p != "" {
+		if p := spell.Point(g.Point, nil); p != "" {
 			where = " at " + p
 		}
 		switch g.Status {
@@ -204,7 +205,7 @@ func (v *planView) decisions() {
 		if len(s.Candidates) > 4 {
 			list += fmt.Sprintf(" and %d more", len(s.Candidates)-4)
 		}
-		fmt.Fprintf(v.a.Out, "  · %s chooses among %s\n", address(s.Name, s.Point), list)
+		fmt.Fprintf(v.a.Out, "  · %s chooses among %s\n", spell.Address(s.Name, s.Point), list)
 	}
 	fmt.Fprintln(v.a.Out)
 }
@@ -218,7 +219,7 @@ func (v *planView) exports() {
 	seen := map[string]bool{}
 	for _, x := range v.r.Exports {
 		// Whatever a select chooses, the block writes the same files.
-		name := address(x.Name, x.Point)
+		name := spell.Address(x.Name, x.Point)
 		if seen[name] {
 			continue
 		}
@@ -239,15 +240,15 @@ func (v *planView) exports() {
 func (v *planView) sum() {
 	r := v.r
 	if !r.Work {
-		fmt.Fprintf(v.a.Out, "Nothing to do: the results of %s are in the cache.\n", plural(r.Actions.Total, "action", "actions"))
+		fmt.Fprintf(v.a.Out, "Nothing to do: the results of %s are in the cache.\n", spell.Plural(r.Actions.Total, "action", "actions"))
 		return
 	}
-	fmt.Fprintf(v.a.Out, "%s %s to run, %d cached", paintIf(v.on, bold, "Plan:"), plural(r.Actions.Run, "action", "actions"), r.Actions.Cached)
+	fmt.Fprintf(v.a.Out, "%s %s to run, %d cached", paintIf(v.on, bold, "Plan:"), spell.Plural(r.Actions.Run, "action", "actions"), r.Actions.Cached)
 	if r.Actions.Again > 0 {
 		fmt.Fprintf(v.a.Out, ", %d to run again for their bytes", r.Actions.Again)
 	}
-	fmt.Fprintf(v.a.Out, ". About %s, up to %s of memory for one action, %s into the cache.\n", secondsText(r.Seconds), bytesText(r.PeakBytes), bytesText(r.WriteBytes))
+	fmt.Fprintf(v.a.Out, ". About %s, up to %s of memory for one action, %s into the cache.\n", spell.Seconds(r.Seconds), spell.Bytes(r.PeakBytes), spell.Bytes(r.WriteBytes))
 	if r.Saved > 0 {
-		fmt.Fprintf(v.a.Out, "Shared work that is done once was asked for %s more.\n", plural(r.Saved, "time", "times"))
+		fmt.Fprintf(v.a.Out, "Shared work that is done once was asked for %s more.\n", spell.Plural(r.Saved, "time", "times"))
 	}
 }

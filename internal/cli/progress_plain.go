@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/compressc/compressc/executor"
+	"github.com/compressc/compressc/internal/spell"
 	"github.com/compressc/compressc/planner"
 )
 
@@ -86,9 +87,9 @@ func (p *plainProgress) event(e executor.Event) {
 		case nodeRunning:
 			p.line("%s: started", n.addr)
 		case nodeDone:
-			text := fmt.Sprintf("%s: done in %s", n.addr, secondsText(n.seconds(p.t.now())))
+			text := fmt.Sprintf("%s: done in %s", n.addr, spell.Seconds(n.seconds(p.t.now())))
 			if n.ran < n.total {
-				text += fmt.Sprintf(", %d of %s cached", n.total-n.ran, plural(n.total, "action", "actions"))
+				text += fmt.Sprintf(", %d of %s cached", n.total-n.ran, spell.Plural(n.total, "action", "actions"))
 			}
 			p.line("%s", text)
 		case nodeFailed:
@@ -139,15 +140,15 @@ func (p *plainProgress) tell() {
 
 // summary is where the run stands as a whole: actions, time left, memory.
 func (t *tracker) summary() []string {
-	s := []string{fmt.Sprintf("%d of %s", t.finished(), plural(t.totals.Actions, "action", "actions"))}
+	s := []string{fmt.Sprintf("%d of %s", t.finished(), spell.Plural(t.totals.Actions, "action", "actions"))}
 	if left := t.left(); left >= 0.5 {
-		s = append(s, "about "+secondsText(left)+" left")
+		s = append(s, "about "+spell.Seconds(left)+" left")
 	}
 	if t.totals.MemoryBudget > 0 {
-		s = append(s, fmt.Sprintf("memory %s of %s", bytesText(t.totals.MemoryLive+t.totals.MemoryReserved), bytesText(t.totals.MemoryBudget)))
+		s = append(s, fmt.Sprintf("memory %s of %s", spell.Bytes(t.totals.MemoryLive+t.totals.MemoryReserved), spell.Bytes(t.totals.MemoryBudget)))
 	}
 	if t.totals.Spilled > 0 {
-		s = append(s, bytesText(t.totals.Spilled)+" moved to disk")
+		s = append(s, spell.Bytes(t.totals.Spilled)+" moved to disk")
 	}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/compressc/compressc/executor"
+	"github.com/compressc/compressc/internal/spell"
 	"github.com/compressc/compressc/planner"
 )
 
@@ -155,7 +156,7 @@ func (t *tracker) frame(o frameOptions) []string {
 // footer is the line about the run as a whole.
 func (t *tracker) footer() string {
 	// What matters least is last, where a narrow terminal cuts.
-	parts := append([]string{t.summary()[0], secondsText(t.elapsed())}, t.summary()[1:]...)
+	parts := append([]string{t.summary()[0], spell.Seconds(t.elapsed())}, t.summary()[1:]...)
 	if t.totals.Failed > 0 {
 		parts = append(parts, fmt.Sprintf("%d failed", t.totals.Failed))
 	}
@@ -201,7 +202,7 @@ func (t *tracker) groupLines(g group, width int, o frameOptions) []line {
 	case state == nodeCached:
 		text = "cached"
 	case state == nodeDone:
-		text = secondsText(seconds)
+		text = spell.Seconds(seconds)
 	case state == nodeFailed && len(g.nodes) == 1:
 		text = "failed"
 	case state == nodeFailed:
@@ -223,7 +224,7 @@ func (t *tracker) groupLines(g group, width int, o frameOptions) []line {
 		}
 	}
 	if len(g.nodes) > 1 && (state != nodeFailed) {
-		points := plural(len(g.nodes), "point", "points")
+		points := spell.Plural(len(g.nodes), "point", "points")
 		if busy {
 			points = fmt.Sprintf("%d of %s", counts[nodeDone]+counts[nodeCached], points)
 		}

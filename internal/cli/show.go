@@ -16,6 +16,7 @@ import (
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/compressc/compressc/internal/record"
+	"github.com/compressc/compressc/internal/spell"
 )
 
 func (a *app) showCmd() *cobra.Command {
@@ -205,7 +206,7 @@ func (a *app) listRuns(s *cache.Store, runs []cache.RunInfo, asJSON bool) error 
 		if l.Status != record.OK {
 			status.color = red
 		}
-		t.cells(cell{text: l.ID}, cell{humanize.Time(l.Time), dim}, status, cell{text: fmt.Sprint(l.Cached)}, cell{text: fmt.Sprint(l.Run)}, cell{text: secondsText(l.Seconds)}, cell{text: l.Pipeline})
+		t.cells(cell{text: l.ID}, cell{humanize.Time(l.Time), dim}, status, cell{text: fmt.Sprint(l.Cached)}, cell{text: fmt.Sprint(l.Run)}, cell{text: spell.Seconds(l.Seconds)}, cell{text: l.Pipeline})
 	}
 	t.write(a.Out, "", a.colored(a.Out))
 	return nil

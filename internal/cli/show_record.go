@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mitchellh/go-wordwrap"
 
 	"github.com/compressc/compressc/internal/record"
+	"github.com/compressc/compressc/internal/spell"
 )
 
 // showFailures prints what went wrong, one box a failure, in the manner of the
@@ -29,14 +28,14 @@ func (a *app) showFailures(rec *record.Record) error {
 
 func writeFailure(w io.Writer, f record.Failure, width int, colored bool) error {
 	head := f.Name
-	if p := pointText(f.Point, nil); p != "" {
+	if p := spell.Point(f.Point, nil); p != "" {
 		head += " at " + p
 	}
 	if f.Part != "" {
 		head += ", " + f.Part
 	}
 	lines := []string{paintIf(colored, red, "Error: ") + paintIf(colored, bold, head+" failed"), ""}
-	message := strings.TrimPrefix(f.Message, address(f.Name, f.Point)+": ")
+	message := strings.TrimPrefix(f.Message, spell.Address(f.Name, f.Point)+": ")
 	if width > 10 {
 		message = wordwrap.WrapString(message, uint(width-2))
 	}
@@ -60,15 +59,6 @@ func writeFailure(w io.Writer, f record.Failure, width int, colored bool) error 
 	b.WriteString(paintIf(colored, red, "╵") + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// address spells a name with its point as the planner does, as far as the
-// point's order is known.
-func address(name string, p record.Point) string {
-	if len(p) == 0 {
-		return name
-	}
-	return name + "[" + strings.ReplaceAll(pointText(p, nil), ", ", ",") + "]"
 }
 
 // showRecord prints what a run measured, decided, wrote and took. Failures are
@@ -104,7 +94,7 @@ func (v *recordView) evaluations() {
 	}
 	var sets []*set
 	for _, e := range v.rec.Evaluations {
-		axes := axesOf(e.Point, v.rec.Axes)
+		axes := spell.Axes(e.Point, v.rec.Axes)
 		i := slices.IndexFunc(sets, func(s *set) bool { return slices.Equal(s.axes, axes) })
 		if i < 0 {
 			i = len(sets)
@@ -150,7 +140,7 @@ func (v *recordView) swept(axes []string, list []record.Evaluation) {
 	at := map[string]record.Evaluation{}
 	first := map[string]record.Evaluation{}
 	for _, e := range list {
-		p := pointText(e.Point, axes)
+		p := spell.Point(e.Point, axes)
 		if !slices.Contains(blocks, e.Name) {
 			blocks = append(blocks, e.Name)
 		}
@@ -183,7 +173,7 @@ func (v *recordView) swept(axes []string, list []record.Evaluation) {
 	for _, p := range points {
 		var cells []cell
 		for _, x := range axes {
-			cells = append(cells, cell{text: valueText(first[p].Point[x])})
+			cells = append(cells, cell{text: spell.Value(first[p].Point[x])})
 		}
 		cells = append(cells, modelCells(sameModel(blocks, p, at))...)
 		for _, b := range blocks {
@@ -235,7 +225,7 @@ func modelCells(m *record.Model) []cell {
 	if m == nil {
 		return []cell{{}, {}}
 	}
-	return []cell{{text: fmt.Sprintf("%.2f", m.BitsPerWeight)}, {text: bytesText(m.Bytes)}}
+	return []cell{{text: fmt.Sprintf("%.2f", m.BitsPerWeight)}, {text: spell.Bytes(m.Bytes)}}
 }
 
 // metricNames lists the metrics of all evaluations, perplexity first.
@@ -263,64 +253,13 @@ func metricCell(e record.Evaluation, name string) cell {
 	case e.Name == "" || !has:
 		return cell{}
 	case m != nil:
-		return cell{text: numberText(*m)}
+		return cell{text: spell.Number(*m)}
 	case e.Status == record.OK || e.Status == record.Cached || e.Status == record.Run:
 		return cell{"diverged", red}
 	case e.Status == record.Failed:
 		return cell{e.Status, red}
 	}
 	return cell{e.Status, dim}
-}
-
-// numberText spells a measured number with five digits at least.
-func numberText(x float64) string {
-	if x == 0 || math.Abs(x) >= 1e-3 && math.Abs(x) < 1e6 {
-		if math.Abs(x) >= 1000 {
-			return strconv.FormatFloat(x, 'f', 1, 64)
-		}
-		return strconv.FormatFloat(x, 'f', 4, 64)
-	}
-	return strconv.FormatFloat(x, 'e', 4, 64)
-}
-
-// axesOf lists a point's axes in the order of the sweeps.
-func axesOf(p record.Point, order []string) []string {
-	var out, rest []string
-	for _, x := range order {
-		if _, ok := p[x]; ok {
-			out = append(out, x)
-		}
-	}
-	for x := range p {
-		if !slices.Contains(out, x) {
-			rest = append(rest, x)
-		}
-	}
-	slices.Sort(rest)
-	return append(out, rest...)
-}
-
-// pointText spells a point: "rank.rank=16, s.sparsity=0.5"; "" for the one
-// point of what no sweep reaches.
-func pointText(p record.Point, order []string) string {
-	parts := []string{}
-	for _, x := range axesOf(p, order) {
-		parts = append(parts, x+"="+valueText(p[x]))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// valueText spells a value of an axis: texts without quotes.
-func valueText(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	var s string
-	if json.Unmarshal(b, &s) == nil {
-		return s
-	}
-	return string(b)
 }
 
 // gates prints the gates: those that passed together, the others one by one.
@@ -361,12 +300,12 @@ func (v *recordView) gate(name string) {
 		if points[e] == nil {
 			endings = append(endings, e)
 		}
-		points[e] = append(points[e], pointText(g.Point, v.rec.Axes))
+		points[e] = append(points[e], spell.Point(g.Point, v.rec.Axes))
 	}
 	if passed > 0 {
 		text := "passed"
 		if all > 1 {
-			text = fmt.Sprintf("passed at %d of %s", passed, plural(all, "point", "points"))
+			text = fmt.Sprintf("passed at %d of %s", passed, spell.Plural(all, "point", "points"))
 		}
 		fmt.Fprintf(v.w, "  %s %s %s\n", paintIf(v.on, green, "✓"), name, text)
 	}
@@ -395,12 +334,12 @@ func (v *recordView) selections() {
 	}
 	v.title("Selections")
 	for _, s := range v.rec.Selections {
-		name := address(s.Name, s.Point)
+		name := spell.Address(s.Name, s.Point)
 		switch {
 		case s.Winner != "":
 			fmt.Fprintf(v.w, "  %s %s → %s", paintIf(v.on, green, "✓"), name, s.Winner)
 			if m := v.model(s.Winner); m != nil {
-				fmt.Fprintf(v.w, " (%.2f bits/weight, %s)", m.BitsPerWeight, bytesText(m.Bytes))
+				fmt.Fprintf(v.w, " (%.2f bits/weight, %s)", m.BitsPerWeight, spell.Bytes(m.Bytes))
 			}
 			fmt.Fprintln(v.w)
 		case s.Error != "":
@@ -433,7 +372,7 @@ func (v *recordView) exports() {
 	}
 	v.title("Exports")
 	for _, e := range v.rec.Exports {
-		name := address(e.Name, e.Point)
+		name := spell.Address(e.Name, e.Point)
 		if len(e.Files) == 0 {
 			fmt.Fprintf(v.w, "  %s %s\n", name, paintIf(v.on, map[bool]color{true: red, false: dim}[e.Status == record.Failed], e.Status))
 			continue
@@ -446,7 +385,7 @@ func (v *recordView) exports() {
 			if f.Written {
 				state = "written"
 			}
-			t.cells(cell{text: f.Path}, cell{text: bytesText(f.Bytes)}, cell{"sha256:" + f.Digest[:min(12, len(f.Digest))], dim}, cell{state, dim})
+			t.cells(cell{text: f.Path}, cell{text: spell.Bytes(f.Bytes)}, cell{"sha256:" + f.Digest[:min(12, len(f.Digest))], dim}, cell{state, dim})
 		}
 		t.write(v.w, "    ", v.on)
 	}
@@ -492,7 +431,7 @@ func (v *recordView) outputs() {
 					at[sweep+"."+axis] = value
 				}
 			}
-			fmt.Fprintf(v.w, "    %s: %s\n", pointText(at, v.rec.Axes), outputText(p.Value, p.Status, p.Reason))
+			fmt.Fprintf(v.w, "    %s: %s\n", spell.Point(at, v.rec.Axes), outputText(p.Value, p.Status, p.Reason))
 		}
 	}
 	fmt.Fprintln(v.w)
@@ -519,7 +458,7 @@ func (v *recordView) failed() {
 	}
 	v.title("Failures")
 	for _, f := range v.rec.Failures {
-		name := address(f.Name, f.Point)
+		name := spell.Address(f.Name, f.Point)
 		message, _, _ := strings.Cut(strings.TrimPrefix(f.Message, name+": "), "\n")
 		fmt.Fprintf(v.w, "  %s %s, %s: %s\n", paintIf(v.on, red, "✗"), name, f.Part, message)
 	}
@@ -532,12 +471,12 @@ func (v *recordView) summary() {
 	if r.Status == record.OK {
 		c = green
 	}
-	fmt.Fprintf(v.w, "%s: %s, %d cached, %d run", paintIf(v.on, c, word), plural(r.Actions.Total, "action", "actions"), r.Actions.Cached, r.Actions.Run)
+	fmt.Fprintf(v.w, "%s: %s, %d cached, %d run", paintIf(v.on, c, word), spell.Plural(r.Actions.Total, "action", "actions"), r.Actions.Cached, r.Actions.Run)
 	if r.Actions.Failed > 0 {
 		fmt.Fprintf(v.w, ", %d failed", r.Actions.Failed)
 	}
 	if r.Actions.Skipped > 0 {
 		fmt.Fprintf(v.w, ", %d not run", r.Actions.Skipped)
 	}
-	fmt.Fprintf(v.w, "; %s; peak memory %s. Run %s.\n", secondsText(r.Seconds), bytesText(r.PeakAnonBytes), r.ID)
+	fmt.Fprintf(v.w, "; %s; peak memory %s. Run %s.\n", spell.Seconds(r.Seconds), spell.Bytes(r.PeakAnonBytes), r.ID)
 }

@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"os"
-	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/mattn/go-isatty"
 	"golang.org/x/term"
 )
@@ -62,34 +59,4 @@ func paintIf(on bool, c color, text string) string {
 		return text
 	}
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
-}
-
-// bytesText spells a size in powers of 1000, as disks and models are sold.
-func bytesText(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
-
-// secondsText spells a time for people: "0.3 s", "41 s", "3m20s", "2h05m".
-func secondsText(s float64) string {
-	d := time.Duration(s * float64(time.Second))
-	switch {
-	case s < 0.05:
-		return "0.0 s"
-	case s < 10:
-		return fmt.Sprintf("%.1f s", s)
-	case s < 90:
-		return fmt.Sprintf("%.0f s", s)
-	case s < 3600:
-		d = d.Round(time.Second)
-		return d.String()
-	}
-	d = d.Round(time.Minute)
-	text := d.String() // 2h5m0s
-	return text[:len(text)-2]
-}
-
-// plural spells a number and a noun.
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return humanize.Comma(int64(n)) + " " + many
 }

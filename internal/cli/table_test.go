@@ -7,6 +7,8 @@ import (
 
 	"github.com/rivo/uniseg"
 	"pgregory.net/rapid"
+
+	"github.com/compressc/compressc/internal/spell"
 )
 
 func TestTable(t *testing.T) {
@@ -94,12 +96,12 @@ func TestLineRender(t *testing.T) {
 
 func TestSpelling(t *testing.T) {
 	for s, want := range map[float64]string{0: "0.0 s", 0.04: "0.0 s", 0.26: "0.3 s", 9.94: "9.9 s", 41.4: "41 s", 200: "3m20s", 7500: "2h5m", 90000: "25h0m"} {
-		if got := secondsText(s); got != want {
+		if got := spell.Seconds(s); got != want {
 			t.Errorf("%v s: %q, want %q", s, got, want)
 		}
 	}
 	for x, want := range map[float64]string{0: "0.0000", 20.31234: "20.3123", 12345.678: "12345.7", 2e7: "2.0000e+07", 1e-5: "1.0000e-05", -3: "-3.0000"} {
-		if got := numberText(x); got != want {
+		if got := spell.Number(x); got != want {
 			t.Errorf("%v: %q, want %q", x, got, want)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 // FormatVersion is raised in its first part when a field changes its meaning or
 // goes, in its second when one comes.
-const FormatVersion = "1.1"
+const FormatVersion = "1.2"
 
 // Status of a run, node, gate or output.
 const (
@@ -40,6 +40,14 @@ type Record struct {
 	MemoryBytes   int64     `json:"memory_bytes"`
 	// PeakAnonBytes is the largest resident set without file-backed pages.
 	PeakAnonBytes int64 `json:"peak_anon_bytes"`
+
+	// Text is the files that the pipeline was read from. Since 1.2.
+	Text []File `json:"text,omitempty"`
+	// Variables that were given a value or have one by default, but those that
+	// are sensitive. Since 1.2.
+	Variables map[string]any `json:"variables,omitempty"`
+	// Graph is what was made of what. Since 1.2.
+	Graph *Graph `json:"graph,omitempty"`
 
 	Actions Counts `json:"actions"`
 	// Axes of all sweeps by ID, in declaration order. Since 1.1.
@@ -77,6 +85,9 @@ type Node struct {
 	Verb   string `json:"verb"`
 	Method string `json:"method,omitempty"`
 	Status string `json:"status"`
+	// Source is what a model or data was read from, as the pipeline names it.
+	// Since 1.2.
+	Source string `json:"source,omitempty"`
 	// Digest identifies what the node yielded; "" when it yielded nothing.
 	Digest    string  `json:"digest,omitempty"`
 	Seconds   float64 `json:"seconds"`
