@@ -91,9 +91,7 @@ func choleskyBase(n int, a []float64, lda int) int {
 		}
 		d = math.Sqrt(d)
 		row[i] = d
-		for j := i + 1; j < n; j++ {
-			row[j] /= d
-		}
+		kernel.Divide(row[i+1:n], d)
 	}
 	for i := range n {
 		for j := range i + 1 {
@@ -131,9 +129,7 @@ func (p *Pool) invertLower(n int, a []float64, lda int) {
 			}
 			row[i] = 1
 			kernel.GemvCols(i, len(row), inv[:], ld, c[:i], row)
-			for j := range i + 1 {
-				row[j] /= d
-			}
+			kernel.Divide(row[:i+1], d)
 		}
 		for i := range n {
 			copy(a[i*lda:i*lda+i+1], inv[i*ld:])
@@ -203,12 +199,10 @@ func (p *Pool) mulLowerTransposed(m, n int, w []float64, ldw int, b []float64, l
 func mirrorLower(p *Pool, n int, a []float64, lda int) {
 	blocks := (n + mirrorBlock - 1) / mirrorBlock
 	p.For(blocks, func(_, b int) {
-		for b2 := range b + 1 {
-			for i := b * mirrorBlock; i < min(n, (b+1)*mirrorBlock); i++ {
-				for j := b2 * mirrorBlock; j < min(i, (b2+1)*mirrorBlock); j++ {
-					a[j*lda+i] = a[i*lda+j]
-				}
-			}
+		i0, i1 := b*mirrorBlock, min(n, (b+1)*mirrorBlock)
+		if b > 0 {
+			kernel.Transpose(i1-i0, i0, a[i0*lda:], lda, a[i0:], lda)
 		}
+		mirrorTriangle(i0, i1, a, lda, false)
 	})
 }

@@ -14,7 +14,8 @@ const kBlockMax = 320
 const (
 	taskPanelsA = 10   // panels of A a task runs over: they stay in L2
 	taskPanelsB = 4    // panels of B a task runs over
-	packPanels  = 4    // panels packed by one task
+	packWidth   = 192  // rows or columns packed by one task, about
+	packDepth   = 32   // stored rows of a transposed operand read before the next
 	columnsMax  = 4096 // columns of B packed at a time: bounds the buffer
 	// serialBelow is the number of multiply-adds under which a product runs on
 	// its caller alone: about 4 µs of work.
@@ -120,19 +121,16 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 				a: aBuf.s, b: bBuf.s, c: c, ldc: ldc, scratch: scratch.s,
 			}
 			panelsB := (nc + nr - 1) / nr
-			groupsB := (panelsB + packPanels - 1) / packPanels
-			groupsA := (panelsA + packPanels - 1) / packPanels
-			p.For(groupsA+groupsB, func(_, task int) {
+			packs := [2]packing[T]{
+				{dst: bBuf.s, src: b, ld: ldb, trans: !tB, first: jc, count: nc, rows: n, width: nr, k0: pc, kc: kc},
+				{dst: aBuf.s, src: a, ld: lda, trans: tA, count: m, rows: m, width: mr, k0: pc, kc: kc},
+			}
+			groupsB := packs[0].groups()
+			p.For(groupsB+packs[1].groups(), func(_, task int) {
 				if task < groupsB {
-					for q := task * packPanels; q < min(panelsB, (task+1)*packPanels); q++ {
-						j := jc + q*nr
-						packPanel(bBuf.s[q*nr*kc:], b, ldb, j, pc, kc, nr, n, min(nr, jc+nc-j), !tB)
-					}
-					return
-				}
-				task -= groupsB
-				for q := task * packPanels; q < min(panelsA, (task+1)*packPanels); q++ {
-					packPanel(aBuf.s[q*mr*kc:], a, lda, q*mr, pc, kc, mr, m, min(mr, m-q*mr), tA)
+					packs[0].group(task)
+				} else {
+					packs[1].group(task - groupsB)
 				}
 			})
 			rowTasks := (panelsA + taskPanelsA - 1) / taskPanelsA
@@ -152,15 +150,49 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 	scratch.give()
 }
 
-// packPanel packs the panel of w rows from row i of an operand with rows rows;
-// trans says that row i of the operand is a column of the stored matrix.
-func packPanel[T kernel.Float](dst, src []T, ld, i, k0, kc, w, rows, cnt int, trans bool) {
-	if trans {
-		src = src[k0*ld+i:]
-	} else {
-		src = src[i*ld+k0:]
+// packing is the work of packing one operand, or a stretch of it, into panels.
+type packing[T kernel.Float] struct {
+	dst, src     []T
+	ld           int
+	trans        bool // row i of the operand is a column of the stored matrix
+	first, count int  // the operand's rows [first, first+count) are packed
+	rows         int  // of the operand, for reads that may look ahead
+	width        int  // of a panel
+	k0, kc       int
+}
+
+func (p *packing[T]) perGroup() int { return max(1, packWidth/p.width) }
+
+func (p *packing[T]) panels() int { return (p.count + p.width - 1) / p.width }
+
+// groups returns the number of tasks.
+func (p *packing[T]) groups() int { return (p.panels() + p.perGroup() - 1) / p.perGroup() }
+
+// group packs the panels of one task. Those of a transposed operand are packed
+// side by side, a few stored rows at a time: a panel is a few bytes of each row,
+// and rows of a wide matrix are a page or more apart.
+func (p *packing[T]) group(g int) {
+	lo := g * p.perGroup()
+	hi := min(p.panels(), lo+p.perGroup())
+	depth := p.kc
+	if p.trans {
+		depth = packDepth
 	}
-	kernel.Pack(dst, src, ld, kc, w, cnt, rows-i, trans)
+	for k := 0; k < p.kc; k += depth {
+		kc := min(depth, p.kc-k)
+		for q := lo; q < hi; q++ {
+			i := p.first + q*p.width
+			cnt := min(p.width, p.count-q*p.width)
+			dst := p.dst[q*p.width*p.kc+k*p.width:]
+			src := p.src
+			if p.trans {
+				src = src[(p.k0+k)*p.ld+i:]
+			} else {
+				src = src[i*p.ld+p.k0+k:]
+			}
+			kernel.Pack(dst, src, p.ld, kc, p.width, cnt, p.rows-i, p.trans)
+		}
+	}
 }
 
 // scale multiplies the part of C by beta, and clears it for beta = 0.

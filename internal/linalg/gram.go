@@ -26,17 +26,16 @@ func (p *Pool) GramAdd(c []float64, x []float32, rows, n int) {
 	aBuf := takeBuffer[float32](panelsA*mr*rows + kernel.PanelSlack)
 	bBuf := takeBuffer[float32](panelsB*nr*rows + kernel.PanelSlack)
 	scratch := takeBuffer[float32](p.Threads() * kernel.MaxTile)
-	groupsA, groupsB := (panelsA+packPanels-1)/packPanels, (panelsB+packPanels-1)/packPanels
-	p.For(groupsA+groupsB, func(_, task int) {
+	packs := [2]packing[float32]{
+		{dst: bBuf.s, src: x, ld: n, trans: true, count: n, rows: n, width: nr, kc: rows},
+		{dst: aBuf.s, src: x, ld: n, trans: true, count: n, rows: n, width: mr, kc: rows},
+	}
+	groupsB := packs[0].groups()
+	p.For(groupsB+packs[1].groups(), func(_, task int) {
 		if task < groupsB {
-			for q := task * packPanels; q < min(panelsB, (task+1)*packPanels); q++ {
-				packPanel(bBuf.s[q*nr*rows:], x, n, q*nr, 0, rows, nr, n, min(nr, n-q*nr), true)
-			}
-			return
-		}
-		task -= groupsB
-		for q := task * packPanels; q < min(panelsA, (task+1)*packPanels); q++ {
-			packPanel(aBuf.s[q*mr*rows:], x, n, q*mr, 0, rows, mr, n, min(mr, n-q*mr), true)
+			packs[0].group(task)
+		} else {
+			packs[1].group(task - groupsB)
 		}
 	})
 	rowTasks := (panelsA + taskPanelsA - 1) / taskPanelsA
@@ -77,12 +76,23 @@ const mirrorBlock = 32
 func mirrorUpper(p *Pool, n int, a []float64, lda int) {
 	blocks := (n + mirrorBlock - 1) / mirrorBlock
 	p.For(blocks, func(_, b int) {
-		for b2 := b; b2 < blocks; b2++ {
-			for i := b * mirrorBlock; i < min(n, (b+1)*mirrorBlock); i++ {
-				for j := max(i+1, b2*mirrorBlock); j < min(n, (b2+1)*mirrorBlock); j++ {
-					a[j*lda+i] = a[i*lda+j]
-				}
-			}
+		i0, i1 := b*mirrorBlock, min(n, (b+1)*mirrorBlock)
+		mirrorTriangle(i0, i1, a, lda, true)
+		if i1 < n {
+			kernel.Transpose(i1-i0, n-i1, a[i0*lda+i1:], lda, a[i1*lda+i0:], lda)
 		}
 	})
+}
+
+// mirrorTriangle mirrors the block [i0, i1) on the diagonal.
+func mirrorTriangle(i0, i1 int, a []float64, lda int, upper bool) {
+	for i := i0; i < i1; i++ {
+		for j := i + 1; j < i1; j++ {
+			if upper {
+				a[j*lda+i] = a[i*lda+j]
+			} else {
+				a[i*lda+j] = a[j*lda+i]
+			}
+		}
+	}
 }

@@ -1,6 +1,10 @@
 package linalg
 
-import "math"
+import (
+	"math"
+
+	"github.com/compressc/compressc/internal/linalg/kernel"
+)
 
 // SymEigen overwrites the symmetric A [n, n], of which only the upper triangle is
 // read, with its eigenvectors, one a column, and returns their eigenvalues in
@@ -117,11 +121,7 @@ func transpose(p *Pool, rows, cols int, src []float64, lds int, dst []float64, l
 	p.For((rows+mirrorBlock-1)/mirrorBlock, func(_, task int) {
 		i0, i1 := task*mirrorBlock, min(rows, (task+1)*mirrorBlock)
 		for j0 := 0; j0 < cols; j0 += mirrorBlock {
-			for j := j0; j < min(cols, j0+mirrorBlock); j++ {
-				for i := i0; i < i1; i++ {
-					dst[j*ldd+i] = src[i*lds+j]
-				}
-			}
+			kernel.Transpose(i1-i0, min(mirrorBlock, cols-j0), src[i0*lds+j0:], lds, dst[j0*ldd+i0:], ldd)
 		}
 	})
 }

@@ -133,9 +133,7 @@ func householder(x []float64, at int) (beta, tau float64) {
 		beta = -beta
 	}
 	div := alpha - beta
-	for i := range x {
-		x[i] /= div
-	}
+	kernel.Divide(x, div)
 	x[at] = 1
 	return beta, (beta - alpha) / beta
 }

@@ -109,15 +109,12 @@ func (p *Pool) triSolveBase(left, upper, trans, unit bool, m, n int, a []float64
 		if w < ld {
 			clear(x.s)
 		}
-		for i := range order {
-			row := x.s[i*ld : i*ld+w]
-			if left {
-				copy(row, b[i*ldb+s0:])
-				continue
+		if left {
+			for i := range order {
+				copy(x.s[i*ld:i*ld+w], b[i*ldb+s0:])
 			}
-			for s := range row {
-				row[s] = b[(s0+s)*ldb+i]
-			}
+		} else {
+			kernel.Transpose(w, order, b[s0*ldb:], ldb, x.s, ld)
 		}
 		w8 := (w + 7) &^ 7
 		for step := range order {
@@ -131,21 +128,15 @@ func (p *Pool) triSolveBase(left, upper, trans, unit bool, m, n int, a []float64
 				kernel.GemvCols(hi-lo, w8, x.s[lo*ld:], ld, neg.s[i*order+lo:i*order+hi], row)
 			}
 			if !unit {
-				d := -neg.s[i*order+i]
-				for s := range row {
-					row[s] /= d
-				}
+				kernel.Divide(row, -neg.s[i*order+i])
 			}
 		}
-		for i := range order {
-			row := x.s[i*ld : i*ld+w]
-			if left {
-				copy(b[i*ldb+s0:], row)
-				continue
+		if left {
+			for i := range order {
+				copy(b[i*ldb+s0:], x.s[i*ld:i*ld+w])
 			}
-			for s, v := range row {
-				b[(s0+s)*ldb+i] = v
-			}
+		} else {
+			kernel.Transpose(order, w, x.s, ld, b[s0*ldb:], ldb)
 		}
 		x.give()
 	})

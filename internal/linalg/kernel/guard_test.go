@@ -61,7 +61,11 @@ func testPack[T Float](t *testing.T) {
 		}
 		first := r.IntN(rows)
 		cnt := min(w, rows-first)
-		dst := guarded[T](t, kc*w+PanelSlack)
+		slack := PanelSlack
+		if trans {
+			slack = 0
+		}
+		dst := guarded[T](t, kc*w+slack)
 		at := func(i, k int) T {
 			if trans {
 				return src[k*ld+i]
@@ -112,4 +116,35 @@ func tileInside[T Float](t *testing.T) {
 			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 0)
 		}
 	}
+}
+
+func TestTransposeAndDivideStayInside(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 4))
+		for range 300 {
+			rows, cols := 1+r.IntN(40), 1+r.IntN(40)
+			lds, ldd := cols+r.IntN(3), rows+r.IntN(3)
+			src, dst := guarded[float64](t, (rows-1)*lds+cols), guarded[float64](t, (cols-1)*ldd+rows)
+			for i := range src {
+				src[i] = float64(i + 1)
+			}
+			Transpose(rows, cols, src, lds, dst, ldd)
+			for i := range dst {
+				var want float64
+				if i%ldd < rows {
+					want = src[i%ldd*lds+i/ldd]
+				}
+				if dst[i] != want {
+					t.Fatalf("%d×%d, strides %d, %d: element %d is %v, want %v", rows, cols, lds, ldd, i, dst[i], want)
+				}
+			}
+			x := append([]float64{}, src...)
+			Divide(src, 3)
+			for i, v := range x {
+				if src[i] != v/3 {
+					t.Fatalf("Divide of %d: element %d is %x, want %x", len(x), i, src[i], v/3)
+				}
+			}
+		}
+	})
 }

@@ -53,4 +53,10 @@ func gemvColsAVX512(m, n int, a *float64, lda int, c, y *float64)
 func gemvColsAVX2(m, n int, a *float64, lda int, c, y *float64)
 
 //go:noescape
+func divideAVX512(n int, x *float64, d float64)
+
+//go:noescape
+func divideAVX2(n int, x *float64, d float64)
+
+//go:noescape
 func pause(n int)

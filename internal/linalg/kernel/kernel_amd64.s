@@ -3074,6 +3074,39 @@ gemvColsAVX2_2_done:
 	VZEROUPPER
 	RET
 
+// func divideAVX512(n int, x *float64, d float64)
+TEXT ·divideAVX512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), CX
+	MOVQ x+8(FP), SI
+	VBROADCASTSD d+16(FP), Z0
+divideAVX512_l:
+	VMOVUPD 0(SI), Z1
+	VDIVPD Z0, Z1, Z1
+	VMOVUPD Z1, 0(SI)
+	ADDQ $64, SI
+	SUBQ $8, CX
+	JNZ divideAVX512_l
+	VZEROUPPER
+	RET
+
+// func divideAVX2(n int, x *float64, d float64)
+TEXT ·divideAVX2(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), CX
+	MOVQ x+8(FP), SI
+	VBROADCASTSD d+16(FP), Y0
+divideAVX2_l:
+	VMOVUPD 0(SI), Y1
+	VDIVPD Y0, Y1, Y1
+	VMOVUPD Y1, 0(SI)
+	VMOVUPD 32(SI), Y1
+	VDIVPD Y0, Y1, Y1
+	VMOVUPD Y1, 32(SI)
+	ADDQ $64, SI
+	SUBQ $8, CX
+	JNZ divideAVX2_l
+	VZEROUPPER
+	RET
+
 // func pause(n int)
 TEXT ·pause(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), CX

@@ -10,7 +10,8 @@ const PanelSlack = 64
 // and k < kc, and 0 for cnt <= i < w. Without trans element (i, k) is at
 // src[i·ld+k], with trans at src[k·ld+i]. avail >= cnt is the number of rows
 // (columns, with trans) that exist from src on; memory past them is not
-// touched. dst has kc·w elements and PanelSlack more that may be overwritten.
+// touched. dst has kc·w elements and, without trans, PanelSlack more that may be
+// overwritten.
 func Pack[T Float](dst, src []T, ld, kc, w, cnt, avail int, trans bool) {
 	var z T
 	if unsafe.Sizeof(z) == 4 {

@@ -29,6 +29,10 @@ type table struct {
 	packF64            func(dst, src []float64, ld, kc, w, cnt, avail int, trans bool)
 	gemvRows           func(m, n int, a *float64, lda int, x, y *float64)
 	gemvCols           func(m, n int, a *float64, lda int, c, y *float64)
+	divide             func(n int, x *float64, d float64)
+	// transposeBand transposes band rows of cols columns, cols a multiple of band.
+	band          int
+	transposeBand func(cols int, src []float64, lds int, dst []float64, ldd int)
 }
 
 var goTable = table{
@@ -41,6 +45,9 @@ var goTable = table{
 	packF64:     packGo[float64],
 	gemvRows:    gemvRowsGo,
 	gemvCols:    gemvColsGo,
+	divide:      divideGo,
+	// The remainder's loop does it all.
+	band: 1 << 30,
 }
 
 var active, envErr = choose(os.Getenv(EnvPath))

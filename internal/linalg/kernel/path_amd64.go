@@ -12,6 +12,11 @@ var avx512Table = table{
 	packF64:     packAVX512[float64],
 	gemvRows:    gemvRowsAVX512,
 	gemvCols:    gemvColsAVX512,
+	divide:      divideAVX512,
+	band:        8,
+	transposeBand: func(cols int, src []float64, lds int, dst []float64, ldd int) {
+		transpackF64AVX512(cols/8, &src[0], lds, &dst[0], ldd, 1<<8-1)
+	},
 }
 
 var avx2Table = table{
@@ -24,6 +29,11 @@ var avx2Table = table{
 	packF64:     packAVX2[float64],
 	gemvRows:    gemvRowsAVX2,
 	gemvCols:    gemvColsAVX2,
+	divide:      divideAVX2,
+	band:        4,
+	transposeBand: func(cols int, src []float64, lds int, dst []float64, ldd int) {
+		transpackF64AVX2(cols/4, &src[0], lds, &dst[0], ldd, 4)
+	},
 }
 
 func tables() []*table {
