@@ -32,6 +32,7 @@ var blockTypes = func() []blockType {
 		{"gate", []string{"name"}, KindGate, `gate "quality" { … }`},
 		{"model", []string{"name"}, KindModel, `model "base" { … }`},
 		{"data", []string{"kind", "name"}, KindData, `data "text" "calib" { … }`},
+		{"module", []string{"name"}, KindModule, `module "recipe" { … }`},
 	}
 	for _, v := range Verbs {
 		list = append(list, blockType{v.Name, []string{"method", "name"}, KindVerb, v.Name + ` "method" "name" { … }`})
@@ -40,7 +41,7 @@ var blockTypes = func() []blockType {
 }()
 
 // unsupported are block types of the language that this version lacks.
-var unsupported = []string{"module", "adapter"}
+var unsupported = []string{"adapter"}
 
 func lookupBlockType(name string) *blockType {
 	for i := range blockTypes {
@@ -133,6 +134,9 @@ func (l *loader) addBlock(typ string, labels []string, def hcl.Range, body hcl.B
 	l.diags = append(l.diags, diags...)
 	b.Body = content
 	b.Broken = b.Broken || diags.HasErrors()
+	if slices.Contains(forEachKinds, b.Kind) {
+		b.forEach = content.take("for_each")
+	}
 	l.add(b)
 }
 
@@ -143,10 +147,11 @@ func (l *loader) addLost(t *blockType, typ string, labels []string, def hcl.Rang
 		return
 	}
 	b := &Block{Kind: t.kind, Type: typ, Name: labels[len(labels)-1], Broken: true}
-	if l.index[b.Addr()] != nil {
+	if l.module.entries[b.LocalAddr()] != nil {
 		return
 	}
 	b.Body, _ = readBody(typ, labels, def, body, nil)
+	b.forEach = b.Body.take("for_each")
 	l.add(b)
 }
 
@@ -184,14 +189,19 @@ func (l *loader) blockSchema(b *Block, def hcl.Range) *schema.Schema {
 	return nil
 }
 
+// add declares a block in the module that is being read.
 func (l *loader) add(b *Block) {
-	if first := l.index[b.Addr()]; first != nil {
+	m := l.module
+	b.Module = m
+	name := b.LocalAddr()
+	if first := m.entries[name]; first != nil {
 		l.errorAt(b.Body.DefRange, "Duplicate name", "%s was declared before, at %s. Names are unique among the blocks of type %s.",
-			b.Addr(), where(first.Body.DefRange), b.Type)
+			name, where(first.declared.Body.DefRange), b.Type)
 		return
 	}
-	l.index[b.Addr()] = b
-	l.Blocks = append(l.Blocks, b)
+	b.own()
+	m.entries[name] = &entry{declared: b}
+	m.blocks = append(m.blocks, b)
 }
 
 func (l *loader) addLocals(def hcl.Range, body hcl.Body) {

@@ -20,6 +20,9 @@ func readBody(typ string, labels []string, def hcl.Range, body hcl.Body, s *sche
 		return b, nil
 	}
 	var header hcl.BodySchema
+	if typ == "variable" {
+		header.Blocks = append(header.Blocks, hcl.BlockHeaderSchema{Type: "validation"})
+	}
 	if s != nil {
 		if s.Overrides {
 			header.Blocks = append(header.Blocks, hcl.BlockHeaderSchema{Type: "override"})
@@ -68,4 +71,35 @@ func (b *Body) sort() {
 	slices.SortFunc(b.Attrs, func(x, y *Attr) int {
 		return cmp.Or(cmp.Compare(x.Range.Start.Byte, y.Range.Start.Byte), cmp.Compare(x.Name, y.Name))
 	})
+}
+
+// take removes the named attribute and returns it, nil if there is none.
+func (b *Body) take(name string) *Attr {
+	a := b.Attr(name)
+	b.Attrs = slices.DeleteFunc(b.Attrs, func(x *Attr) bool { return x == a })
+	return a
+}
+
+// clone returns a copy whose attributes can be resolved anew.
+func (b *Body) clone() *Body {
+	c := *b
+	c.Attrs = make([]*Attr, len(b.Attrs))
+	for i, a := range b.Attrs {
+		c.Attrs[i] = a.clone()
+	}
+	c.Blocks = make([]*Body, len(b.Blocks))
+	for i, n := range b.Blocks {
+		c.Blocks[i] = n.clone()
+	}
+	return &c
+}
+
+func (a *Attr) clone() *Attr {
+	c := *a
+	return &c
+}
+
+// own makes b the place of its expressions.
+func (b *Block) own() {
+	b.Body.All(func(a *Attr) { a.Owner = b })
 }

@@ -47,6 +47,8 @@ func (l *loader) checkBlocks() {
 			l.checkSweep(b)
 		case b.Kind != KindLocal:
 			l.checkOwn(b)
+		case b.Type == "output":
+			l.checkOwn(b)
 		}
 		l.checkWhereRefsStand(b)
 		b.Damaged = l.lacking || len(l.diags) > before
@@ -65,8 +67,12 @@ func (l *loader) missing(at hcl.Range, summary, format string, args ...any) {
 
 func (l *loader) unsupportedArg(a *Attr, known []string) {
 	a.Broken = true
-	if a.Name == "for_each" || a.Name == "count" {
-		l.errorAt(a.NameRange, "Unsupported argument", "The argument %q is not supported yet. To try several values, use a sweep.", a.Name)
+	switch a.Name {
+	case "for_each":
+		l.errorAt(a.NameRange, "Unsupported argument", "Blocks of this type have no for_each. Verbs, models, data, gates, selects and modules have.")
+		return
+	case "count":
+		l.errorAt(a.NameRange, "Unsupported argument", "There is no count: give the instances names with for_each = toset([\"a\", \"b\"]), or try several values with a sweep.")
 		return
 	}
 	l.errorAt(a.NameRange, "Unsupported argument", "An argument named %q is not expected here.%s", a.Name, didyoumean.Hint(a.Name, known))
@@ -178,6 +184,9 @@ func (l *loader) checkOverride(n *Body, s *schema.Schema) {
 
 func (l *loader) checkOwn(b *Block) {
 	specs := ownArgs[b.Kind]
+	if b.Kind == KindLocal {
+		specs = []argSpec{{"value", true}, {"description", false}}
+	}
 	var known []string
 	for _, s := range specs {
 		known = append(known, s.name)
@@ -289,7 +298,7 @@ func (l *loader) reaches(r Ref, is func(Ref) bool) string {
 	if r.Block.Kind != KindLocal || r.Block.inCycle {
 		return ""
 	}
-	for _, a := range r.Block.Body.Attrs {
+	if a := r.Block.Expr(); a != nil {
 		for _, inner := range a.Refs {
 			if path := l.reaches(inner, is); path != "" {
 				return r.Path() + ", by way of " + path + ","

@@ -63,7 +63,8 @@ func (b *Body) Range(arg string) hcl.Range {
 }
 
 // sortDiagnostics orders by file and line, those without a place first, and
-// keeps the order in which equal places were found. Exact repetitions go.
+// keeps the order in which equal places were found. Repetitions go: a module's
+// text is checked once for each of its instances.
 func sortDiagnostics(diags hcl.Diagnostics) hcl.Diagnostics {
 	place := func(d *hcl.Diagnostic) hcl.Range {
 		if d.Subject == nil {
@@ -71,13 +72,23 @@ func sortDiagnostics(diags hcl.Diagnostics) hcl.Diagnostics {
 		}
 		return *d.Subject
 	}
+	type content struct {
+		severity        hcl.DiagnosticSeverity
+		at              hcl.Range
+		summary, detail string
+	}
+	seen := map[content]bool{}
+	diags = slices.DeleteFunc(diags, func(d *hcl.Diagnostic) bool {
+		c := content{d.Severity, place(d), d.Summary, d.Detail}
+		twice := seen[c]
+		seen[c] = true
+		return twice
+	})
 	slices.SortStableFunc(diags, func(a, b *hcl.Diagnostic) int {
 		x, y := place(a), place(b)
 		return cmp.Or(cmp.Compare(x.Filename, y.Filename), cmp.Compare(x.Start.Byte, y.Start.Byte))
 	})
-	return slices.CompactFunc(diags, func(a, b *hcl.Diagnostic) bool {
-		return a.Severity == b.Severity && place(a) == place(b) && a.Summary == b.Summary && a.Detail == b.Detail
-	})
+	return diags
 }
 
 // Merge joins and sorts the diagnostics of several steps.

@@ -33,22 +33,58 @@ func (l *loader) resolve() {
 }
 
 func (l *loader) resolveAttr(b *Block, a *Attr) {
-	if a.Name == "requires" {
+	if a.Name == "requires" && b.Kind != KindLocal {
 		l.resolveRequires(b, a)
 		return
 	}
-	for _, t := range a.Expr.Variables() {
-		if b.Kind == KindSweep && t.RootName() == AxisRoot {
+	for _, t := range l.narrowed(a) {
+		switch root := t.RootName(); {
+		case b.Kind == KindSweep && root == AxisRoot:
 			l.checkAxis(b, a, t)
 			continue
-		}
-		if r, ok := l.resolveTraversal(t); ok {
-			if !slices.ContainsFunc(a.Refs, func(x Ref) bool { return x == r }) {
-				a.Refs = append(a.Refs, r)
+		case root == "path":
+			a.UsesPath = true
+			if names := steps(t); len(names) < 2 || names[1] != "module" && names[1] != "root" {
+				a.Broken = true
+				l.errorAt(t.SourceRange(), "Unknown reference", "There is path.module, the folder of this file's module, and path.root, the pipeline's.")
 			}
 			continue
+		case root == "each":
+			l.resolveEach(a, t)
+			continue
 		}
+		refs, empty, ok := l.resolveTraversal(a.Owner.Module, t)
+		a.Empty = append(a.Empty, empty...)
+		for _, r := range refs {
+			if !slices.ContainsFunc(a.Refs, r.equal) {
+				a.Refs = append(a.Refs, r)
+			}
+		}
+		a.Broken = a.Broken || !ok
+	}
+}
+
+// resolveEach resolves each.key and each.value.
+func (l *loader) resolveEach(a *Attr, t hcl.Traversal) {
+	names := steps(t)
+	owner := a.Owner
+	switch {
+	case owner.each == nil && owner.Kind == KindLocal && owner.Type == "local":
 		a.Broken = true
+		l.errorAt(t.SourceRange(), "Unknown reference", "A local has one value for all blocks, so that there is no each here. Write the expression into the block with for_each.")
+	case owner.each == nil:
+		a.Broken = true
+		l.errorAt(t.SourceRange(), "Unknown reference", "The name each is there in blocks that have the argument for_each.")
+	case len(names) < 2 || names[1] != "key" && names[1] != "value":
+		a.Broken = true
+		l.errorAt(t.SourceRange(), "Unknown reference", "There is each.key and each.value.")
+	case names[1] == "key":
+		a.UsesEach = true
+	default:
+		r := Ref{Block: owner.each, In: []string{"each", "value"}, Range: t.SourceRange()}
+		if !slices.ContainsFunc(a.Refs, r.equal) {
+			a.Refs = append(a.Refs, r)
+		}
 	}
 }
 
@@ -75,7 +111,7 @@ func steps(t hcl.Traversal) []string {
 }
 
 func (l *loader) roots() []string {
-	names := []string{"var", "local", "all", "sweep", "select", "model", "data"}
+	names := []string{"var", "local", "all", "sweep", "select", "model", "data", "module"}
 	for _, v := range Verbs {
 		if v.Yields != YieldsNothing {
 			names = append(names, v.Name)
@@ -84,41 +120,173 @@ func (l *loader) roots() []string {
 	return names
 }
 
-func (l *loader) resolveTraversal(t hcl.Traversal) (Ref, bool) {
+// resolveTraversal resolves one reference from within a module. A name that
+// stands for all instances of a block with for_each, or for all outputs of a
+// module, gives a reference for each; empty holds where expressions see those
+// of which there are none.
+func (l *loader) resolveTraversal(m *Module, t hcl.Traversal) (refs []Ref, empty [][]string, ok bool) {
 	names := steps(t)
 	whole := t.SourceRange()
-	r := Ref{Range: whole}
+	proto := Ref{Range: whole}
 	if names[0] == "all" {
 		if len(names) < 3 {
 			l.errorAt(whole, "Invalid reference", "A list over a block's points is written all.evaluate.name.")
-			return r, false
+			return nil, nil, false
 		}
-		r.All, names = true, names[1:]
+		proto.All, proto.In, names = true, []string{"all"}, names[1:]
 	}
 	root := names[0]
 	if !slices.Contains(l.roots(), root) || root == "all" {
-		l.unknownRoot(whole, root, names)
-		return r, false
+		l.unknownRoot(m, whole, root, names)
+		return nil, nil, false
 	}
 	if len(names) < 2 {
 		l.errorAt(whole, "Invalid reference", "A reference to a %s has its name after a dot: %s.name.", rootNoun(root), root)
-		return r, false
+		return nil, nil, false
 	}
-	r.Block = l.index[root+"."+names[1]]
-	if r.Block == nil {
+	e := m.entries[root+"."+names[1]]
+	if e == nil {
 		if !l.damaged {
-			l.unknownName(whole, root, names[1])
+			l.unknownName(m, whole, root, names[1])
 		}
-		return r, false
+		return nil, nil, false
 	}
-	if r.All && r.Block.Kind != KindVerb {
-		l.errorAt(whole, "Invalid reference", "The list all.%s is there for blocks that have results; %s is a %s.", r.Block.Addr(), r.Block.Addr(), rootNoun(root))
-		return r, false
+	proto.In = append(proto.In, root, names[1])
+	if root == "module" {
+		return l.resolveModule(proto, e, names)
 	}
-	if len(names) > 2 && !r.All {
-		r.Attr = names[2]
+	b := e.declared
+	if proto.All && b.Kind != KindVerb {
+		l.errorAt(whole, "Invalid reference", "The list all.%s is there for blocks that have results; %s is a %s.", b.LocalAddr(), b.LocalAddr(), rootNoun(root))
+		return nil, nil, false
 	}
-	return r, l.checkRefAttr(r)
+	if !b.Keyed {
+		r := proto
+		r.Block = e.blocks[0]
+		if len(names) > 2 && !r.All {
+			r.Attr = names[2]
+		}
+		return []Ref{r}, nil, l.checkRefAttr(r)
+	}
+	if len(names) == 2 {
+		for _, b := range e.blocks {
+			r := proto
+			r.Block = b
+			if r.In = slices.Clone(r.In); !b.KeyUnknown {
+				r.In = append(r.In, b.Key)
+			}
+			refs = append(refs, r)
+		}
+		if len(refs) == 0 {
+			empty = [][]string{proto.In}
+		}
+		return refs, empty, true
+	}
+	key := names[2]
+	for _, b := range e.blocks {
+		if b.Key != key && !b.KeyUnknown {
+			continue
+		}
+		r := proto
+		r.Block, r.In = b, append(r.In, key)
+		if len(names) > 3 && !r.All {
+			r.Attr = names[3]
+		}
+		return []Ref{r}, nil, l.checkRefAttr(r)
+	}
+	l.unknownKey(whole, b.LocalAddr(), key, keysOf(e.blocks))
+	return nil, nil, false
+}
+
+func keysOf(blocks []*Block) []string {
+	keys := make([]string, len(blocks))
+	for i, b := range blocks {
+		keys[i] = b.Key
+	}
+	return keys
+}
+
+func (l *loader) unknownKey(at hcl.Range, name, key string, keys []string) {
+	has := "Its for_each is empty."
+	if len(keys) > 0 {
+		has = fmt.Sprintf("It has %q.", keys)
+		if len(keys) > 12 {
+			has = fmt.Sprintf("It has %d, the first of them %q.", len(keys), keys[0])
+		}
+	}
+	l.errorAt(at, "Unknown instance", "%s has for_each and no instance [%q].%s %s", name, key, didyoumean.Hint(key, keys), has)
+}
+
+// resolveModule resolves module.name, its key, and the output behind it.
+func (l *loader) resolveModule(proto Ref, e *entry, names []string) (refs []Ref, empty [][]string, ok bool) {
+	call := e.declared
+	if proto.All {
+		l.errorAt(proto.Range, "Invalid reference", "A list over points is made where the block stands: write all.… in the module, and put it out there.")
+		return nil, nil, false
+	}
+	if e.lost {
+		return nil, nil, false
+	}
+	rest := names[2:]
+	modules := e.modules
+	if call.Keyed && len(rest) > 0 && !call.KeyUnknown {
+		i := slices.IndexFunc(modules, func(m *Module) bool { return m.Call.Key == rest[0] })
+		if i < 0 {
+			var keys []string
+			for _, m := range modules {
+				keys = append(keys, m.Call.Key)
+			}
+			if len(modules) > 0 || !call.Broken {
+				l.unknownKey(proto.Range, call.LocalAddr(), rest[0], keys)
+			}
+			return nil, nil, false
+		}
+		modules = modules[i : i+1]
+	}
+	if call.Keyed && len(rest) > 0 {
+		proto.In, rest = append(proto.In, rest[0]), rest[1:]
+	}
+	for _, m := range modules {
+		in := slices.Clone(proto.In)
+		if call.Keyed && len(names) == 2 && !call.KeyUnknown {
+			in = append(in, m.Call.Key)
+		}
+		outputs := m.outputs()
+		if len(rest) > 0 {
+			if m.entries["output."+rest[0]] == nil {
+				if !l.damaged {
+					l.unknownOutput(proto.Range, call, rest[0], outputs)
+				}
+				return nil, nil, false
+			}
+			outputs = rest[:1]
+		}
+		for _, name := range outputs {
+			for _, b := range m.entries["output."+name].blocks {
+				r := proto
+				r.Block, r.In = b, append(slices.Clone(in), name)
+				if len(rest) > 1 {
+					r.Attr = rest[1]
+				}
+				refs = append(refs, r)
+			}
+		}
+		if len(outputs) == 0 {
+			empty = append(empty, in)
+		}
+	}
+	if len(modules) == 0 {
+		empty = [][]string{proto.In}
+	}
+	return refs, empty, true
+}
+
+func (l *loader) unknownOutput(at hcl.Range, call *Block, name string, outputs []string) {
+	has := "It has no outputs: a module gives out what its output blocks name."
+	if len(outputs) > 0 {
+		has = "It has " + strings.Join(outputs, ", ") + "."
+	}
+	l.errorAt(at, "Unknown reference", "%s has no output %q.%s %s", call.LocalAddr(), name, didyoumean.Hint(name, outputs), has)
 }
 
 func rootNoun(root string) string {
@@ -127,13 +295,13 @@ func rootNoun(root string) string {
 		return "variable"
 	case "data":
 		return "data block"
-	case "model", "local", "sweep", "select", "gate":
+	case "model", "local", "sweep", "select", "gate", "module":
 		return root
 	}
 	return root + " block"
 }
 
-func (l *loader) unknownRoot(at hcl.Range, root string, names []string) {
+func (l *loader) unknownRoot(m *Module, at hcl.Range, root string, names []string) {
 	detail := ""
 	switch {
 	case root == "gate":
@@ -142,17 +310,17 @@ func (l *loader) unknownRoot(at hcl.Range, root string, names []string) {
 		detail = fmt.Sprintf("Blocks of type %s yield nothing to refer to.", root)
 	case root == AxisRoot:
 		detail = "The name axis is there in the argument where of a sweep only. Elsewhere write sweep.name.axis."
-	case root == "module" || root == "adapter" || root == "each":
+	case root == "adapter":
 		detail = fmt.Sprintf("References to %s are not supported yet.", root)
 	default:
 		detail = fmt.Sprintf("There is nothing called %q.", root)
 		near := didyoumean.Nearest(root, l.roots())
-		if near != "" && len(names) > 1 && l.index[near+"."+names[1]] != nil {
+		if near != "" && len(names) > 1 && m.entries[near+"."+names[1]] != nil {
 			near += "." + names[1]
 		}
 		if near != "" {
 			detail += fmt.Sprintf(" Did you mean %q?", near)
-		} else if named := l.named(root); named != "" {
+		} else if named := m.anyNamed(root); named != "" {
 			detail += fmt.Sprintf(" Did you mean %q?", named)
 		} else {
 			detail += " References begin with " + didyoumean.Join(l.roots()) + "."
@@ -161,27 +329,24 @@ func (l *loader) unknownRoot(at hcl.Range, root string, names []string) {
 	l.errorAt(at, "Unknown reference", "%s", detail)
 }
 
-// named returns the address of a block of that name, of any type.
-func (l *loader) named(name string) string {
-	for _, b := range l.Blocks {
-		if b.Name == name && (b.Yields() != YieldsNothing || b.Kind == KindVariable || b.Kind == KindLocal || b.Kind == KindSweep) {
-			return b.Addr()
+// anyNamed returns the address of a block of that name, of any type.
+func (m *Module) anyNamed(name string) string {
+	for _, b := range m.blocks {
+		if b.Name == name && (b.Yields() != YieldsNothing || b.Kind == KindVariable || b.Type == "local" || b.Type == "var" || b.Kind == KindSweep) {
+			return b.LocalAddr()
 		}
 	}
 	return ""
 }
 
-func (l *loader) unknownName(at hcl.Range, root, name string) {
-	var names []string
-	for _, b := range l.Blocks {
-		if strings.HasPrefix(b.Addr(), root+".") {
-			names = append(names, b.Name)
-		}
-	}
+func (l *loader) unknownName(m *Module, at hcl.Range, root, name string) {
 	detail := fmt.Sprintf("There is no %s %q.", rootNoun(root), name)
-	if named := l.named(name); named != "" {
+	if m.Parent != nil {
+		detail = fmt.Sprintf("There is no %s %q in this module; what it uses from outside comes in by its variables.", rootNoun(root), name)
+	}
+	if named := m.anyNamed(name); named != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", named)
-	} else if near := didyoumean.Nearest(name, names); near != "" {
+	} else if near := didyoumean.Nearest(name, m.named(root)); near != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", root+"."+near)
 	}
 	l.errorAt(at, "Unknown reference", "%s", detail)
@@ -267,25 +432,36 @@ func (l *loader) resolveRequires(b *Block, a *Attr) {
 		l.errorAt(a.Expr.Range(), "Invalid requires", "The argument requires is a list of gates: [gate.name].")
 		return
 	}
+	m := a.Owner.Module
 	for _, item := range items {
 		var names []string
 		if t := staticTraversal(item); t != nil {
 			names = steps(t)
 		}
-		if len(names) != 2 || names[0] != "gate" {
+		if len(names) < 2 || len(names) > 3 || names[0] != "gate" {
 			a.Broken = true
 			l.errorAt(item.Range(), "Invalid requires", "The argument requires is a list of gates: [gate.name].")
 			continue
 		}
-		gate := l.index["gate."+names[1]]
-		if gate == nil {
+		e := m.entries["gate."+names[1]]
+		if e == nil {
 			a.Broken = true
 			if !l.damaged {
-				l.unknownName(item.Range(), "gate", names[1])
+				l.unknownName(m, item.Range(), "gate", names[1])
 			}
 			continue
 		}
-		b.Requires = append(b.Requires, gate)
+		if len(names) == 2 {
+			b.Requires = append(b.Requires, e.blocks...)
+			continue
+		}
+		i := slices.IndexFunc(e.blocks, func(g *Block) bool { return g.Key == names[2] || g.KeyUnknown })
+		if i < 0 || !e.declared.Keyed {
+			a.Broken = true
+			l.unknownKey(item.Range(), e.declared.LocalAddr(), names[2], keysOf(e.blocks))
+			continue
+		}
+		b.Requires = append(b.Requires, e.blocks[i])
 	}
 }
 
@@ -294,29 +470,50 @@ func (l *loader) resolveFrom(b *Block) {
 	if a == nil || a.Broken {
 		return
 	}
-	t := staticTraversal(a.Expr)
-	if t != nil && len(a.Refs) == 0 { // JSON's "compensate.name", which is no expression to HCL
-		r, ok := l.resolveTraversal(t)
+	if t := staticTraversal(a.Expr); t != nil && len(a.Refs) == 0 { // JSON's "compensate.name", which is no expression to HCL
+		refs, _, ok := l.resolveTraversal(a.Owner.Module, t)
 		if !ok {
 			a.Broken = true
 			return
 		}
-		a.Refs = []Ref{r}
+		a.Refs = refs
 	}
-	if len(t) != 2 || len(a.Refs) != 1 || a.Refs[0].Block.Yields() != YieldsModel {
-		a.Broken = true
-		l.errorAt(a.Expr.Range(), "Invalid from", "A select chooses among the points of one block that yields a model: from = compensate.name.")
+	if from := fromBlock(a, map[*Block]bool{}); from != nil {
+		b.From = from
 		return
 	}
-	b.From = a.Refs[0].Block
+	a.Broken = true
+	l.errorAt(a.Expr.Range(), "Invalid from", "A select chooses among the points of one block that yields a model: from = compensate.name.")
+}
+
+// fromBlock follows an expression that is one reference, by way of locals,
+// arguments and outputs of modules, to the block whose model it is.
+func fromBlock(a *Attr, seen map[*Block]bool) *Block {
+	t := staticTraversal(a.Expr)
+	if t == nil || len(a.Refs) != 1 || seen[a.Refs[0].Block] {
+		return nil
+	}
+	r := a.Refs[0]
+	seen[r.Block] = true
+	switch {
+	case r.All || r.Attr != "" || len(t) != len(r.In):
+		return nil
+	case r.Block.Yields() == YieldsModel:
+		return r.Block
+	case r.Block.Kind == KindLocal && !r.Block.IsEach() && r.Block.Expr() != nil:
+		return fromBlock(r.Block.Expr(), seen)
+	}
+	return nil
 }
 
 // Needs returns the blocks that b refers to in any way, each once, in source
 // order.
 func (b *Block) Needs() []*Block {
 	var list []*Block
+	seen := map[*Block]bool{}
 	add := func(n *Block) {
-		if !slices.Contains(list, n) {
+		if !seen[n] {
+			seen[n] = true
 			list = append(list, n)
 		}
 	}

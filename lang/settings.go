@@ -19,11 +19,12 @@ var settingsSchema = mustSchema(&settingsArgs{})
 func (l *loader) addSettings(def hcl.Range, body hcl.Body) {
 	content, diags := readBody("pipeline", nil, def, body, nil)
 	l.diags = append(l.diags, diags...)
-	if l.settings != nil {
-		l.errorAt(def, "Duplicate block", "There is one pipeline block, and it stands at %s.", where(l.settings.DefRange))
+	m := l.module
+	if m.settings != nil {
+		l.errorAt(def, "Duplicate block", "There is one pipeline block, and it stands at %s.", where(m.settings.DefRange))
 		return
 	}
-	l.settings = content
+	m.settings = content
 	for _, n := range content.Blocks {
 		l.errorAt(n.DefRange, "Unsupported block", "The pipeline block holds arguments only.")
 	}
@@ -32,6 +33,10 @@ func (l *loader) addSettings(def hcl.Range, body hcl.Body) {
 		v, diags := a.Expr.Value(&hcl.EvalContext{Functions: l.Functions})
 		l.diags = append(l.diags, diags...)
 		if diags.HasErrors() {
+			continue
+		}
+		if a.Name == "seed" && m.Parent != nil {
+			l.errorAt(a.NameRange, "Seed in a module", "The seed is that of the pipeline which calls this module. To choose one here, declare a variable and give it to the blocks that draw numbers.")
 			continue
 		}
 		if a.Name == "seed" {
@@ -47,7 +52,9 @@ func (l *loader) addSettings(def hcl.Range, body hcl.Body) {
 	var args settingsArgs
 	_, list := settingsSchema.Decode(&args, schema.Input{Values: values})
 	l.diags = append(l.diags, content.Diagnostics(list)...)
-	l.Settings.RequiredVersion, l.Settings.Description = args.RequiredVersion, args.Description
+	if m.Parent == nil {
+		l.Settings.RequiredVersion, l.Settings.Description = args.RequiredVersion, args.Description
+	}
 	l.checkVersion(content.Attr("required_version"), args.RequiredVersion)
 }
 

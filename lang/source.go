@@ -71,19 +71,39 @@ func Load(path string, opt Options) (*Pipeline, hcl.Diagnostics) {
 		}
 		return LoadFiles(filepath.Dir(path), map[string][]byte{path: src}, opt)
 	}
-	entries, err := os.ReadDir(path)
+	files, diags := opt.readFolder(path)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return LoadFiles(path, files, opt)
+}
+
+// readFolder reads the files of a pipeline or module, of which there is one at
+// least.
+func (o Options) readFolder(dir string) (map[string][]byte, hcl.Diagnostics) {
+	var names []string
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if !e.IsDir() {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	for name := range o.Overlay {
+		if filepath.Dir(name) == filepath.Clean(dir) && !slices.Contains(names, name) {
+			names, err = append(names, name), nil
+		}
+	}
 	if err != nil {
-		return nil, fileError("Cannot read the pipeline's folder", path, err)
+		return nil, fileError("Cannot read the folder", dir, err)
 	}
 	files := map[string][]byte{}
 	found := false
-	for _, e := range entries {
-		if e.IsDir() || !IsPipelineFile(e.Name()) && !isVarsFile(e.Name()) {
+	for _, name := range names {
+		if !IsPipelineFile(name) && !isVarsFile(name) {
 			continue
 		}
-		found = found || IsPipelineFile(e.Name())
-		name := filepath.Join(path, e.Name())
-		src, err := opt.readFile(name)
+		found = found || IsPipelineFile(name)
+		src, err := o.readFile(name)
 		if err != nil {
 			return nil, fileError("Cannot read the pipeline", name, err)
 		}
@@ -91,44 +111,64 @@ func Load(path string, opt Options) (*Pipeline, hcl.Diagnostics) {
 	}
 	if !found {
 		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "No pipeline here",
-			Detail: fmt.Sprintf("The folder %q holds no file whose name ends in %s.", path, PipelineSuffix)}}
+			Detail: fmt.Sprintf("The folder %q holds no file whose name ends in %s.", dir, PipelineSuffix)}}
 	}
-	return LoadFiles(path, files, opt)
+	return files, nil
 }
 
 // LoadFiles is Load for texts at hand: files by name, those that end like
 // *.vars.hcl give values to variables and all others are the pipeline. Relative
-// paths in expressions start from dir.
+// paths in expressions start from dir, and so do those of modules, which are
+// read from Options.Overlay and the disk.
 func LoadFiles(dir string, files map[string][]byte, opt Options) (*Pipeline, hcl.Diagnostics) {
-	p := &Pipeline{Dir: dir, Files: map[string]*hcl.File{}, index: map[string]*Block{}}
+	p := &Pipeline{Dir: dir, Files: map[string]*hcl.File{}, index: map[string]*Block{}, groups: map[string][]*Block{}}
 	p.Functions = functions(dir)
-	l := &loader{Pipeline: p, opt: opt}
+	p.Root = newModule(nil, nil, dir)
+	l := &loader{Pipeline: p, opt: opt, module: p.Root, folders: map[string]*folder{}}
+	f := l.parseFolder(files)
+	for _, file := range f.files {
+		l.addFile(file)
+	}
+	l.setVariables(f.vars)
+	l.instantiate(p.Root)
+	l.resolve()
+	l.checkBlocks()
+	return p, sortDiagnostics(l.diags)
+}
+
+// folder is the text of a pipeline or module, parsed.
+type folder struct {
+	files, vars []*hcl.File
+	// broken folders have been reported.
+	broken bool
+}
+
+func (l *loader) parseFolder(files map[string][]byte) *folder {
+	f := &folder{}
 	names := make([]string, 0, len(files))
 	for name := range files {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	var vars []*hcl.File
 	for _, name := range names {
-		f := l.parse(name, files[name])
+		parsed := l.parse(name, files[name])
 		if isVarsFile(name) {
-			vars = append(vars, f)
-			continue
+			f.vars = append(f.vars, parsed)
+		} else {
+			f.files = append(f.files, parsed)
 		}
-		l.addFile(f)
 	}
-	l.setVariables(vars)
-	l.resolve()
-	l.checkBlocks()
-	return p, sortDiagnostics(l.diags)
+	return f
 }
 
 type loader struct {
 	*Pipeline
 	opt   Options
 	diags hcl.Diagnostics
-	// settings is the pipeline block seen first.
-	settings *Body
+	// module is the one being read.
+	module *Module
+	// folders are those of modules, by path, each parsed once.
+	folders map[string]*folder
 	// damaged is set by a syntax error: blocks that seem missing may be there.
 	damaged bool
 	// lacking is set when the block being checked lacks something.

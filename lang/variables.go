@@ -29,7 +29,7 @@ type variable struct {
 // before.
 func (l *loader) setVariables(files []*hcl.File) {
 	vars := map[string]*variable{}
-	for _, b := range l.Blocks {
+	for _, b := range l.Root.blocks {
 		if b.Kind == KindVariable {
 			vars[b.Name] = l.declare(b)
 		}
@@ -67,7 +67,7 @@ func (l *loader) setVariables(files []*hcl.File) {
 		}
 		l.assignText(v, in.Value, "-var "+in.Name)
 	}
-	for _, b := range l.Blocks {
+	for _, b := range l.Root.blocks {
 		if b.Kind != KindVariable || b.Value != cty.NilVal {
 			continue
 		}
@@ -81,26 +81,22 @@ func (l *loader) setVariables(files []*hcl.File) {
 }
 
 func (l *loader) variableHint(name string) string {
-	var names []string
-	for _, b := range l.Blocks {
-		if b.Kind == KindVariable {
-			names = append(names, b.Name)
-		}
-	}
-	return didyoumean.Hint(name, names)
+	return didyoumean.Hint(name, l.Root.named("var"))
 }
 
 func (l *loader) declare(b *Block) *variable {
 	v := &variable{Block: b, typ: cty.DynamicPseudoType, required: true}
+	l.declareValidations(b)
 	fail := func(diags hcl.Diagnostics) bool {
 		l.diags = append(l.diags, diags...)
 		b.Broken = b.Broken || diags.HasErrors()
 		return diags.HasErrors()
 	}
 	if a := b.Body.Attr("type"); a != nil {
-		t, defaults, diags := typeexpr.TypeConstraintWithDefaults(a.Expr)
+		t, defaults, diags := typeConstraint(a.Expr)
 		if !fail(diags) {
 			v.typ, v.defaults = t, defaults
+			b.typ, b.defaults = t, defaults
 		}
 	}
 	if a := b.Body.Attr("sensitive"); a != nil {
@@ -131,17 +127,34 @@ func (l *loader) declare(b *Block) *variable {
 
 // assign gives v a value, converted to its type.
 func (l *loader) assign(v *variable, value cty.Value, subject *hcl.Range, from string) {
-	if v.defaults != nil && !value.IsNull() {
-		value = v.defaults.Apply(value)
-	}
-	c, err := convert.Convert(value, v.typ)
+	c, err := v.Convert(value)
 	if err != nil {
 		v.Broken = true
 		l.diags = append(l.diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Invalid value for variable", Subject: subject,
-			Detail: fmt.Sprintf("The variable %q is of type %s, and %s is not: %v.", v.Name, typeexpr.TypeString(v.typ), from, err)})
+			Detail: fmt.Sprintf("The variable %q is of type %s, and %s is not: %v.", v.Name, v.TypeText(), from, err)})
 		return
 	}
-	v.Value = c
+	v.Value, v.valueAt = c, subject
+}
+
+// Convert converts a value to the type of the variable that b is or stands for;
+// for blocks without a type it is the value as it is.
+func (b *Block) Convert(v cty.Value) (cty.Value, error) {
+	if b.typ == cty.NilType || b.typ == cty.DynamicPseudoType {
+		return v, nil
+	}
+	if b.defaults != nil && v.IsKnown() && !v.IsNull() {
+		v = b.defaults.Apply(v)
+	}
+	return convert.Convert(v, b.typ)
+}
+
+// TypeText spells a variable's type.
+func (b *Block) TypeText() string {
+	if b.typ == cty.NilType {
+		return "any"
+	}
+	return typeText(b.typ)
 }
 
 func (l *loader) assignFile(vars map[string]*variable, f *hcl.File) {
@@ -190,7 +203,7 @@ func (l *loader) assignText(v *variable, text, from string) {
 			detail = "The text is no expression."
 		}
 		l.diags = append(l.diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Invalid value for variable",
-			Detail: fmt.Sprintf("The variable %q of type %s cannot be read from %s: %s", v.Name, typeexpr.TypeString(v.typ), from, detail)})
+			Detail: fmt.Sprintf("The variable %q of type %s cannot be read from %s: %s", v.Name, v.TypeText(), from, detail)})
 		return
 	}
 	l.assign(v, value, nil, from)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/compressc/compressc/internal/didyoumean"
+	"github.com/compressc/compressc/lang"
 )
 
 // ParsePoint reads "rank.rank=16,m.method=wanda" as points are spelled. It need
@@ -62,49 +63,80 @@ func (n *Node) At(p Point) bool {
 }
 
 // Find returns the nodes at an address: all of a block's for "compensate.final",
-// those at a point, or at part of one, for "compensate.final[rank.rank=16]".
+// those at a point, or at part of one, for "compensate.final[rank.rank=16]". The
+// address of a block with for_each, or of a module, stands for all within.
 func (e *Expansion) Find(addr string) ([]*Node, error) {
-	name, point, bracket := strings.Cut(addr, "[")
-	b := e.Pipeline.Lookup(name)
-	if b == nil || strings.HasPrefix(name, "var.") || strings.HasPrefix(name, "local.") || strings.HasPrefix(name, "sweep.") {
-		var names []string
-		for _, n := range e.Nodes {
-			names = append(names, n.Block.Addr())
-		}
-		return nil, fmt.Errorf("there is no block %q.%s", name, didyoumean.Hint(name, names))
+	name, p, err := e.splitAddress(addr)
+	if err != nil {
+		return nil, err
 	}
-	var p Point
-	if bracket {
-		inner, ok := strings.CutSuffix(point, "]")
-		if !ok {
-			return nil, fmt.Errorf("the bracket in %q is not closed", addr)
-		}
-		var err error
-		if p, err = e.ParsePoint(inner); err != nil {
-			return nil, err
-		}
+	var found, all []*Node
+	for _, b := range e.Pipeline.Group(name) {
+		all = append(all, e.x.byBlock[b]...)
 		for _, c := range p {
-			if !slices.Contains(e.x.reachOf(b).axes, c.Axis) {
-				return nil, fmt.Errorf("%s does not depend on %s; its points are %s", name, c.Axis.ID(), e.pointsText(name))
+			if !slices.Contains(e.x.reachOf(b).axes, c.Axis) && e.Pipeline.Lookup(name) == b {
+				return nil, fmt.Errorf("%s does not depend on %s; its points are %s", name, c.Axis.ID(), pointsOf(e.x.byBlock[b]))
+			}
+		}
+		for _, n := range e.x.byBlock[b] {
+			if n.At(p) {
+				found = append(found, n)
 			}
 		}
 	}
-	var found []*Node
-	for _, n := range e.x.byBlock[b] {
-		if n.At(p) {
-			found = append(found, n)
-		}
-	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("%s has no point %s; its points are %s", name, p, e.pointsText(name))
+		return nil, fmt.Errorf("%s has no point %s; its points are %s", name, p, pointsOf(all))
 	}
 	return found, nil
 }
 
-// pointsText lists some points of a block.
-func (e *Expansion) pointsText(addr string) string {
+// splitAddress parts an address into the blocks it names and a point. Keys of
+// instances stand in brackets too, so that the known addresses say where the
+// point begins.
+func (e *Expansion) splitAddress(addr string) (string, Point, error) {
+	if e.hasNodes(addr) {
+		return addr, nil, nil
+	}
+	for i := range addr {
+		if addr[i] != '[' || !e.hasNodes(addr[:i]) {
+			continue
+		}
+		inner, ok := strings.CutSuffix(addr[i+1:], "]")
+		if !ok {
+			return "", nil, fmt.Errorf("the bracket in %q is not closed", addr)
+		}
+		if group := e.Pipeline.Group(addr[:i]); group[0].Keyed && !strings.Contains(inner, "=") {
+			keys := make([]string, len(group))
+			for i, b := range group {
+				keys[i] = b.Key
+			}
+			return "", nil, fmt.Errorf("%s has no instance [%s].%s It has %q", addr[:i], inner, didyoumean.Hint(strings.Trim(inner, `"`), keys), keys)
+		}
+		p, err := e.ParsePoint(inner)
+		return addr[:i], p, err
+	}
+	name := addr
+	if i := strings.IndexByte(addr, '['); i > 0 && !strings.HasPrefix(addr, "module.") {
+		name = addr[:i]
+	}
+	var names []string
+	for _, n := range e.Nodes {
+		names = append(names, n.Block.Addr())
+	}
+	return "", nil, fmt.Errorf("there is no block %q.%s", name, didyoumean.Hint(name, names))
+}
+
+// hasNodes reports whether an address stands for blocks that may have nodes.
+func (e *Expansion) hasNodes(addr string) bool {
+	return slices.ContainsFunc(e.Pipeline.Group(addr), func(b *lang.Block) bool {
+		return b.Kind != lang.KindVariable && b.Kind != lang.KindLocal && b.Kind != lang.KindSweep
+	})
+}
+
+// pointsOf lists some of the nodes' points.
+func pointsOf(nodes []*Node) string {
 	var parts []string
-	for _, n := range e.x.byBlock[e.Pipeline.Lookup(addr)] {
+	for _, n := range nodes {
 		if len(parts) == shownPoints {
 			parts = append(parts, "...")
 			break

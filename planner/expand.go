@@ -6,8 +6,10 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
 
 	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/schema"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/passes"
 )
@@ -89,7 +91,11 @@ func Expand(p *lang.Pipeline, sources Sources) (*Expansion, hcl.Diagnostics) {
 		}
 	}
 	for _, b := range order {
-		if b.Kind != lang.KindVariable && b.Kind != lang.KindSweep && !b.Broken {
+		switch {
+		case b.Broken || b.Kind == lang.KindSweep:
+		case b.Kind == lang.KindVariable:
+			x.validate(b, b.Value, place{})
+		default:
 			x.expandBlock(b)
 		}
 	}
@@ -190,9 +196,7 @@ func (x *expander) expandBlock(b *lang.Block) {
 		var sound bool
 		switch b.Kind {
 		case lang.KindLocal:
-			e := x.evaluation(nil)
-			e.attr(b.Body.Attrs[0], at)
-			x.report(b, &at, e.diags...)
+			x.local(b, at)
 			continue
 		case lang.KindModel:
 			x.model(n)
@@ -222,6 +226,73 @@ func (x *expander) expandBlock(b *lang.Block) {
 		}
 		n.Requires = x.gates(b, at)
 		x.add(n)
+	}
+}
+
+// local checks the expression that a block stands for, and where it is a
+// variable's value, that the variable takes it.
+func (x *expander) local(b *lang.Block, at place) {
+	e := x.evaluation(nil)
+	a := b.Expr()
+	if a == nil {
+		return
+	}
+	v, ok := e.attr(a, at)
+	x.report(b, &at, e.diags...)
+	if !ok {
+		return
+	}
+	c, err := b.Convert(v)
+	if err != nil {
+		given := schema.Spell(v)
+		if a.Sensitive() {
+			given = "this value"
+		}
+		x.errorAt(b, &at, a.Expr.Range(), "Invalid value for variable", "The variable %q of the module is of type %s, and %s is not: %v.", b.Name, b.TypeText(), given, err)
+		x.broken[b] = true
+		return
+	}
+	x.validate(b, c, at)
+}
+
+// validate checks the conditions that a variable sets on its value.
+func (x *expander) validate(b *lang.Block, v cty.Value, at place) {
+	if v == cty.NilVal {
+		return
+	}
+	for _, c := range b.Validations {
+		ctx := &hcl.EvalContext{Functions: x.pipeline.Functions,
+			Variables: map[string]cty.Value{"var": cty.ObjectVal(map[string]cty.Value{b.Name: v})}}
+		ok, diags := c.Condition.Expr.Value(ctx)
+		if diags.HasErrors() {
+			if b.Sensitive {
+				for _, d := range diags {
+					d.EvalContext = nil
+				}
+			}
+			x.report(b, &at, diags...)
+			return
+		}
+		pass, err := convert.Convert(ok, cty.Bool)
+		if err != nil || pass.IsKnown() && pass.IsNull() {
+			x.errorAt(b, &at, c.Condition.Expr.Range(), "Invalid condition", "The condition of a validation is true or false, not %s.", schema.Spell(ok))
+			return
+		}
+		if !pass.IsKnown() || pass.True() {
+			continue
+		}
+		text := "The value does not meet the condition."
+		if m, diags := c.Message.Expr.Value(ctx); !diags.HasErrors() && !b.Sensitive {
+			if s, err := convert.Convert(m, cty.String); err == nil && s.IsKnown() && !s.IsNull() {
+				text = s.AsString()
+			}
+		}
+		where := c.Condition.Expr.Range()
+		if r := b.ValueRange(); r != nil {
+			where = *r
+		}
+		x.errorAt(b, &at, where, "Invalid value for variable", "%s\nThe variable %q does not meet the condition at %s line %d.", text, b.Name,
+			c.Condition.Range.Filename, c.Condition.Range.Start.Line)
 	}
 }
 

@@ -26,6 +26,17 @@ func (x *expander) report(b *lang.Block, at *place, diags ...*hcl.Diagnostic) {
 	if at != nil {
 		text = at.text()
 	}
+	// The text of a block with for_each, or of a module, stands for several.
+	if b.Keyed || b.Module.Path != "" {
+		where := b.Addr()
+		if b.Kind == lang.KindLocal || b.Kind == lang.KindVariable {
+			where = b.Module.Path
+		}
+		if text != "" {
+			where += "[" + text + "]"
+		}
+		text = where
+	}
 	for _, d := range diags {
 		x.found = append(x.found, finding{b, text, d})
 	}
@@ -40,13 +51,13 @@ func (x *expander) diagnostics() hcl.Diagnostics {
 	type key struct {
 		severity hcl.DiagnosticSeverity
 		summary  string
-		block    *lang.Block
+		block    hcl.Range
 		subject  hcl.Range
 	}
 	var keys []key
 	groups := map[key][]finding{}
 	for _, f := range x.found {
-		k := key{f.diag.Severity, f.diag.Summary, f.block, hcl.Range{}}
+		k := key{f.diag.Severity, f.diag.Summary, f.block.Body.DefRange, hcl.Range{}}
 		if f.diag.Subject != nil {
 			k.subject = *f.diag.Subject
 		}
@@ -98,9 +109,24 @@ func (x *expander) merge(group []finding) *hcl.Diagnostic {
 func (x *expander) pointsText(b *lang.Block, at []string) string {
 	at = slices.DeleteFunc(slices.Clone(at), func(s string) bool { return s == "" })
 	total := x.places[b]
+	called := ""
+	if b.Keyed || b.Module.Path != "" {
+		total = 0
+		for _, o := range x.pipeline.Blocks {
+			if o.Body.DefRange == b.Body.DefRange {
+				total += x.places[o]
+			}
+		}
+		if total == 1 {
+			called = "\nThis is so in " + b.Module.Called() + "."
+		}
+		if b.Module.Path == "" {
+			called = ""
+		}
+	}
 	switch {
 	case len(at) == 0 || total == 1:
-		return ""
+		return called
 	case len(at) == total && total > 1:
 		return fmt.Sprintf("\nThis is so at all %d points.", total)
 	case len(at) == 1 || len(at) > total:
@@ -260,7 +286,8 @@ func (x *expander) markNeeded() {
 	}
 	sound := !x.hasErrors()
 	for _, b := range x.pipeline.Blocks {
-		if roots(b) {
+		// What a module puts out may go unused, and what it says of its calls.
+		if roots(b) || b.Module.Path != "" && b.Kind == lang.KindLocal {
 			visit(b)
 		}
 		sound = sound && !b.Broken && !b.Damaged

@@ -45,7 +45,13 @@ func TestGolden(t *testing.T) {
 					files[f.Name] = f.Data
 				}
 			}
-			var opt lang.Options
+			opt := lang.Options{Overlay: map[string][]byte{}}
+			for name, src := range files {
+				if strings.Contains(name, "/") { // a module's
+					opt.Overlay[name] = src
+					delete(files, name)
+				}
+			}
 			for _, line := range strings.Split(string(archive.Comment), "\n") {
 				if vars, ok := strings.CutPrefix(line, "vars: "); ok {
 					for _, v := range strings.Fields(vars) {

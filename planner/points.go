@@ -23,8 +23,14 @@ type Axis struct {
 	order int
 }
 
-// ID is the axis as points spell it: "rank.rank".
-func (a *Axis) ID() string { return a.Sweep.Name + "." + a.Name }
+// ID is the axis as points spell it: "rank.rank", "module.m.rank.rank".
+func (a *Axis) ID() string {
+	id := a.Sweep.Name + "." + a.Name
+	if m := a.Sweep.Module; m != nil && m.Path != "" {
+		id = m.Path + "." + id
+	}
+	return id
+}
 
 // Coordinate is one axis at one of its values.
 type Coordinate struct {

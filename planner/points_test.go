@@ -15,7 +15,7 @@ import (
 func randomSweeps(t *rapid.T) *expander {
 	x := &expander{}
 	for s := range rapid.IntRange(1, 3).Draw(t, "sweeps") {
-		sw := &sweep{block: &lang.Block{Name: fmt.Sprint("s", s)}}
+		sw := &sweep{block: &lang.Block{Name: fmt.Sprint("s", s), Module: &lang.Module{}}}
 		total := 1
 		for a := range rapid.IntRange(1, 3).Draw(t, "axes") {
 			axis := &Axis{Sweep: sw.block, Name: fmt.Sprint("a", a), order: len(x.axes)}

@@ -358,7 +358,7 @@ func (r *Results) Output(b *lang.Block) Output {
 			}
 			continue
 		}
-		out.Points = append(out.Points, OutputPoint{mustJSON(pointValue(n.Point)), status, value, reason})
+		out.Points = append(out.Points, OutputPoint{mustJSON(pointValue(n.Point, r.x.pipeline.Root)), status, value, reason})
 	}
 	return out
 }

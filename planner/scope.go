@@ -41,7 +41,7 @@ func (e *evaluation) attr(a *lang.Attr, at place) (cty.Value, bool) {
 	if a.Broken {
 		return cty.NilVal, false
 	}
-	ctx, ok := e.context(a.Refs, at)
+	ctx, ok := e.context(a, at)
 	if !ok {
 		return cty.NilVal, false
 	}
@@ -62,61 +62,53 @@ func (e *evaluation) attr(a *lang.Attr, at place) (cty.Value, bool) {
 
 // context holds what the references name, and nothing else: building it all
 // would evaluate what the expression does not need.
-func (e *evaluation) context(refs []lang.Ref, at place) (*hcl.EvalContext, bool) {
-	tree := map[string]map[string]cty.Value{}
-	plural := map[string]map[string]cty.Value{}
+func (e *evaluation) context(a *lang.Attr, at place) (*hcl.EvalContext, bool) {
+	tree := lang.ValueTree{}
 	ok := true
-	for _, r := range refs {
-		v, sound := e.ref(r, at)
+	for _, r := range a.Refs {
+		v, sound := e.ref(r, a.Owner, at)
 		ok = ok && sound
-		if !sound {
-			continue
+		if sound {
+			tree.Set(r.In, v)
 		}
-		into := tree
-		if r.All {
-			into = plural
-		}
-		root := rootOf(r.Block)
-		if into[root] == nil {
-			into[root] = map[string]cty.Value{}
-		}
-		into[root][r.Block.Name] = v
 	}
-	ctx := &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: e.x.pipeline.Functions}
-	for root, names := range tree {
-		ctx.Variables[root] = cty.ObjectVal(names)
+	for _, path := range a.Empty {
+		tree.Set(path, cty.EmptyObjectVal)
 	}
-	if len(plural) > 0 {
-		all := map[string]cty.Value{}
-		for root, names := range plural {
-			all[root] = cty.ObjectVal(names)
-		}
-		ctx.Variables["all"] = cty.ObjectVal(all)
+	if a.UsesEach {
+		tree.Set([]string{"each", "key"}, a.Owner.EachKey())
+	}
+	if a.UsesPath {
+		tree.Set([]string{"path"}, a.Owner.Module.PathValue())
 	}
 	if e.axes != cty.NilVal {
-		ctx.Variables[lang.AxisRoot] = e.axes
+		tree.Set([]string{lang.AxisRoot}, e.axes)
 	}
-	return ctx, ok
+	return &hcl.EvalContext{Variables: tree.Variables(), Functions: e.x.pipeline.Functions}, ok
 }
 
-func rootOf(b *lang.Block) string {
-	switch b.Kind {
-	case lang.KindVariable:
-		return "var"
-	case lang.KindLocal:
-		return "local"
-	}
-	return b.Type
-}
-
-func (e *evaluation) ref(r lang.Ref, at place) (cty.Value, bool) {
+// ref is the value of a reference that stands in the block owner.
+func (e *evaluation) ref(r lang.Ref, owner *lang.Block, at place) (cty.Value, bool) {
 	b := r.Block
 	if b.Broken || e.x.broken[b] {
 		return cty.NilVal, false
 	}
 	switch {
 	case r.All:
-		return e.all(b)
+		return e.all(b, owner.Module)
+	case b.IsEach():
+		v, ok := e.local(b, at)
+		if !ok {
+			return v, false
+		}
+		v, err := owner.EachValue(v)
+		if err != nil {
+			e.errorAt(r.Range, "Missing element", "%v: its keys may not depend on sweeps.", err)
+		}
+		return v, err == nil
+	case b.KeyUnknown && r.In[len(r.In)-1] == b.Name:
+		// All instances, of which it is not known how many there are.
+		return cty.DynamicVal, true
 	case b.Kind == lang.KindVariable:
 		return b.Value, true
 	case b.Kind == lang.KindLocal:
@@ -187,7 +179,7 @@ func (e *evaluation) check(n *Node) {
 func (e *evaluation) local(b *lang.Block, at place) (cty.Value, bool) {
 	at = at.restrict(e.x.reachOf(b))
 	inner := e.x.evaluation(e.run)
-	v, ok := inner.attr(b.Body.Attrs[0], at)
+	v, ok := inner.attr(b.Expr(), at)
 	for _, n := range inner.refs {
 		e.touch(&e.refs, n)
 	}
@@ -200,11 +192,15 @@ func (e *evaluation) local(b *lang.Block, at place) (cty.Value, bool) {
 	if e.run != nil {
 		e.diags = append(e.diags, inner.diags...)
 	}
-	return v, ok
+	if !ok {
+		return v, false
+	}
+	v, err := b.Convert(v)
+	return v, err == nil
 }
 
 // all is the list over a block's points.
-func (e *evaluation) all(b *lang.Block) (cty.Value, bool) {
+func (e *evaluation) all(b *lang.Block, from *lang.Module) (cty.Value, bool) {
 	if e.x.damaged[b] {
 		return cty.NilVal, false
 	}
@@ -223,7 +219,7 @@ func (e *evaluation) all(b *lang.Block) (cty.Value, bool) {
 			}
 		}
 		list = append(list, nodeValue(n, e.run, map[string]cty.Value{
-			lang.PointAttr: pointValue(n.Point), lang.StatusAttr: status}))
+			lang.PointAttr: pointValue(n.Point, from), lang.StatusAttr: status}))
 	}
 	if len(list) == 0 {
 		return cty.EmptyTupleVal, true
@@ -245,12 +241,17 @@ func sweepValue(b *lang.Block, p Point) cty.Value {
 	return cty.ObjectVal(axes)
 }
 
-// pointValue is a point as expressions see it: point.rank.rank.
-func pointValue(p Point) cty.Value {
+// pointValue is a point as expressions of a module see it: point.rank.rank, and
+// point["module.m.rank"].rank for the sweep of another module.
+func pointValue(p Point, from *lang.Module) cty.Value {
 	sweeps := map[string]cty.Value{}
 	for _, c := range p {
-		if _, ok := sweeps[c.Axis.Sweep.Name]; !ok {
-			sweeps[c.Axis.Sweep.Name] = sweepValue(c.Axis.Sweep, p)
+		name := c.Axis.Sweep.Name
+		if m := c.Axis.Sweep.Module; m != from && m.Path != "" {
+			name = m.Path + "." + name
+		}
+		if _, ok := sweeps[name]; !ok {
+			sweeps[name] = sweepValue(c.Axis.Sweep, p)
 		}
 	}
 	return cty.ObjectVal(sweeps)
