@@ -23,12 +23,24 @@ type example struct {
 }
 
 var (
-	fence  = regexp.MustCompile("(?ms)^(?:<!-- example: (.*?) -->\n)?```hcl\n(.*?)^```$")
+	fence  = regexp.MustCompile("(?ms)^(?:<!-- example: ([^\n]*?) -->\n)?```hcl\n(.*?)^```$")
+	file   = regexp.MustCompile("(?ms)^<!-- file: ([^\n]*?) -->\n```hcl\n(.*?)^```$")
 	option = regexp.MustCompile(`^(?:(.*?))(?:, after: (.*?))?(?:, fails: (.*))?$`)
 )
 
+// files are the texts that a page's examples have beside them, by path:
+// <!-- file: PATH -->.
+func files(page string) map[string]string {
+	list := map[string]string{}
+	for _, m := range file.FindAllStringSubmatch(page, -1) {
+		list[m[1]] = m[2]
+	}
+	return list
+}
+
 func examples(page string) []example {
 	var list []example
+	page = file.ReplaceAllString(page, "")
 	for _, m := range fence.FindAllStringSubmatch(page, -1) {
 		o := option.FindStringSubmatch(m[1])
 		list = append(list, example{o[1], o[2], o[3], m[2]})
@@ -76,6 +88,15 @@ func TestExamples(t *testing.T) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for name, src := range files(string(text)) {
+			path := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(src), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 		named := map[string]string{}
 		for _, ex := range examples(string(text)) {
