@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -66,7 +67,11 @@ func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 		return nil, err
 	}
 	defer r.journal.Close()
-	r.rec = &record.Record{FormatVersion: record.FormatVersion, ID: r.journal.ID(), Version: o.Version, Pipeline: o.Name, Time: start.UTC(),
+	folder, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	r.rec = &record.Record{FormatVersion: record.FormatVersion, ID: r.journal.ID(), Version: o.Version, Pipeline: o.Name, Folder: folder, Time: start.UTC(),
 		Threads: ex.Threads(), MemoryBytes: ex.Memory()}
 	defer r.watchStop()()
 	defer note(ex, r.journal)()

@@ -117,7 +117,7 @@ func (v *recordView) evaluations() {
 
 // single prints a line an evaluation.
 func (v *recordView) single(list []record.Evaluation) {
-	metrics := metricNames(list)
+	metrics := spell.Metrics(list)
 	names := []string{"", "of", ">bits/weight", ">size"}
 	for _, m := range metrics {
 		names = append(names, ">"+m)
@@ -157,7 +157,7 @@ func (v *recordView) swept(axes []string, list []record.Evaluation) {
 	names = append(names, ">bits/weight", ">size")
 	metrics := map[string][]string{}
 	for _, b := range blocks {
-		metrics[b] = metricNames(slices.DeleteFunc(slices.Clone(list), func(e record.Evaluation) bool { return e.Name != b }))
+		metrics[b] = spell.Metrics(slices.DeleteFunc(slices.Clone(list), func(e record.Evaluation) bool { return e.Name != b }))
 		for _, m := range metrics[b] {
 			label := m
 			if len(blocks) > 1 {
@@ -226,25 +226,6 @@ func modelCells(m *record.Model) []cell {
 		return []cell{{}, {}}
 	}
 	return []cell{{text: fmt.Sprintf("%.2f", m.BitsPerWeight)}, {text: spell.Bytes(m.Bytes)}}
-}
-
-// metricNames lists the metrics of all evaluations, perplexity first.
-func metricNames(list []record.Evaluation) []string {
-	var names []string
-	for _, e := range list {
-		for n := range e.Metrics {
-			if !slices.Contains(names, n) {
-				names = append(names, n)
-			}
-		}
-	}
-	slices.SortFunc(names, func(x, y string) int {
-		if (x == "perplexity") != (y == "perplexity") {
-			return map[bool]int{true: -1, false: 1}[x == "perplexity"]
-		}
-		return strings.Compare(x, y)
-	})
-	return names
 }
 
 func metricCell(e record.Evaluation, name string) cell {

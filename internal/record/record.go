@@ -41,6 +41,9 @@ type Record struct {
 	// PeakAnonBytes is the largest resident set without file-backed pages.
 	PeakAnonBytes int64 `json:"peak_anon_bytes"`
 
+	// Folder is the working folder of the run: paths of files are relative to it.
+	// Since 1.2.
+	Folder string `json:"folder,omitempty"`
 	// Text is the files that the pipeline was read from. Since 1.2.
 	Text []File `json:"text,omitempty"`
 	// Variables that were given a value or have one by default, but those that

@@ -105,3 +105,22 @@ func Address(name string, p record.Point) string {
 	}
 	return name + "[" + strings.ReplaceAll(Point(p, nil), ", ", ",") + "]"
 }
+
+// Metrics lists the metrics of all evaluations, perplexity first.
+func Metrics(list []record.Evaluation) []string {
+	var names []string
+	for _, e := range list {
+		for n := range e.Metrics {
+			if !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	slices.SortFunc(names, func(x, y string) int {
+		if (x == "perplexity") != (y == "perplexity") {
+			return map[bool]int{true: -1, false: 1}[x == "perplexity"]
+		}
+		return strings.Compare(x, y)
+	})
+	return names
+}

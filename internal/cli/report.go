@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/compressc/compressc/internal/record"
+	"github.com/compressc/compressc/internal/report"
+)
+
+func (a *app) reportCmd() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use: "report [flags] [RUN|PIPELINE]", Short: "Write what a run did and found as one HTML file",
+		Long: `Writes one HTML file that holds all it shows: what was made of what, every
+evaluation, metrics against sizes with their Pareto front, the layers' errors, losses,
+where the time went, and the files that were written. It needs no network and runs no
+script. The run is named as for show.`,
+		Example: "  compressc report -o report.html\n  compressc report -o - examples/pipelines/quickstart > report.html",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			rec, err := a.recordOf(args)
+			if err != nil {
+				return err
+			}
+			if out == "-" {
+				return report.Write(a.Out, rec)
+			}
+			f, err := renameio.NewPendingFile(out)
+			if err != nil {
+				return err
+			}
+			defer f.Cleanup()
+			if err := errors.Join(f.Chmod(0o644), report.Write(f, rec)); err != nil {
+				return err
+			}
+			if err := f.CloseAtomicallyReplace(); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.Err, "%s tells of run %s.\n", out, rec.ID)
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&out, "output", "o", "report.html", "the `FILE` to write, - for standard output")
+	return c
+}
+
+// recordOf reads the record of the run that the arguments mean.
+func (a *app) recordOf(args []string) (*record.Record, error) {
+	s, err := a.openStore()
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	all, err := s.Runs()
+	if err != nil {
+		return nil, err
+	}
+	info, err := findRun(all, args)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := s.Run(info.ID)
+	if err != nil {
+		return nil, err
+	}
+	var rec record.Record
+	if err := json.Unmarshal(raw, &rec); err != nil {
+		return nil, fmt.Errorf("the record of run %s is of another version: %w", info.ID, err)
+	}
+	return &rec, nil
+}
