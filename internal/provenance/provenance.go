@@ -244,4 +244,3 @@ func plain(v any) (any, error) {
 	var out any
 	return out, json.Unmarshal(raw, &out)
 }
-
