@@ -21,6 +21,7 @@ const memoryEnv = "EXECUTOR_TEST_MEMORY"
 // allocates and drops.
 const (
 	hiddenBytes  = 64 * mib
+	lateBytes    = 48 * mib
 	gramBytes    = 24 * mib
 	scratchBytes = 16 * mib
 )
@@ -56,6 +57,7 @@ func memoryChild(dir string) error {
 		r.Action.Peak = 2 * scratchBytes
 		return r
 	}
+	late := big("late", lateBytes, h) // needed at the very end
 	for b := range 4 {
 		gram := big(fmt.Sprint("gram", b), gramBytes, h)
 		for l := range 3 {
@@ -65,7 +67,7 @@ func memoryChild(dir string) error {
 		}
 		h = big(fmt.Sprint("h", b), hiddenBytes, h)
 	}
-	targets = append(targets, w.toy(toyParams{Name: "end"}, durable, h))
+	targets = append(targets, w.toy(toyParams{Name: "end"}, durable, h, late))
 	e, err := New(w.g, Options{Store: s, Threads: 2, Memory: budget})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,6 +25,11 @@ import (
 // the folder it names and exits. It writes what it does to stdout, a line at a
 // time: "start NAME", "done NAME", "rewind NAME", at the end "ok DIGEST…".
 const childEnv = "EXECUTOR_TEST_CHILD"
+
+// stuckEnv makes a child say "stuck" after that many lines and then neither
+// start nor end another action, so that it is there to be killed however busy
+// the machine is. What is under way goes on meanwhile.
+const stuckEnv = "EXECUTOR_TEST_STUCK"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
@@ -54,7 +60,13 @@ func child(dir string) error {
 	if err != nil {
 		return err
 	}
+	stuck, _ := strconv.Atoi(os.Getenv(stuckEnv)) // 0: never
+	said := 0
 	e, err := New(g, Options{Store: s, Threads: 2, Memory: 1 << 30, Events: func(ev Event) {
+		if said++; said == stuck {
+			fmt.Println("stuck")
+			select {}
+		}
 		switch {
 		case ev.Rewind:
 			fmt.Println("rewind", ev.Action.Label)
@@ -101,13 +113,13 @@ func crashGraph(s *cache.Store) (*action.Graph, []action.Ref, error) {
 type process struct {
 	cmd   *exec.Cmd
 	lines []string
-	begun chan struct{} // closed with the first line
+	stuck chan struct{} // closed with the line "stuck", or at the end
 	ended chan error
 }
 
 func startChild(t testing.TB, dir string, env ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(os.Args[0]), begun: make(chan struct{}), ended: make(chan error, 1)}
+	p := &process{cmd: exec.Command(os.Args[0]), stuck: make(chan struct{}), ended: make(chan error, 1)}
 	// The race detector would have the child sleep before it exits.
 	p.cmd.Env = append(append(os.Environ(), childEnv+"="+dir, "GORACE=atexit_sleep_ms=0"), env...)
 	p.cmd.Stderr = os.Stderr
@@ -124,12 +136,12 @@ func startChild(t testing.TB, dir string, env ...string) *process {
 	go func() {
 		sc := bufio.NewScanner(out)
 		for sc.Scan() {
-			if p.lines = append(p.lines, sc.Text()); len(p.lines) == 1 {
-				close(p.begun)
+			if p.lines = append(p.lines, sc.Text()); sc.Text() == "stuck" {
+				close(p.stuck)
 			}
 		}
-		if len(p.lines) == 0 {
-			close(p.begun)
+		if len(p.said("stuck")) == 0 {
+			close(p.stuck)
 		}
 		p.ended <- p.cmd.Wait()
 	}()
@@ -140,7 +152,7 @@ func startChild(t testing.TB, dir string, env ...string) *process {
 func (p *process) said(word string) []string {
 	var rest []string
 	for _, l := range p.lines {
-		if r, ok := strings.CutPrefix(l, word+" "); ok {
+		if first, r, _ := strings.Cut(l, " "); first == word {
 			rest = append(rest, r)
 		}
 	}
@@ -221,12 +233,11 @@ func TestKilledAtRandom(t *testing.T) {
 		dir := memoryDir(t)
 		rng := rand.New(rand.NewPCG(7, uint64(round)))
 		resume(t, dir, want, func(i int) *process {
-			p := startChild(t, dir)
-			<-p.begun
-			// Later processes get more time, so that one comes to the end.
-			time.AfterFunc(time.Duration(1+rng.IntN(20)+3*i)*time.Millisecond, func() {
-				p.cmd.Process.Kill()
-			})
+			// Later processes get further, so that one comes to the end.
+			p := startChild(t, dir, fmt.Sprintf("%s=%d", stuckEnv, 1+rng.IntN(3+2*i)))
+			<-p.stuck
+			time.Sleep(time.Duration(rng.IntN(8)) * time.Millisecond) // what is under way goes on
+			p.cmd.Process.Kill()
 			return p
 		})
 	}

@@ -20,7 +20,10 @@
 // order in which the executor runs actions, nor on what was cached. A failed or
 // cancelled action publishes nothing in the index; blobs it has already written
 // are garbage that nobody names. An index entry is written after the blobs it
-// promises. An action that was published is never computed again for its
+// promises. An action whose inputs have been computed begins at once, before
+// those are on record; it is settled after them, and fails with them if the
+// disk refuses them. So syncs are off the path of a chain of actions, and those
+// of neighbours share the file system's commits. An action that was published is never computed again for its
 // digests, by this process or by one that comes after a crash. Bytes that
 // turn out to be missing or damaged while a kernel reads them are made again
 // and the kernel starts anew.
@@ -35,7 +38,9 @@
 // The budget covers live transient bytes and what running actions are expected
 // to take. Leaves leave a builder as soon as they are put: durable ones go to
 // the store from there, so an output is never in memory as a whole unless it is
-// transient. Above the budget, the transient leaf that is needed latest is
+// transient. A transient output is let go when the last kernel that reads it
+// has ended, not when that one's results are durable: how much is live does not
+// depend on the disk. Above the budget, the transient leaf that is needed latest is
 // spilled to an unlinked file and mapped back, where it counts as page cache.
 //
 // # What it does not know

@@ -35,6 +35,7 @@ type execution struct {
 	lockErr error
 	unlock  func()
 
+	again   bool // it had run before and is compared with that
 	trees   map[string]finished
 	made    []*memLeaf
 	err     error
@@ -121,10 +122,7 @@ func (p *pass) compute(j *job, how []keeping, r *execution) {
 			w.text(raw)
 		}
 	}
-	// The threads are free while the leaves are still on their way to disk.
-	p.post(func() { p.unslot(j) })
-	werr := w.wait()
-	r.made = w.made
+	r.made = w.takeMade()
 	r.lost = in.lost()
 	switch {
 	case err == nil && len(r.lost) > 0:
@@ -132,10 +130,22 @@ func (p *pass) compute(j *job, how []keeping, r *execution) {
 		r.err = in.err()
 	case err != nil:
 		r.err = err
-	case werr != nil:
-		r.err = werr
 	default:
-		r.err = in.check()
+		if r.err = in.check(); r.err == nil {
+			r.err = e.carry(n, how, r, w)
+		}
+	}
+	// Threads and inputs are free while the leaves are on their way to disk.
+	// What has been on record before is compared with that first.
+	r.again = n.outs[0].digest != ""
+	if r.err == nil && !j.rewind && !r.again {
+		in.releaseHeap()
+		p.post(func() { p.computed(j, r) })
+	} else {
+		p.post(func() { p.unslot(j) })
+	}
+	if werr := w.wait(); r.err == nil {
+		r.err = werr
 	}
 	if r.err == nil {
 		r.err = e.publish(n, how, r, j.rewind)
@@ -182,10 +192,14 @@ type leafWriter struct {
 	g    errgroup.Group
 	mu   sync.Mutex
 	made []*memLeaf
+	// sent are the leaves that are stored or on their way.
+	sent map[artifact.Digest]bool
+	// landings are leaves of others on their way, which are carried over.
+	landings []*landing
 }
 
 func newLeafWriter(ctx context.Context, e *Executor, j *job) *leafWriter {
-	w := &leafWriter{ctx: ctx, e: e, j: j}
+	w := &leafWriter{ctx: ctx, e: e, j: j, sent: map[artifact.Digest]bool{}}
 	w.g.SetLimit(writers)
 	return w
 }
@@ -212,25 +226,29 @@ func (w *leafWriter) builder(how keeping) *artifact.Builder {
 // store sends a leaf on its way. It blocks while too much is on its way
 // already.
 func (w *leafWriter) store(d artifact.Digest, data []byte) {
+	w.mu.Lock()
+	w.sent[d] = true
+	w.mu.Unlock()
 	n := min(int64(len(data)), flightBytes)
 	if err := w.e.flight.Acquire(w.ctx, n); err != nil {
 		w.g.Go(func() error { return err })
 		return
 	}
+	l := w.e.air.takeOff(d, data)
 	w.g.Go(func() error {
 		defer w.e.flight.Release(n)
 		size := int64(len(data))
 		got, err := w.e.store.Put(data)
-		if err != nil {
-			return err
+		if err == nil && artifact.Digest(got) != d {
+			err = fmt.Errorf("a leaf changed while it was being stored (digest %s, now %s): the kernel writes to bytes it has put", d.Short(), got.Short())
 		}
-		if artifact.Digest(got) != d {
-			return fmt.Errorf("a leaf changed while it was being stored (digest %s, now %s): the kernel writes to bytes it has put", d.Short(), got.Short())
+		if err == nil {
+			w.e.known.add(d)
 		}
-		w.e.known.add(d)
-		data = nil
+		w.e.air.land(d, l)
+		data, l = nil, nil
 		w.e.mem.drop(size)
-		return nil
+		return err
 	})
 }
 
@@ -242,7 +260,30 @@ func (w *leafWriter) text(data []byte) {
 	})
 }
 
-func (w *leafWriter) wait() error { return w.g.Wait() }
+// has reports whether the leaf was put here for the store.
+func (w *leafWriter) has(d artifact.Digest) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sent[d]
+}
+
+// takeMade hands over the references to the transient leaves.
+func (w *leafWriter) takeMade() []*memLeaf {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	made := w.made
+	w.made = nil
+	return made
+}
+
+// wait returns when all leaves are stored, or one has failed.
+func (w *leafWriter) wait() error {
+	err := w.g.Wait()
+	for _, l := range w.landings {
+		<-l.done
+	}
+	return err
+}
 
 // reader gives a kernel the bytes of its inputs and remembers what it lent.
 type reader struct {
@@ -288,6 +329,12 @@ func (r *reader) load(e artifact.Entry) ([]byte, error) {
 		r.leaves[e.Digest] = l
 		r.mu.Unlock()
 		return r.e.mem.bytes(l), nil
+	}
+	if l := r.e.air.get(e.Digest); l != nil {
+		if len(l.data) <= smallLeaf {
+			return l.data, nil
+		}
+		<-l.done
 	}
 	b, err := r.e.store.Open(cache.Digest(e.Digest))
 	if err == nil && int64(len(b.Bytes())) != e.Size {
@@ -337,6 +384,19 @@ func (r *reader) check() error {
 		return fmt.Errorf("the result is thrown away: %w", errors.Join(errs[0]))
 	}
 	return nil
+}
+
+// releaseHeap gives back the leaves that are on the heap, when the kernel has
+// ended. Slices of them that a kernel passed on stay valid; a mapping would not
+// until close.
+func (r *reader) releaseHeap() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for d, l := range r.leaves {
+		if r.e.mem.releaseHeap(l) {
+			delete(r.leaves, d)
+		}
+	}
 }
 
 // close ends the validity of what load returned.

@@ -52,6 +52,7 @@ type Executor struct {
 	ev    *sender
 	anon  sampler
 	known *blobSet
+	air   *air
 	// flight bounds the bytes of leaves on their way to the store.
 	flight *semaphore.Weighted
 	// checkpointing is set once there is a checkpoint in the graph.
@@ -112,7 +113,7 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 		return nil, fmt.Errorf("executor: a memory budget of %d bytes: want at least %d MiB, or 0 for most of the machine", o.Memory, minMemory>>20)
 	}
 	e := &Executor{
-		g: g, o: o, store: o.Store, pool: linalg.NewPool(o.Threads), known: newBlobSet(o.Store),
+		g: g, o: o, store: o.Store, pool: linalg.NewPool(o.Threads), known: newBlobSet(o.Store), air: newAir(),
 		flight:      semaphore.NewWeighted(flightBytes),
 		nodes:       map[*action.Action]*node{},
 		defs:        map[*action.Action]artifact.Digest{},

@@ -40,6 +40,9 @@ type job struct {
 	// done is called when a wish is fulfilled, with references to the leaves
 	// that are in memory, or has failed.
 	done func([]*memLeaf, error)
+	// publishing is set from when the kernel has ended well until all is on
+	// record.
+	publishing bool
 }
 
 func (p *pass) newJob(n *node, rewind bool) *job {
@@ -105,7 +108,7 @@ func (p *pass) gather(j *job) ([]gap, error) {
 		for _, e := range tree.Entries {
 			if l := p.e.mem.get(e.Digest); l != nil {
 				j.refs = append(j.refs, l)
-			} else {
+			} else if p.e.air.get(e.Digest) == nil {
 				ask = append(ask, e.Digest)
 			}
 		}
@@ -267,10 +270,7 @@ func (p *pass) dismiss(j *job) {
 	if j.n != nil && j.n.job == j {
 		j.n.job = nil
 	}
-	for _, o := range j.holds {
-		p.unhold(o)
-	}
-	j.holds = nil
+	p.dropHolds(j)
 }
 
 // failJob ends a job with an error, and those that wait for it.
@@ -304,10 +304,47 @@ func (p *pass) failJob(j *job, err error) {
 	}
 }
 
+// computed takes the news that j's kernel has ended well: what is to be stored
+// is on its way, and nothing that j reads is needed any more. Whoever reads its
+// outputs begins at once. So how long a value stays in memory does not depend
+// on how long the disk takes.
+func (p *pass) computed(j *job, r *execution) {
+	n := j.n
+	p.unslot(j)
+	j.publishing = true
+	p.publishing++
+	n.state = computed
+	for _, o := range n.outs {
+		t := r.trees[o.name]
+		o.setTree(t.digest, t.raw, t.tree, t.tree.Size())
+	}
+	p.tell(n)
+	p.e.mem.release(r.made...)
+	p.e.mem.release(j.refs...)
+	r.made, j.refs = nil, nil
+	p.letGo(n)
+	for _, f := range n.followers {
+		p.letGo(f)
+	}
+	p.dropHolds(j)
+}
+
+func (p *pass) dropHolds(j *job) {
+	holds := j.holds
+	j.holds = nil
+	for _, o := range holds {
+		p.unhold(o)
+	}
+}
+
 // completed takes the report of exec.
 func (p *pass) completed(j *job, r *execution) {
 	n := j.n
 	j.made, j.unlock = r.made, r.unlock
+	if j.publishing {
+		j.publishing = false
+		p.publishing--
+	}
 	switch {
 	case r.entry != nil:
 		p.found(j, r.entry)

@@ -150,6 +150,19 @@ func (m *memory) release(ls ...*memLeaf) {
 	m.drop(freed)
 }
 
+// releaseHeap releases the leaf if it has always been on the heap, and reports
+// whether it did.
+func (m *memory) releaseHeap(l *memLeaf) bool {
+	m.mu.Lock()
+	heap := l.file == nil
+	m.mu.Unlock()
+	// It may be spilled now; that leaves the slice it was to the collector.
+	if heap {
+		m.release(l)
+	}
+	return heap
+}
+
 func (m *memory) unmap(f *mmap.File, path string) {
 	if err := f.Close(); err != nil {
 		m.logf("executor: unmapping a spilled leaf: %v", err)

@@ -16,6 +16,7 @@ const (
 	demanded               // waits for its inputs' digests
 	lookingUp              // its key is being looked up
 	wanted                 // a miss: it has a job, or follows a node with the same key
+	computed               // its outputs are known and in use, its record is not durable yet
 	done
 	failed
 )
@@ -43,6 +44,10 @@ type node struct {
 	waiting   int     // producers of inputs that are not done
 	holding   bool    // it counts as a pending consumer of its inputs
 	followers []*node // nodes with the same key, which take over its outputs
+	told      bool    // its users know its outputs
+	// settling runs once the node is done or failed, for those who may not
+	// settle before it.
+	settling []func()
 	// tail is the estimated work of the longest path from here to a target.
 	tail float64
 }

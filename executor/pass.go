@@ -44,6 +44,9 @@ type pass struct {
 	running map[*job]bool // those that compute
 	wide    bool          // one of them has all threads
 	solos   int           // those with one thread
+	// publishing counts the jobs that have computed and are on their way to
+	// the disk.
+	publishing int
 
 	stopping bool
 	cause    error
@@ -147,6 +150,7 @@ func (p *pass) begin() {
 	slices.SortFunc(p.todo, func(a, b *node) int { return cmp.Compare(a.a.ID, b.a.ID) })
 	for _, n := range p.todo {
 		n.users, n.waiting, n.followers, n.tail = nil, 0, nil, 0
+		n.told, n.settling = false, nil
 	}
 	for _, n := range p.todo {
 		n.holding = true
@@ -341,7 +345,10 @@ func leafDigests(t *artifact.Tree) []artifact.Digest {
 }
 
 func (p *pass) lookedUp(n *node, entry *cache.Entry, err error) {
+	cause := n.failedInput()
 	switch {
+	case cause != nil:
+		p.fail(n, cause, false)
 	case err != nil:
 		p.fail(n, &ActionError{Action: n.a, Err: err}, true)
 	case entry != nil:
@@ -366,25 +373,68 @@ func (p *pass) hit(n *node, entry *cache.Entry) {
 	p.finish(n, Outcome{Status: Cached, Seconds: entry.Seconds, PeakBytes: entry.PeakBytes})
 }
 
-// finish settles a node whose outputs are known.
-func (p *pass) finish(n *node, out Outcome) {
-	n.state = done
-	out.Key, out.Digests = n.key, make(map[string]artifact.Digest, len(n.outs))
+// tell lets the users of a node begin, whose outputs are known.
+func (p *pass) tell(n *node) {
+	if n.told {
+		return
+	}
+	n.told = true
 	for _, o := range n.outs {
-		out.Digests[o.name] = o.digest
 		p.keep(o)
 	}
-	p.e.noteStored(n)
-	followers := p.unlead(n)
-	for _, f := range followers {
-		p.follow(f, n, out)
-	}
-	p.settle(n, out)
 	for _, u := range n.users {
 		u.waiting--
 		if u.waiting == 0 && u.state == demanded {
 			p.lookup(u)
 		}
+	}
+}
+
+// defers reports whether n has to wait with settling for what it reads: that
+// is computed, and may still fail to get on record. Then what n waits for
+// calls again. So outcomes do not depend on who is quicker to the disk.
+func (p *pass) defers(n *node, again func()) bool {
+	for _, in := range n.ins {
+		if m := in.out.n; m.state == computed {
+			m.settling = append(m.settling, again)
+			return true
+		}
+	}
+	return false
+}
+
+// finish settles a node whose outputs are known.
+func (p *pass) finish(n *node, out Outcome) {
+	if p.defers(n, func() { p.finish(n, out) }) {
+		n.state = computed
+		p.tell(n)
+		p.letGo(n)
+		return
+	}
+	if cause := n.failedInput(); cause != nil {
+		p.fail(n, cause, false)
+		return
+	}
+	n.state = done
+	out.Key, out.Digests = n.key, make(map[string]artifact.Digest, len(n.outs))
+	for _, o := range n.outs {
+		out.Digests[o.name] = o.digest
+	}
+	p.e.noteStored(n)
+	p.tell(n)
+	for _, f := range p.unlead(n) {
+		p.follow(f, n, out)
+	}
+	p.settle(n, out)
+	n.settled()
+}
+
+// settled lets those go on that waited for n to settle.
+func (n *node) settled() {
+	fs := n.settling
+	n.settling = nil
+	for _, f := range fs {
+		f()
 	}
 }
 
@@ -435,21 +485,28 @@ func (p *pass) fail(n *node, cause *ActionError, own bool) {
 			p.fail(u, cause, false)
 		}
 	}
+	n.settled()
 	if own && p.e.o.FailFast && !p.stopping {
 		p.halt(errFailFast)
 		p.cancel()
 	}
 }
 
+// letGo ends n's claim on the bytes of its inputs.
+func (p *pass) letGo(n *node) {
+	if !n.holding {
+		return
+	}
+	n.holding = false
+	for _, in := range n.ins {
+		p.unhold(in.out)
+	}
+}
+
 // settle ends n's part in the pass and tells.
 func (p *pass) settle(n *node, out Outcome) {
 	p.left--
-	if n.holding {
-		n.holding = false
-		for _, in := range n.ins {
-			p.unhold(in.out)
-		}
-	}
+	p.letGo(n)
 	p.e.mu.Lock()
 	n.outcome = out
 	p.e.mu.Unlock()

@@ -9,33 +9,42 @@ import (
 	"github.com/compressc/compressc/internal/artifact"
 )
 
-// publish puts what n made on record, its new blobs having been stored: the
-// index entry, then the prediction. For a rewind it compares with the record instead. It may run
-// in any goroutine.
-func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) error {
-	// Leaves that a stored output carries over may have lived in memory only.
+// carry sees to the leaves that a stored output has from its inputs. Some may
+// have lived in memory only, and go to the store with the new ones; some are
+// on their way there already. It may run in any goroutine, while the inputs
+// are still held.
+func (e *Executor) carry(n *node, how []keeping, r *execution, w *leafWriter) error {
 	var carried []artifact.Digest
 	for i, o := range n.outs {
-		if how[i].stored {
-			leaves := leafDigests(r.trees[o.name].tree)
-			carried = append(carried, leaves...)
-			if how[i].durable {
-				e.known.claim(leaves...)
+		if !how[i].stored {
+			continue
+		}
+		leaves := leafDigests(r.trees[o.name].tree)
+		if how[i].durable {
+			e.known.claim(leaves...)
+		}
+		for _, d := range leaves {
+			if !w.has(d) {
+				carried = append(carried, d)
 			}
 		}
 	}
-	gone, err := e.known.missing(carried)
+	ask := carried[:0]
+	for _, d := range carried {
+		if l := e.air.get(d); l != nil {
+			w.landings = append(w.landings, l)
+		} else {
+			ask = append(ask, d)
+		}
+	}
+	gone, err := e.known.missing(ask)
 	if err != nil {
 		return err
 	}
 	for _, d := range gone {
 		if l := e.mem.get(d); l != nil {
-			_, err := e.store.Put(e.mem.bytes(l))
+			w.store(d, e.mem.bytes(l))
 			e.mem.release(l)
-			if err != nil {
-				return err
-			}
-			e.known.add(d)
 		} else {
 			r.lost = append(r.lost, d)
 		}
@@ -43,12 +52,19 @@ func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) er
 	if len(r.lost) > 0 {
 		return &cache.MissingError{Action: cache.Digest(n.key), Blobs: digests(r.lost)}
 	}
-	if rewind || n.outs[0].digest != "" {
+	return nil
+}
+
+// publish puts what n made on record, its blobs having been stored: the index
+// entry, then the prediction. For a rewind it compares with the record instead.
+// It may run in any goroutine.
+func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) error {
+	if rewind || r.again {
 		if err := e.compare(n, r); err != nil || rewind {
 			return err
 		}
 	}
-	err = e.store.PutEntry(e.entry(n, how, r))
+	err := e.store.PutEntry(e.entry(n, how, r))
 	var missing *cache.MissingError
 	if errors.As(err, &missing) {
 		for _, d := range missing.Blobs {

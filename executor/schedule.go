@@ -15,6 +15,11 @@ const (
 	pressure = 0.7
 )
 
+// maxPublishing bounds the actions that have computed and wait for the disk:
+// enough that syncs of small actions share the file system's commits, few
+// enough threads in the kernel.
+const maxPublishing = 32
+
 // enqueue makes j ready, or fulfils it if it is a wish.
 func (p *pass) enqueue(j *job) {
 	if j.n == nil {
@@ -34,7 +39,7 @@ func (p *pass) enqueue(j *job) {
 // nothing on synchronisation. Nothing starts while lookups, which take no time,
 // may still tell of more to choose from.
 func (p *pass) schedule() {
-	if p.looking > 0 {
+	if p.looking > 0 || p.publishing >= maxPublishing {
 		return
 	}
 	for len(p.ready) > 0 && !p.stopping && !p.wide {
