@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -98,5 +99,51 @@ func TestWriteJSON(t *testing.T) {
 	}
 	if r := NewReport(nil, nil); !r.Valid || r.Diagnostics == nil {
 		t.Errorf("nothing found: %+v", r)
+	}
+}
+
+// The log is what the standard's own schema describes, in every shape of
+// finding.
+func TestWriteSARIF(t *testing.T) {
+	diags, files := renderDiags(t)
+	for name, list := range map[string]hcl.Diagnostics{"report.sarif": diags, "": nil} {
+		var b strings.Builder
+		if err := WriteSARIF(&b, list, files, "1.2.3"); err != nil {
+			t.Fatal(err)
+		}
+		log, err := sarif.FromString(b.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The reader leaves fields empty that the standard gives defaults.
+		for _, r := range log.Runs {
+			r.Language, r.Tool.Driver.Language, r.NewlineSequences = "en-US", "en-US", []string{"\r\n", "\n"}
+		}
+		if err := log.Validate(); err != nil {
+			t.Errorf("%v in\n%s", err, b.String())
+		}
+		if name != "" {
+			golden(t, name, b.String())
+		}
+	}
+}
+
+func TestSARIFPlace(t *testing.T) {
+	for _, c := range []struct{ file, uri, base string }{
+		{"p/./a b.pipeline.hcl", "p/a%20b.pipeline.hcl", "%SRCROOT%"},
+		{"../x.pipeline.hcl", "../x.pipeline.hcl", "%SRCROOT%"},
+		{"/home/me/x.pipeline.hcl", "file:///home/me/x.pipeline.hcl", ""},
+	} {
+		if got := sarifPlace(c.file); got.URI != c.uri || got.BaseID != c.base {
+			t.Errorf("%s: %+v, want %s %s", c.file, got, c.uri, c.base)
+		}
+	}
+	// Columns are code points: the cluster e + combining acute is two.
+	src := []byte("a = \"e\u0301\" x\n")
+	f := &hcl.File{Bytes: src}
+	at := len(src) - 2
+	r := sarifRegionOf(hcl.Range{Filename: "f", Start: hcl.Pos{Line: 1, Column: 9, Byte: at}, End: hcl.Pos{Line: 1, Column: 10, Byte: at + 1}}, map[string]*hcl.File{"f": f})
+	if r.StartColumn != 10 || r.EndColumn != 11 || r.Snippet.Text != "x" {
+		t.Errorf("%+v", r)
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -101,19 +102,43 @@ func (a *app) showDiagnostics(diags hcl.Diagnostics, files map[string]*hcl.File)
 }
 
 // ready loads a pipeline for plan and run: problems are printed, and errors end
-// the command.
-func (a *app) ready(path string, in *inputs) (*loaded, error) {
+// the command. With asJSON errors are printed as validate -json prints them, to
+// standard output; warnings go to standard error all the same, since standard
+// output is to hold the result.
+func (a *app) ready(path string, in *inputs, asJSON bool) (*loaded, error) {
 	l, err := a.load(path, in, true)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.showDiagnostics(l.diags, l.files()); err != nil {
+	if asJSON && l.diags.HasErrors() {
+		err = lang.WriteJSON(a.Out, l.diags, l.files())
+	} else {
+		err = a.showDiagnostics(l.diags, l.files())
+	}
+	if err != nil {
 		return nil, err
 	}
 	if l.diags.HasErrors() {
 		return nil, exit(ExitError)
 	}
 	return l, nil
+}
+
+// reporting wraps a command that may print JSON: what ends it before it has a
+// result is reported in the form of validate -json too, so that whoever reads
+// its output reads one form.
+func (a *app) reporting(asJSON *bool, run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		err := run(c, args)
+		var code exit
+		if err == nil || !*asJSON || errors.As(err, &code) {
+			return err
+		}
+		if err := lang.WriteJSON(a.Out, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "The command failed", Detail: err.Error()}}, nil); err != nil {
+			return err
+		}
+		return exit(ExitError)
+	}
 }
 
 // pipelineName identifies a pipeline in run records: its absolute path.

@@ -18,11 +18,11 @@ what the largest action states.
 
 With -detailed-exitcode the exit status is 2 if a run would have something to do and
 0 if not. A gate that needs no run is decided here; one that fails ends in exit
-status 3.`,
+status 3. With -json errors are printed as validate -json prints them.`,
 		Example: "  compressc plan\n  compressc plan -json -var sparsity=0.5 | jq .actions",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			l, err := a.ready(pipelineArg(args), &in)
+		RunE: a.reporting(&asJSON, func(_ *cobra.Command, args []string) error {
+			l, err := a.ready(pipelineArg(args), &in, asJSON)
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ status 3.`,
 				return exit(ExitWork)
 			}
 			return nil
-		},
+		}),
 	}
 	in.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")

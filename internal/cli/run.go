@@ -74,19 +74,19 @@ interrupted.`,
   compressc run -var sparsity=0.5 -memory 4GB
   compressc run -progress plain -json > result.json`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: a.reporting(&asJSON, func(c *cobra.Command, args []string) error {
 			mem, err := res.check()
 			if err != nil {
 				return err
 			}
 			return a.run(c.Context(), pipelineArg(args), &in, runFlags{threads: res.threads, memory: mem, progress: kind, failFast: failFast, json: asJSON})
-		},
+		}),
 	}
 	in.flags(c)
 	res.flags(c)
 	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: `KIND` auto, tty, plain or json (an event a line)")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
-	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end; errors in the pipeline as validate -json does")
 	return c
 }
 
@@ -101,7 +101,7 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	if _, err := a.newProgress(f.progress, nil, nil); err != nil {
 		return err
 	}
-	l, err := a.ready(path, in)
+	l, err := a.ready(path, in, f.json)
 	if err != nil {
 		return err
 	}
