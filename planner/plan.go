@@ -395,8 +395,13 @@ func Reach(steps []*Step) map[*action.Action]bool {
 
 // Digest identifies what a node yielded: the tree of the digests of its parts.
 func (s *Step) Digest(of func(action.Ref) (artifact.Digest, bool)) artifact.Digest {
+	return refsDigest(s.Targets(), of)
+}
+
+// refsDigest is "" if a digest is not known.
+func refsDigest(refs []action.Ref, of func(action.Ref) (artifact.Digest, bool)) artifact.Digest {
 	t := &artifact.Tree{}
-	for i, r := range s.Targets() {
+	for i, r := range refs {
 		d, ok := of(r)
 		if !ok {
 			return ""

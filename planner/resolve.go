@@ -20,6 +20,7 @@ import (
 	"github.com/compressc/compressc/internal/tensor"
 	"github.com/compressc/compressc/internal/tokenizer"
 	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/lang/lock"
 	"github.com/compressc/compressc/passes"
 	"github.com/compressc/compressc/passes/blockwise"
 	"github.com/compressc/compressc/passes/text"
@@ -32,9 +33,14 @@ type Resolver struct {
 	Dir string
 	// Hub is the folder of the local Hugging Face cache; "" takes the usual one.
 	Hub string
+	// Lock is what the sources were when they were locked, nil without a lock
+	// file. Strict refuses sources that it has no entry for.
+	Lock   *lock.File
+	Strict bool
 
 	mu     sync.Mutex
 	models map[*passes.Model]*checkpoint.Checkpoint
+	locked map[*passes.Model]*lock.Model
 	texts  map[*passes.Data]textSource
 	opened map[string]*openedModel
 }
@@ -50,6 +56,7 @@ type textSource struct {
 	size   int64
 	params text.Params
 	from   *passes.Model
+	locked *lock.Data // nil without an entry
 }
 
 // Model types a model block. Where the source is not on this machine the
@@ -58,14 +65,38 @@ func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.Li
 	m := &passes.Model{From: addr}
 	var ds diag.List
 	unusedToken(a.Token, &ds)
-	path, found := r.locate(a, &ds)
-	if ds.HasErrors() || !found {
+	entry := r.Lock.Model(a.Source, a.Revision)
+	if entry == nil && r.Strict {
+		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, sourceText(a.Source, a.Revision))
+		return m, ds
+	}
+	path, found := r.locate(a, entry, &ds)
+	if ds.HasErrors() {
+		return m, ds
+	}
+	if !found {
+		if entry == nil {
+			return m, ds
+		}
+		cp, err := skeleton(entry)
+		if err != nil {
+			ds.Errorf("source", "Lock entry cannot be read", "%s: %s. compressc lock -upgrade %s writes it again.", lock.Name, err, addr)
+			return m, ds
+		}
+		m.Type = cp.Type(addr)
+		m.Type.Tokenizer = entry.Tokenizer
 		return m, ds
 	}
 	o := r.open(path)
 	if o.err != nil {
 		ds.Errorf("source", "Model cannot be read", "%s", o.err)
 		return m, ds
+	}
+	if entry != nil {
+		if what := changed(entry, o); what != "" {
+			ds.Errorf("source", "Source has changed", "%s is not what %s says: %s. If that is meant, compressc lock -upgrade %s takes it over.", a.Source, lock.Name, what, addr)
+			return m, ds
+		}
 	}
 	m.Type = o.cp.Type(addr)
 	m.Type.Tokenizer = o.tok
@@ -75,6 +106,12 @@ func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.Li
 		r.models = map[*passes.Model]*checkpoint.Checkpoint{}
 	}
 	r.models[m] = o.cp
+	if entry != nil {
+		if r.locked == nil {
+			r.locked = map[*passes.Model]*lock.Model{}
+		}
+		r.locked[m] = entry
+	}
 	return m, ds
 }
 
@@ -100,10 +137,15 @@ func (r *Resolver) open(path string) *openedModel {
 
 // locate turns a source into a path on this machine; found is false where the
 // source lies elsewhere and no copy is at hand.
-func (r *Resolver) locate(a *lang.ModelArgs, ds *diag.List) (path string, found bool) {
+// A locked hub model is looked for by the commit that its revision was.
+func (r *Resolver) locate(a *lang.ModelArgs, entry *lock.Model, ds *diag.List) (path string, found bool) {
 	switch {
 	case strings.HasPrefix(a.Source, "hf://"):
-		return r.hubSnapshot(strings.TrimPrefix(a.Source, "hf://"), a.Revision, ds)
+		revision := a.Revision
+		if entry != nil && entry.Commit != "" {
+			revision = entry.Commit
+		}
+		return r.hubSnapshot(strings.TrimPrefix(a.Source, "hf://"), revision, ds)
 	case strings.Contains(a.Source, "://"):
 		ds.Errorf("source", "Source cannot be fetched", "%s: this version reads models from folders, .safetensors and .gguf files, and hf:// models that are in the local Hugging Face cache. Download the model and name its path.", a.Source)
 		return "", false
@@ -116,6 +158,9 @@ func (r *Resolver) locate(a *lang.ModelArgs, ds *diag.List) (path string, found 
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(r.Dir, path)
+	}
+	if _, err := os.Stat(path); entry != nil && errors.Is(err, fs.ErrNotExist) {
+		return "", false // its entry says what it is
 	}
 	return path, true
 }
@@ -178,8 +223,16 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(r.Dir, path)
 	}
+	entry := r.Lock.Text(a.Source)
+	if entry == nil && r.Strict {
+		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, a.Source)
+		return d, ds
+	}
 	info, err := os.Stat(path)
 	switch {
+	case entry != nil && errors.Is(err, fs.ErrNotExist):
+		r.windows(d, a, entry.Bytes, path)
+		return d, ds
 	case errors.Is(err, fs.ErrNotExist):
 		ds.Errorf("source", "No such file", "There is no file %s (relative paths start from the pipeline's folder, %s).%s", a.Source, r.Dir, near(path))
 		return d, ds
@@ -193,16 +246,30 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 		ds.Errorf("source", "Empty file", "%s is empty; a window of %d tokens needs text.", a.Source, a.SequenceLength)
 		return d, ds
 	}
-	format := a.Format
-	if format == "" {
-		format = "text"
-		if ext := strings.ToLower(filepath.Ext(path)); ext == ".jsonl" || ext == ".ndjson" {
-			format = "jsonl"
-		}
+	if entry != nil && entry.Bytes != info.Size() {
+		ds.Errorf("source", "Source has changed", "%s has %d bytes, and had %d when it was locked (%s). If that is meant, compressc lock -upgrade %s takes it over.", a.Source, info.Size(), entry.Bytes, lock.Name, addr)
+		return d, ds
 	}
+	format := dataFormat(a, path)
 	p := text.Params{Format: format, SequenceLength: a.SequenceLength, Samples: a.Samples, Offset: a.Offset, Select: a.Select, Seed: seed}
 	if format == "jsonl" {
 		p.Field = a.Field
+	}
+	r.windows(d, a, info.Size(), path)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.texts == nil {
+		r.texts = map[*passes.Data]textSource{}
+	}
+	r.texts[d] = textSource{path, info.Size(), p, a.Tokenizer, entry}
+	return d, ds
+}
+
+// windows fills in how many windows a text of a size has, and which they are.
+func (r *Resolver) windows(d *passes.Data, a *lang.DataArgs, size int64, path string) {
+	field := ""
+	if dataFormat(a, path) == "jsonl" {
+		field = a.Field
 	}
 	if a.Samples == 0 {
 		// Not known before the text is tokenised; a token of a model's tokenizer is
@@ -211,20 +278,24 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 		if a.Tokenizer == nil {
 			bytes = 1
 		}
-		d.Type.Windows = int(max(1, info.Size()/(bytes*int64(a.SequenceLength))-int64(a.Offset)))
+		d.Type.Windows = int(max(1, size/(bytes*int64(a.SequenceLength))-int64(a.Offset)))
 	}
 	if a.Select == "first" && a.Samples > 0 {
 		for w := a.Offset; w < a.Offset+a.Samples; w++ {
-			d.Type.WindowDigests = append(d.Type.WindowDigests, fmt.Sprintf("%s %s %d %d", path, p.Field, a.SequenceLength, w))
+			d.Type.WindowDigests = append(d.Type.WindowDigests, fmt.Sprintf("%s %s %d %d", path, field, a.SequenceLength, w))
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.texts == nil {
-		r.texts = map[*passes.Data]textSource{}
+}
+
+// dataFormat is what a text file holds.
+func dataFormat(a *lang.DataArgs, path string) string {
+	if a.Format != "" {
+		return a.Format
 	}
-	r.texts[d] = textSource{path, info.Size(), p, a.Tokenizer}
-	return d, ds
+	if ext := strings.ToLower(filepath.Ext(path)); ext == ".jsonl" || ext == ".ndjson" {
+		return "jsonl"
+	}
+	return "text"
 }
 
 // unusedToken warns of a credential: sources are read where they lie.
@@ -311,9 +382,21 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 		return err
 	}
 	if cp.TokenizerJSON != nil {
-		m.Tokenizer, err = smallLeaf(g, store, m.From, "tokenizer.json", cp.TokenizerJSON)
+		if m.Tokenizer, err = smallLeaf(g, store, m.From, "tokenizer.json", cp.TokenizerJSON); err != nil {
+			return err
+		}
 	}
-	return err
+	if entry := r.locked[m]; entry != nil {
+		if got := SourceDigest(m); string(got) != entry.Digest {
+			return fmt.Errorf("%s: the weights of %s are not those that were locked: their digest is %s, and was %s (%s). If that is meant, compressc lock -upgrade %s takes them over", m.From, cp.Path, got, entry.Digest, lock.Name, m.From)
+		}
+	}
+	return nil
+}
+
+// SourceDigest identifies a lowered source: the digest that runs record of it.
+func SourceDigest(m *passes.Model) artifact.Digest {
+	return refsDigest(ModelRefs(m), func(r action.Ref) (artifact.Digest, bool) { return r.Action.Leaf[r.Output].Digest(), true })
 }
 
 // hash returns a leaf for every tensor, remembered by file state in the store,
@@ -382,6 +465,9 @@ func (r *Resolver) LowerData(g *action.Graph, store *cache.Store, d *passes.Data
 	sums, err := store.HashFile(s.path, []cache.Range{{Offset: 0, Length: s.size}})
 	if err != nil {
 		return fmt.Errorf("hashing %s: %w", s.path, err)
+	}
+	if s.locked != nil && string(sums[0]) != s.locked.Digest {
+		return fmt.Errorf("%s: the text of %s is not the one that was locked: its digest is %s, and was %s (%s). If that is meant, compressc lock -upgrade %s takes it over", d.From, s.path, sums[0], s.locked.Digest, lock.Name, d.From)
 	}
 	if err := store.AddExternal(sums[0], cache.External{Path: s.path, Offset: 0, Length: s.size}); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/lang/lock"
 	"github.com/compressc/compressc/passes/all"
 	"github.com/compressc/compressc/planner"
 )
@@ -20,6 +21,11 @@ import (
 // inputs are the flags of commands that read a pipeline.
 type inputs struct {
 	order []lang.Input
+	// locked refuses sources without a lock entry.
+	locked bool
+	// unlocked leaves the lock file aside; lock stands in for it where set.
+	unlocked bool
+	lock     *lock.File
 }
 
 // inputFlag keeps -var and -var-file in the order of the command line: a later
@@ -51,6 +57,12 @@ func (f inputFlag) Set(s string) error {
 }
 
 func (in *inputs) flags(c *cobra.Command) {
+	in.variables(c)
+	c.Flags().BoolVar(&in.locked, "locked", false, "refuse sources that compressc.lock.hcl has no entry for")
+}
+
+// variables are the flags of commands that are about the lock file themselves.
+func (in *inputs) variables(c *cobra.Command) {
 	c.Flags().Var(inputFlag{in, false}, "var", "set a variable; may be given several times")
 	c.Flags().Var(inputFlag{in, true}, "var-file", "read variables from a *.vars.hcl file; may be given several times")
 }
@@ -83,7 +95,12 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	if l.pipeline == nil {
 		return l, nil
 	}
-	l.resolver = &planner.Resolver{Dir: l.pipeline.Dir}
+	l.resolver = &planner.Resolver{Dir: l.pipeline.Dir, Lock: in.lock, Strict: in.locked}
+	if in.lock == nil && !in.unlocked {
+		if l.resolver.Lock, err = lock.Read(l.pipeline.Dir); err != nil {
+			return nil, err
+		}
+	}
 	var more hcl.Diagnostics
 	l.expansion, more = planner.Expand(l.pipeline, planner.Sources{Model: l.resolver.Model, Data: l.resolver.Data})
 	l.diags = lang.Merge(l.diags, more)

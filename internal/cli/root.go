@@ -93,7 +93,7 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "plain text without colours (also NO_COLOR)")
 	root.PersistentFlags().StringVar(&a.cacheDir, "cache-dir", "", "the `FOLDER` of the cache (also COMPRESSC_CACHE_DIR; default $XDG_CACHE_HOME/compressc)")
-	root.AddCommand(a.validateCmd(), a.fmtCmd(), a.planCmd(), a.runCmd(), a.showCmd(), a.graphCmd(), a.reportCmd(), a.provenanceCmd(), a.docsCmd(), a.cacheCmd(), a.versionCmd())
+	root.AddCommand(a.validateCmd(), a.fmtCmd(), a.lockCmd(), a.planCmd(), a.runCmd(), a.showCmd(), a.graphCmd(), a.reportCmd(), a.provenanceCmd(), a.docsCmd(), a.cacheCmd(), a.versionCmd())
 	return root
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/compressc/compressc/internal/format/safetensors"
 	"github.com/compressc/compressc/internal/tensor"
 	"github.com/compressc/compressc/internal/tokenizer"
+	"github.com/compressc/compressc/lang/lock"
 )
 
 // TestMain makes the program available to scripts and tests as "compressc".
@@ -47,6 +48,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "truncate": scriptTruncate, "lyinggguf": scriptLyingGGUF, "othertokenizer": scriptOtherTokenizer, "text": scriptText, "damage": scriptDamage,
+			"older": scriptOlder,
 		},
 	})
 }
@@ -196,4 +198,19 @@ func writeModel(dir string, hidden int) error {
 		}
 	}
 	return nil
+}
+
+// scriptOlder makes a lock file that of a program whose kernels were one
+// version behind: older FILE
+func scriptOlder(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	src, err := os.ReadFile(path)
+	ts.Check(err)
+	f, err := lock.Parse(src, path)
+	ts.Check(err)
+	for name := range f.Kernels {
+		f.Kernels[name]--
+	}
+	f.Version = "0.0.9"
+	ts.Check(os.WriteFile(path, f.Format(), 0o666))
 }

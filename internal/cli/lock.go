@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/compressc/compressc/internal/didyoumean"
+	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/spell"
+	"github.com/compressc/compressc/internal/version"
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/lang/lock"
+	"github.com/compressc/compressc/planner"
+)
+
+// upgradeProgram is the address that stands for the program's own versions.
+const upgradeProgram = "program"
+
+func (a *app) lockCmd() *cobra.Command {
+	var in inputs
+	var upgrade []string
+	c := &cobra.Command{
+		Use: "lock [flags] [PIPELINE]", Short: "Write down what the sources are, so that changes are found",
+		Long: `Writes compressc.lock.hcl beside the pipeline: for each source its digest and, of a
+model, its type (configuration, tensors, tokenizer), so that validate checks a pipeline
+in full where the weights are not. A hub model is pinned to the commit that its
+revision is now. Commit the file.
+
+Entries are added and, where nothing names the source any more, dropped; they are
+never changed, unless -upgrade names the block: -upgrade model.base, -upgrade all. The
+file also holds the versions of the kernels that the pipeline's results were made
+with; a table says what a newer program makes again, and -upgrade program takes its
+versions over. validate, plan and run refuse a source that is not what its entry
+says, and with -locked also one that has no entry.`,
+		Example: "  compressc lock\n  compressc lock -upgrade model.base\n  compressc validate -locked",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.lock(pipelineArg(args), &in, upgrade)
+		},
+	}
+	in.variables(c)
+	c.Flags().StringSliceVar(&upgrade, "upgrade", nil, "take over the source of the block at `ADDRESS` as it is now; all for every source, program for the kernels")
+	return c
+}
+
+func (a *app) lock(path string, in *inputs, upgrade []string) error {
+	// Which sources the addresses mean is known after a first look.
+	in.unlocked = true
+	l, err := a.ready(path, in)
+	if err != nil {
+		return err
+	}
+	old, err := lock.Read(l.pipeline.Dir)
+	if err != nil {
+		return err
+	}
+	kept, err := keptEntries(l.expansion, old, upgrade)
+	if err != nil {
+		return err
+	}
+	in.unlocked, in.lock = false, kept
+	if l, err = a.ready(path, in); err != nil {
+		return err
+	}
+	store, err := a.openStore()
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	done, err := planner.Lock(l.expansion, l.resolver, store, old, lang.IsPipelineFile(path))
+	if err != nil {
+		return err
+	}
+	f := done.File
+	f.Version, f.Numerics = version.Number, linalg.NumericsVersion
+	if plan, err := planner.Build(l.expansion, l.resolver, store); err == nil {
+		f.Kernels = plan.Kernels()
+		if old != nil && lang.IsPipelineFile(path) {
+			for name, impl := range old.Kernels {
+				if _, has := f.Kernels[name]; !has {
+					f.Kernels[name] = impl
+				}
+			}
+		}
+		if old != nil && !slices.Contains(upgrade, upgradeProgram) {
+			stale := plan.StaleKernels(old)
+			a.showStale(stale, old)
+			if len(stale) > 0 {
+				f.Version, f.Numerics, f.Kernels = old.Version, old.Numerics, old.Kernels
+			}
+		}
+	} else if old != nil { // a source is elsewhere: what was known stays
+		f.Version, f.Numerics, f.Kernels = old.Version, old.Numerics, old.Kernels
+	}
+	if err := f.Write(l.pipeline.Dir); err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		mark  string
+		color color
+		list  []string
+	}{{"+", green, done.Added}, {"~", yellow, done.Changed}, {"-", red, done.Removed}} {
+		for _, source := range s.list {
+			fmt.Fprintf(a.Out, "  %s %s\n", a.paintOut(s.color, s.mark), source)
+		}
+	}
+	fmt.Fprintf(a.Out, "%s holds %s and %s.\n", lock.Name, spell.Plural(len(f.Models), "model", "models"), spell.Plural(len(f.Data), "text", "texts"))
+	return nil
+}
+
+// keptEntries are the entries that no address asks to be taken over anew.
+func keptEntries(e *planner.Expansion, old *lock.File, upgrade []string) (*lock.File, error) {
+	if old == nil {
+		old = &lock.File{}
+	}
+	kept := *old
+	kept.Models, kept.Data = slices.Clone(old.Models), slices.Clone(old.Data)
+	var known []string
+	for _, n := range e.Nodes {
+		if n.ModelArgs != nil || n.DataArgs != nil {
+			known = append(known, n.Block.Addr())
+		}
+	}
+	known = append(slices.Compact(known), "all", upgradeProgram)
+	for _, addr := range upgrade {
+		if !slices.Contains(known, addr) {
+			return nil, fmt.Errorf("-upgrade %s: there is no such source.%s Sources are %s", addr, didyoumean.Hint(addr, known), strings.Join(known, ", "))
+		}
+		for _, n := range e.Nodes {
+			if addr != "all" && n.Block.Addr() != addr {
+				continue
+			}
+			if n.ModelArgs != nil {
+				kept.Models = slices.DeleteFunc(kept.Models, func(m lock.Model) bool {
+					return m.Source == n.ModelArgs.Source && m.Revision == n.ModelArgs.Revision
+				})
+			}
+			if n.DataArgs != nil {
+				kept.Data = slices.DeleteFunc(kept.Data, func(d lock.Data) bool { return d.Source == n.DataArgs.Source })
+			}
+		}
+	}
+	return &kept, nil
+}
+
+// showStale prints what the program makes again that was made before.
+func (a *app) showStale(stale []planner.Stale, old *lock.File) {
+	if len(stale) == 0 {
+		return
+	}
+	fmt.Fprintf(a.Out, "This program (%s) makes these again, which %s made:\n", version.Number, old.Version)
+	t := newTable(5, "kernel", ">was", ">is", ">actions", "blocks")
+	for _, s := range stale {
+		t.cells(cell{text: s.Kernel}, cell{text: fmt.Sprint(s.Was)}, cell{text: fmt.Sprint(s.Is)}, cell{text: fmt.Sprint(s.Actions)}, cell{text: strings.Join(s.Blocks, ", ")})
+	}
+	t.write(a.Out, "  ", a.colored(a.Out))
+	fmt.Fprintf(a.Out, "The lock file keeps the old versions; compressc lock -upgrade %s takes the new ones over.\n\n", upgradeProgram)
+}

@@ -1,0 +1,222 @@
+package planner
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/checkpoint"
+	"github.com/compressc/compressc/lang/lock"
+	"github.com/compressc/compressc/passes"
+)
+
+// sourceText spells a source for messages.
+func sourceText(source, revision string) string {
+	if revision == "" {
+		return source
+	}
+	return source + " at " + revision
+}
+
+// skeleton is a model as its entry describes it.
+func skeleton(e *lock.Model) (*checkpoint.Checkpoint, error) {
+	list := make([]checkpoint.Tensor, len(e.Tensors))
+	for i, t := range e.Tensors {
+		list[i] = checkpoint.Tensor{Name: t.Name, Meta: t.Meta, Length: t.Bytes}
+	}
+	return checkpoint.Skeleton(e.Source, e.Config, list, e.Quantized)
+}
+
+// changed says in what a model's headers differ from its entry, "" if in
+// nothing: weights are looked at when they are hashed.
+func changed(e *lock.Model, o *openedModel) string {
+	was, err := skeleton(e)
+	if err != nil {
+		return err.Error()
+	}
+	now := o.cp
+	is, err := now.Config.JSON()
+	if err != nil {
+		return err.Error()
+	}
+	had, err := was.Config.JSON()
+	switch {
+	case err != nil:
+		return err.Error()
+	case !bytes.Equal(is, had):
+		return "its configuration differs"
+	case o.tok != e.Tokenizer:
+		return "its tokenizer differs"
+	}
+	for _, t := range now.Tensors {
+		old, ok := was.Lookup(t.Name)
+		if !ok {
+			return fmt.Sprintf("tensor %s is new", t.Name)
+		}
+		if old.Meta.String() != t.Meta.String() || old.Length != t.Length {
+			return fmt.Sprintf("tensor %s is %v, and was %v", t.Name, t.Meta, old.Meta)
+		}
+	}
+	if len(now.Tensors) != len(was.Tensors) {
+		return fmt.Sprintf("it has %d tensors, and had %d", len(now.Tensors), len(was.Tensors))
+	}
+	return ""
+}
+
+// Locking is what Lock found.
+type Locking struct {
+	File *lock.File
+	// Added, Changed and Removed sources, by the pipeline's spelling.
+	Added, Changed, Removed []string
+}
+
+// Lock makes the lock file of an expansion: it keeps old's entries, adds those
+// that are missing, and, unless others is set, drops those that nothing in this
+// pipeline names: others says that the folder holds more pipelines. Sources of which no
+// entry is kept must be on this machine. The resolver must be that of the
+// expansion; which of the entries it knew are taken over anew, its Lock says.
+func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others bool) (*Locking, error) {
+	l := &Locking{File: &lock.File{}}
+	g := action.NewGraph()
+	for _, n := range e.Nodes {
+		switch {
+		case n.ModelArgs != nil && n.Result.Model != nil:
+			a := n.ModelArgs
+			if l.File.Model(a.Source, a.Revision) != nil {
+				continue
+			}
+			if kept := r.Lock.Model(a.Source, a.Revision); kept != nil {
+				l.File.Models = append(l.File.Models, *kept)
+				continue
+			}
+			entry, err := r.lockModel(g, store, n.Result.Model, a.Source, a.Revision)
+			if err != nil {
+				return nil, err
+			}
+			l.note(sourceText(a.Source, a.Revision), old.Model(a.Source, a.Revision) != nil)
+			l.File.Models = append(l.File.Models, *entry)
+		case n.DataArgs != nil && n.Data != nil:
+			a := n.DataArgs
+			if l.File.Text(a.Source) != nil {
+				continue
+			}
+			if kept := r.Lock.Text(a.Source); kept != nil {
+				l.File.Data = append(l.File.Data, *kept)
+				continue
+			}
+			s, ok := r.texts[n.Data]
+			if !ok {
+				return nil, fmt.Errorf("%s: the text is not on this machine", n.Addr())
+			}
+			sums, err := store.HashFile(s.path, []cache.Range{{Offset: 0, Length: s.size}})
+			if err != nil {
+				return nil, fmt.Errorf("hashing %s: %w", s.path, err)
+			}
+			l.note(a.Source, old.Text(a.Source) != nil)
+			l.File.Data = append(l.File.Data, lock.Data{Source: a.Source, Digest: string(sums[0]), Bytes: s.size})
+		}
+	}
+	if old != nil {
+		for _, m := range old.Models {
+			switch {
+			case l.File.Model(m.Source, m.Revision) != nil:
+			case others:
+				l.File.Models = append(l.File.Models, m)
+			default:
+				l.Removed = append(l.Removed, sourceText(m.Source, m.Revision))
+			}
+		}
+		for _, d := range old.Data {
+			switch {
+			case l.File.Text(d.Source) != nil:
+			case others:
+				l.File.Data = append(l.File.Data, d)
+			default:
+				l.Removed = append(l.Removed, d.Source)
+			}
+		}
+	}
+	return l, nil
+}
+
+func (l *Locking) note(source string, was bool) {
+	if was {
+		l.Changed = append(l.Changed, source)
+	} else {
+		l.Added = append(l.Added, source)
+	}
+}
+
+func (r *Resolver) lockModel(g *action.Graph, store *cache.Store, m *passes.Model, source, revision string) (*lock.Model, error) {
+	cp := r.models[m]
+	if cp == nil {
+		return nil, fmt.Errorf("%s: %s is not on this machine, so that it cannot be locked here; where it is, compressc lock writes the entry", m.From, sourceText(source, revision))
+	}
+	if err := r.LowerModel(g, store, m); err != nil {
+		return nil, err
+	}
+	entry := &lock.Model{Source: source, Revision: revision, Digest: string(SourceDigest(m)), Tokenizer: m.Type.Tokenizer, Config: cp.ConfigJSON, Quantized: cp.Quantized}
+	if strings.HasPrefix(source, "hf://") {
+		entry.Commit = filepath.Base(cp.Path)
+	}
+	for _, t := range cp.Tensors {
+		entry.Tensors = append(entry.Tensors, lock.Tensor{Name: t.Name, Meta: t.Meta, Bytes: t.Length})
+	}
+	return entry, nil
+}
+
+// Stale is a kernel whose results are made again because it changed.
+type Stale struct {
+	Kernel string
+	// Was is the locked implementation, Is the program's.
+	Was, Is int
+	// Blocks of the pipeline that have actions of it.
+	Blocks  []string
+	Actions int
+}
+
+// StaleKernels compares the implementations that were locked with those of the
+// plan's actions.
+func (p *Plan) StaleKernels(f *lock.File) []Stale {
+	if f == nil {
+		return nil
+	}
+	at := map[string]int{}
+	var out []Stale
+	for _, s := range p.Steps {
+		for _, a := range s.Actions {
+			k := a.Kernel
+			was, known := f.Kernels[k.Name]
+			if !known || was == k.Impl {
+				continue
+			}
+			i, seen := at[k.Name]
+			if !seen {
+				i = len(out)
+				at[k.Name] = i
+				out = append(out, Stale{Kernel: k.Name, Was: was, Is: k.Impl})
+			}
+			out[i].Actions++
+			if b := s.Node.Block.Addr(); !slices.Contains(out[i].Blocks, b) {
+				out[i].Blocks = append(out[i].Blocks, b)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Stale) int { return strings.Compare(a.Kernel, b.Kernel) })
+	return out
+}
+
+// Kernels are the implementations that the plan's actions have.
+func (p *Plan) Kernels() map[string]int {
+	out := map[string]int{}
+	for _, a := range p.Graph.Actions {
+		if a.Leaf == nil {
+			out[a.Kernel.Name] = a.Kernel.Impl
+		}
+	}
+	return out
+}
