@@ -49,7 +49,7 @@ says, and with -locked also one that has no entry.`,
 func (a *app) lock(path string, in *inputs, upgrade []string) error {
 	// Which sources the addresses mean is known after a first look.
 	in.unlocked = true
-	l, err := a.ready(path, in)
+	l, err := a.ready(path, in, false)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (a *app) lock(path string, in *inputs, upgrade []string) error {
 		return err
 	}
 	in.unlocked, in.lock = false, kept
-	if l, err = a.ready(path, in); err != nil {
+	if l, err = a.ready(path, in, false); err != nil {
 		return err
 	}
 	store, err := a.openStore()
