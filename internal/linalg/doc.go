@@ -31,8 +31,8 @@ import "github.com/compressc/compressc/internal/linalg/kernel"
 // agree bit for bit. It changes whenever any result changes.
 const NumericsVersion = "1"
 
-// KernelPath returns the kernel path in use: "avx512", "avx2" or "go". It is for
-// messages; results do not depend on it.
+// KernelPath returns the kernel path in use: "avx512", "avx2", "neon" or "go". It
+// is for messages; results do not depend on it.
 func KernelPath() string { return string(kernel.Active()) }
 
 // CheckEnvironment reports a COMPRESSC_KERNEL that this machine cannot honour,

@@ -129,9 +129,9 @@ func (t *Type) Parameters() int64 {
 func (t *Type) Size() int64 {
 	bits := 0.0
 	for _, l := range t.Linears {
-		bits += l.StoredBits * float64(l.Out) * float64(l.In)
+		bits += float64(l.StoredBits * float64(l.Out) * float64(l.In))
 		for _, r := range l.Sides {
-			bits += float64(l.SideBits) * float64(r) * float64(l.Out+l.In)
+			bits += float64(float64(l.SideBits) * float64(r) * float64(l.Out+l.In))
 		}
 	}
 	return int64(bits/8) + t.OtherBytes
@@ -141,11 +141,11 @@ func (t *Type) Size() int64 {
 func (t *Type) BitsPerWeight() float64 {
 	bits, n := 0.0, 0.0
 	for _, l := range t.Linears {
-		w := float64(l.Out) * float64(l.In)
+		w := float64(float64(l.Out) * float64(l.In))
 		n += w
-		bits += l.StoredBits * w
+		bits += float64(l.StoredBits * w)
 		for _, r := range l.Sides {
-			bits += float64(l.SideBits) * float64(r) * float64(l.Out+l.In)
+			bits += float64(float64(l.SideBits) * float64(r) * float64(l.Out+l.In))
 		}
 	}
 	if n == 0 {
@@ -158,9 +158,9 @@ func (t *Type) BitsPerWeight() float64 {
 func (t *Type) Sparsity() float64 {
 	z, n := 0.0, 0.0
 	for _, l := range t.Linears {
-		w := float64(l.Out) * float64(l.In)
+		w := float64(float64(l.Out) * float64(l.In))
 		n += w
-		z += w * l.Mask.Sparsity()
+		z += float64(w * l.Mask.Sparsity())
 	}
 	if n == 0 {
 		return 0

@@ -33,7 +33,7 @@ func decodeQ2K(dst []float32, src []byte) {
 		d, dmin := f16at(b[80:]), f16at(b[82:])
 		for sub := range 16 {
 			sc := b[sub]
-			dl, ml := d*small[sc&15], dmin*small[sc>>4]
+			dl, ml := d*small[sc&15], float32(dmin*small[sc>>4])
 			var lut [4]float32
 			for q := range lut {
 				lut[q] = float32(dl*small[q]) - ml
@@ -83,8 +83,8 @@ func decodeQ4K(dst []float32, src []byte) {
 		d, dmin := f16at(b[:]), f16at(b[2:])
 		sc, mn := unpackScales((*[12]byte)(b[4:]))
 		for k := range 4 {
-			nibbles(&low, d*small[sc[2*k]&63], -(dmin * small[mn[2*k]&63]))
-			nibbles(&high, d*small[sc[2*k+1]&63], -(dmin * small[mn[2*k+1]&63]))
+			nibbles(&low, d*small[sc[2*k]&63], -float32(dmin*small[mn[2*k]&63]))
+			nibbles(&high, d*small[sc[2*k+1]&63], -float32(dmin*small[mn[2*k+1]&63]))
 			o := (*[64]float32)(out[64*k:])
 			for j, c := range b[16+32*k:][:32] {
 				o[j&31] = low[c&15]
@@ -102,8 +102,8 @@ func decodeQ5K(dst []float32, src []byte) {
 		sc, mn := unpackScales((*[12]byte)(b[4:]))
 		qh := (*[32]byte)(b[16:])
 		for k := range 4 {
-			d1, m1 := d*small[sc[2*k]&63], dmin*small[mn[2*k]&63]
-			d2, m2 := d*small[sc[2*k+1]&63], dmin*small[mn[2*k+1]&63]
+			d1, m1 := d*small[sc[2*k]&63], float32(dmin*small[mn[2*k]&63])
+			d2, m2 := d*small[sc[2*k+1]&63], float32(dmin*small[mn[2*k+1]&63])
 			o := (*[64]float32)(out[64*k:])
 			for j, c := range b[48+32*k:][:32] {
 				j &= 31

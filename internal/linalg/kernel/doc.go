@@ -1,8 +1,8 @@
 // Package kernel holds the innermost arithmetic: GEMM tiles, packing and
-// float64 matrix-vector products, each as AVX-512 assembler, AVX2 assembler and
+// float64 matrix-vector products, each as AVX-512, AVX2 and NEON assembler and
 // plain Go.
 //
-// Terms. A path is one of the three implementations. A tile is the MR×NR block
+// Terms. A path is one of the implementations. A tile is the MR×NR block
 // of C that one call of a GEMM kernel computes; a panel is MR rows of op(A), or
 // NR columns of op(B), packed so that the k-th column (row) of the panel lies at
 // k·MR (k·NR).
@@ -18,4 +18,4 @@
 // panel; package linalg does.
 package kernel
 
-//go:generate go run gen/main.go
+//go:generate go run gen/main.go gen/neon.go

@@ -14,6 +14,7 @@ type Path string
 const (
 	AVX512 Path = "avx512"
 	AVX2   Path = "avx2"
+	NEON   Path = "neon"
 	Go     Path = "go"
 )
 

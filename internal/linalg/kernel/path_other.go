@@ -1,12 +1,5 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package kernel
 
 func tables() []*table { return []*table{&goTable} }
-
-// Pause spins for a moment that grows with n.
-func Pause(n int) {
-	for range n * 16 {
-		opaque(0)
-	}
-}

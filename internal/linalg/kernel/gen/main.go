@@ -1,13 +1,12 @@
 //go:build ignore
 
-// gen writes kernel_amd64.s and kernel_amd64.go: the AVX-512 and AVX2 forms of
-// the kernels. Plain text generation on purpose: the assembler of one kernel is
+// gen writes kernel_amd64.s and kernel_amd64.go, the AVX-512 and AVX2 forms of
+// the kernels, and kernel_arm64.s and kernel_arm64.go, the NEON form. Plain text generation on purpose: the assembler of one kernel is
 // a few nested loops over registers, and a reader compares the two at a glance.
 package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 )
 
@@ -420,10 +419,6 @@ func main() {
 	divide(false)
 	fn("pause", "n int", 8)
 	p("\tMOVQ n+0(FP), CX\npause_l:\n\tPAUSE\n\tDECQ CX\n\tJNZ pause_l\n\tRET")
-	if err := os.WriteFile("kernel_amd64.s", []byte(asm.String()), 0o644); err != nil {
-		panic(err)
-	}
-	if err := os.WriteFile("kernel_amd64.go", []byte(decl.String()), 0o644); err != nil {
-		panic(err)
-	}
+	writeFiles("amd64")
+	neon()
 }

@@ -1,0 +1,200 @@
+//go:build ignore
+
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+// The assembler of Go knows few of the floating point instructions on vectors;
+// the others are written as their encodings (Arm Architecture Reference Manual,
+// C7.2).
+
+func word(op int, comment string, a ...any) {
+	p("\tWORD $0x%08x // %s", op, fmt.Sprintf(comment, a...))
+}
+
+// neonElement is d += n·m[at].
+func neonElement(f64 bool, d, n, m, at int) {
+	if f64 {
+		word(0x4fc01000|at<<11|m<<16|n<<5|d, "FMLA V%d.D2, V%d.D2, V%d.D[%d]", d, n, m, at)
+	} else {
+		word(0x4f801000|(at&1)<<21|(at>>1)<<11|m<<16|n<<5|d, "FMLA V%d.S4, V%d.S4, V%d.S[%d]", d, n, m, at)
+	}
+}
+
+func neonAdd(d, n, m int) { word(0x4e60d400|m<<16|n<<5|d, "FADD V%d.D2, V%d.D2, V%d.D2", d, n, m) }
+
+// neonTile is a GEMM kernel of 8 rows by 3 vectors: 24 accumulators, the rest for
+// one step of both panels.
+func neonTile(name string, f64 bool) {
+	const mr, nv = 8, 3
+	es, sh, ty, form, lanes, fmov := 4, 2, "float32", "S4", 4, "FMOVS"
+	elem := "S"
+	if f64 {
+		es, sh, ty, form, lanes, fmov, elem = 8, 3, "float64", "D2", 2, "FMOVD", "D"
+	}
+	aRegs := mr / lanes
+	a0, b0 := 24, 24+aRegs
+	list := func(from, n int) string {
+		s := ""
+		for i := range n {
+			if i > 0 {
+				s += ", "
+			}
+			s += fmt.Sprintf("V%d.%s", from+i, form)
+		}
+		return "[" + s + "]"
+	}
+	fn(name, fmt.Sprintf("kc int, a, b, c *%s, ldc int, alpha %s, add int", ty, ty), 56)
+	p("\tMOVD kc+0(FP), R0\n\tMOVD a+8(FP), R1\n\tMOVD b+16(FP), R2\n\tMOVD c+24(FP), R3\n\tMOVD ldc+32(FP), R4\n\tMOVD add+48(FP), R6\n\tLSL $%d, R4, R4", sh)
+	p("\tMOVD R3, R5")
+	for range mr {
+		p("\tPRFM (R5), PLDL1KEEP\n\tADD R4, R5, R5")
+	}
+	for i := range mr * nv {
+		p("\tVEOR V%d.B16, V%d.B16, V%d.B16", i, i, i)
+	}
+	step := func() {
+		p("\tVLD1.P %d(R1), %s", mr*es, list(a0, aRegs))
+		p("\tVLD1.P %d(R2), %s", nv*16, list(b0, nv))
+		for i := range mr {
+			for v := range nv {
+				neonElement(f64, i*nv+v, b0+v, a0+i/lanes, i%lanes)
+			}
+		}
+	}
+	p("\tLSR $2, R0, R7\n\tAND $3, R0, R0\n\tCBZ R7, %s_rem\n%s_l4:", name, name)
+	for range 4 {
+		step()
+	}
+	p("\tSUB $1, R7, R7\n\tCBNZ R7, %s_l4\n%s_rem:\n\tCBZ R0, %s_end\n%s_l1:", name, name, name, name)
+	step()
+	p("\tSUB $1, R0, R0\n\tCBNZ R0, %s_l1\n%s_end:", name, name)
+	p("\t%s alpha+40(FP), F31\n\tVDUP V31.%s[0], V31.%s\n\tCBZ R6, %s_store", fmov, elem, form, name)
+	for _, load := range []bool{true, false} {
+		if !load {
+			p("%s_store:", name)
+		}
+		for i := range mr {
+			if load {
+				p("\tVLD1 (R3), %s", list(b0, nv))
+			} else {
+				for v := range nv {
+					p("\tVEOR V%d.B16, V%d.B16, V%d.B16", b0+v, b0+v, b0+v)
+				}
+			}
+			for v := range nv {
+				p("\tVFMLA V31.%s, V%d.%s, V%d.%s", form, i*nv+v, form, b0+v, form)
+			}
+			p("\tVST1 %s, (R3)", list(b0, nv))
+			if i+1 < mr {
+				p("\tADD R4, R3, R3")
+			}
+		}
+		p("\tRET")
+	}
+	p("")
+}
+
+// neonGemvRows: y[i] = the eight-lane sum of a[i,:]·x; n is a multiple of 8.
+func neonGemvRows() {
+	const name = "gemvRowsNEON"
+	fn(name, "m, n int, a *float64, lda int, x, y *float64", 48)
+	p("\tMOVD m+0(FP), R0\n\tMOVD a+16(FP), R1\n\tMOVD lda+24(FP), R2\n\tLSL $3, R2, R2\n\tMOVD x+32(FP), R3\n\tMOVD y+40(FP), R4")
+	for _, rows := range []int{4, 1} {
+		l := fmt.Sprintf("%s_%d", name, rows)
+		p("%s:\n\tCMP $%d, R0\n\tBLT %s_done\n\tMOVD n+8(FP), R5\n\tLSR $3, R5, R5\n\tMOVD R3, R6\n\tMOVD R1, R8", l, rows, l)
+		for i := 1; i < rows; i++ {
+			p("\tADD R2, R%d, R%d", 7+i, 8+i)
+		}
+		for i := range 4 * rows {
+			p("\tVEOR V%d.B16, V%d.B16, V%d.B16", i, i, i)
+		}
+		p("\tCBZ R5, %s_sum\n%s_k:\n\tVLD1.P 64(R6), [V20.D2, V21.D2, V22.D2, V23.D2]", l, l)
+		for i := range rows {
+			p("\tVLD1.P 64(R%d), [V24.D2, V25.D2, V26.D2, V27.D2]", 8+i)
+			for v := range 4 {
+				p("\tVFMLA V%d.D2, V%d.D2, V%d.D2", 20+v, 24+v, 4*i+v)
+			}
+		}
+		p("\tSUB $1, R5, R5\n\tCBNZ R5, %s_k\n%s_sum:", l, l)
+		for i := range rows {
+			neonAdd(4*i, 4*i, 4*i+2)
+			neonAdd(4*i+1, 4*i+1, 4*i+3)
+			neonAdd(4*i, 4*i, 4*i+1)
+			word(0x7e70d800|4*i<<5|4*i, "FADDP V%d.D2, F%d", 4*i, 4*i)
+			p("\tFMOVD F%d, %d(R4)", 4*i, 8*i)
+		}
+		// R8+rows-1 has walked the last row; its start is what comes next.
+		p("\tADD $%d, R4, R4\n\tSUB $%d, R0, R0", 8*rows, rows)
+		for range rows {
+			p("\tADD R2, R1, R1")
+		}
+		p("\tB %s\n%s_done:", l, l)
+	}
+	p("\tRET\n")
+}
+
+// neonGemvCols: y[j] = fma chain over i of c[i]·a[i,j] from y[j]; n is a multiple
+// of 8.
+func neonGemvCols() {
+	const name = "gemvColsNEON"
+	fn(name, "m, n int, a *float64, lda int, c, y *float64", 48)
+	p("\tMOVD n+8(FP), R0\n\tMOVD a+16(FP), R1\n\tMOVD lda+24(FP), R2\n\tLSL $3, R2, R2\n\tMOVD y+40(FP), R4")
+	for _, nv := range []int{16, 4} {
+		l := fmt.Sprintf("%s_%d", name, nv)
+		each := func(op, from string, base, inc int) {
+			for v := 0; v < nv; v += 4 {
+				p("\t%s.P %d(%s), [V%d.D2, V%d.D2, V%d.D2, V%d.D2]", op, inc, from, base+v, base+v+1, base+v+2, base+v+3)
+			}
+		}
+		p("%s:\n\tCMP $%d, R0\n\tBLT %s_done\n\tMOVD m+0(FP), R5\n\tMOVD c+32(FP), R3\n\tMOVD R1, R6\n\tMOVD R4, R7", l, 2*nv, l)
+		each("VLD1", "R7", 0, 64)
+		p("\tCBZ R5, %s_put\n%s_i:\n\tVLD1R.P 8(R3), [V31.D2]\n\tMOVD R6, R8", l, l)
+		for v := 0; v < nv; v += 4 {
+			p("\tVLD1.P 64(R8), [V24.D2, V25.D2, V26.D2, V27.D2]")
+			for q := range 4 {
+				p("\tVFMLA V31.D2, V%d.D2, V%d.D2", 24+q, v+q)
+			}
+		}
+		p("\tADD R2, R6, R6\n\tSUB $1, R5, R5\n\tCBNZ R5, %s_i\n%s_put:", l, l)
+		for v := 0; v < nv; v += 4 {
+			p("\tVST1.P [V%d.D2, V%d.D2, V%d.D2, V%d.D2], 64(R4)", v, v+1, v+2, v+3)
+		}
+		p("\tADD $%d, R1, R1\n\tSUB $%d, R0, R0\n\tB %s\n%s_done:", 16*nv, 2*nv, l, l)
+	}
+	p("\tRET\n")
+}
+
+func neonDivide() {
+	fn("divideNEON", "n int, x *float64, d float64", 24)
+	p("\tMOVD n+0(FP), R0\n\tMOVD x+8(FP), R1\n\tFMOVD d+16(FP), F31\n\tVDUP V31.D[0], V31.D2\ndivideNEON_l:\n\tVLD1 (R1), [V0.D2, V1.D2, V2.D2, V3.D2]")
+	for v := range 4 {
+		word(0x6e60fc00|31<<16|v<<5|v, "FDIV V%d.D2, V%d.D2, V31.D2", v, v)
+	}
+	p("\tVST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R1)\n\tSUBS $8, R0, R0\n\tBNE divideNEON_l\n\tRET\n")
+}
+
+// writeFiles writes what was generated so far for one architecture.
+func writeFiles(arch string) {
+	for name, s := range map[string]string{"kernel_" + arch + ".s": asm.String(), "kernel_" + arch + ".go": decl.String()} {
+		if err := os.WriteFile(name, []byte(s), 0o644); err != nil {
+			panic(err)
+		}
+	}
+	asm.Reset()
+	decl.Reset()
+}
+
+func neon() {
+	gp("// Code generated by gen/main.go. DO NOT EDIT.\n\npackage kernel\n")
+	p("// Code generated by gen/main.go. DO NOT EDIT.\n\n#include \"textflag.h\"\n")
+	neonTile("sgemm8x12NEON", false)
+	neonTile("dgemm8x6NEON", true)
+	neonGemvRows()
+	neonGemvCols()
+	neonDivide()
+	writeFiles("arm64")
+}

@@ -1,0 +1,19 @@
+package kernel
+
+// neonTable is for every arm64 machine: NEON and its fused multiply-add are part
+// of the architecture.
+var neonTable = table{
+	path:        NEON,
+	sgemm:       Gemm[float32]{MR: 8, NR: 12, Run: sgemm8x12NEON},
+	sgemmNarrow: Gemm[float32]{MR: 8, NR: 12, Run: sgemm8x12NEON},
+	dgemm:       Gemm[float64]{MR: 8, NR: 6, Run: dgemm8x6NEON},
+	dgemmNarrow: Gemm[float64]{MR: 8, NR: 6, Run: dgemm8x6NEON},
+	packF32:     packGo[float32],
+	packF64:     packGo[float64],
+	gemvRows:    gemvRowsNEON,
+	gemvCols:    gemvColsNEON,
+	divide:      divideNEON,
+	band:        1 << 30,
+}
+
+func tables() []*table { return []*table{&neonTable, &goTable} }
