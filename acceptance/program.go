@@ -118,8 +118,8 @@ func (e Event) ran() bool {
 // action names an action within a pipeline.
 func (e Event) action() string { return e.Node + " " + e.Label + " " + e.Kernel }
 
-// killed reports whether err is that of a process that SIGKILL ended.
-func killed(err error) bool {
+// Killed reports whether err is that of a process that SIGKILL ended.
+func Killed(err error) bool {
 	var e *exec.ExitError
 	return errors.As(err, &e) && e.ExitCode() == -1
 }

@@ -122,7 +122,7 @@ func live(t testing.TB, p *Program, o RunOptions, m *moment) life {
 		if l.record, err = decodeRecord(out.Bytes()); err != nil {
 			t.Fatal(err)
 		}
-	case killed(err):
+	case Killed(err):
 		l.middle = aim
 	default:
 		t.Fatalf("%v: the program failed by itself: %v\n%s", m, err, complaint(said.Bytes()))

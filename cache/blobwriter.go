@@ -69,7 +69,10 @@ func (s *Store) statBlob(d Digest) (fs.FileInfo, error) {
 		return nil, err
 	}
 	err = s.shared(func() error {
-		err := os.Rename(trashed, path)
+		err := s.fault.Hit(fault.Rename, path)
+		if err == nil {
+			err = os.Rename(trashed, path)
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 				return err

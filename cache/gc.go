@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/compressc/compressc/cache/fault"
 )
 
 // GCOptions say what gc may take. Protected from it, whatever the limits, is
@@ -97,7 +99,7 @@ func (s *Store) GC(ctx context.Context, opts GCOptions) (GCReport, error) {
 	if !ok {
 		return GCReport{}, fmt.Errorf("cache: gc of %s: another gc is under way: %w", s.dir, ErrInUse)
 	}
-	g := &collector{s: s, opts: opts, now: s.now(), leases: s.newLeases("")}
+	g := &collector{s: s, opts: opts, leases: s.newLeases("")}
 	err = g.run(ctx)
 	if unlockErr := lock.Unlock(); err == nil {
 		err = unlockErr
@@ -148,7 +150,8 @@ func (g *collector) run(ctx context.Context) error {
 }
 
 // checkClock compares this machine's clock with the file system's: with a
-// clock that is ahead, everything would look old.
+// clock that is ahead, everything would look old. Ages then go by the file
+// system's clock, so that one which jumps later does no harm.
 func (g *collector) checkClock() error {
 	f, err := g.s.createTemp()
 	if err != nil {
@@ -162,6 +165,7 @@ func (g *collector) checkClock() error {
 	if skew := g.s.now().Sub(info.ModTime()); skew.Abs() > maxSkew {
 		return fmt.Errorf("this machine's clock and that of %s differ by %v; files' ages cannot be trusted, set the clocks first", g.s.dir, skew.Round(time.Second))
 	}
+	g.now = info.ModTime()
 	return nil
 }
 
@@ -324,7 +328,11 @@ func (g *collector) takeBlobs(ctx context.Context) error {
 		if err != nil || !old {
 			return false, err
 		}
-		return true, os.Rename(f.path, filepath.Join(g.s.dir, dirTrash, f.name))
+		trashed := filepath.Join(g.s.dir, dirTrash, f.name)
+		if err := g.s.fault.Hit(fault.Rename, trashed); err != nil {
+			return false, g.s.writeError("a blob into the trash", f.info.Size(), err)
+		}
+		return true, g.s.writeError("a blob into the trash", f.info.Size(), os.Rename(f.path, trashed))
 	})
 	if err != nil {
 		return err

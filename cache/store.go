@@ -129,7 +129,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		}
 	}
 	s := &Store{
-		dir: abs, opts: opts, fault: faults, now: time.Now,
+		dir: abs, opts: opts, fault: faults, now: faults.Now,
 		maps:     make(map[Digest]*mapping),
 		verified: make(map[Digest]os.FileInfo),
 		hashed:   make(map[rangeKey]Digest),

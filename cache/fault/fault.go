@@ -16,9 +16,12 @@
 //	readonly  the operation fails with "read-only file system"
 //	short     a write stores half of the bytes and claims success
 //	flip      a write stores all bytes, one bit of them wrong, and claims success
+//	ahead     the clock jumps 30 days ahead and stays there
+//	back      the clock jumps 30 days back and stays there
 //
 // short and flip stand for what a power cut or a bad disk leaves behind and
-// are accepted at points that write only. The package knows nothing of the
+// are accepted at points that write only, ahead and back at the point clock,
+// which accepts nothing else. The package knows nothing of the
 // code that asks it.
 package fault
 
@@ -26,10 +29,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // EnvVar names the environment variable that FromEnv reads.
@@ -48,21 +53,16 @@ const (
 	SyncDir Point = "syncdir" // before the fsync of a folder
 	Index   Point = "index"   // before an index entry is written, its blobs being durable
 	Remove  Point = "remove"  // before an entry, blob or record is taken away
+	Clock   Point = "clock"   // the time is asked for
 )
 
-// Points lists all points, so that a test can walk them.
+// Points lists all points at which something is done to the disk, so that a
+// test can walk them.
 func Points() []Point {
 	return []Point{Lease, Write, Sync, Rename, SyncDir, Index, Remove}
 }
 
-func (p Point) known() bool {
-	for _, q := range Points() {
-		if p == q {
-			return true
-		}
-	}
-	return false
-}
+func (p Point) known() bool { return p == Clock || slices.Contains(Points(), p) }
 
 func (p Point) writes() bool { return p == Lease || p == Write }
 
@@ -76,7 +76,12 @@ const (
 	ReadOnly Mode = "readonly"
 	Short    Mode = "short"
 	Flip     Mode = "flip"
+	Ahead    Mode = "ahead"
+	Back     Mode = "back"
 )
+
+// jump is how far the clock jumps.
+const jump = 30 * 24 * time.Hour
 
 type rule struct {
 	point Point
@@ -95,6 +100,7 @@ type Set struct {
 	mu    sync.Mutex
 	rules []rule
 	hits  map[Point]int
+	shift time.Duration // of the clock
 }
 
 // Parse reads a list of faults in the form that the package comment shows. An
@@ -122,13 +128,20 @@ func Parse(text string) (*Set, error) {
 			r.mode = Mode(f[2])
 		}
 		switch r.mode {
+		case Ahead, Back:
+			if r.point != Clock {
+				return nil, fmt.Errorf("%s: %q: mode %s needs the point %s", EnvVar, item, r.mode, Clock)
+			}
 		case Kill, ENOSPC, ReadOnly:
 		case Short, Flip:
 			if !r.point.writes() {
 				return nil, fmt.Errorf("%s: %q: mode %s needs a point that writes (%s or %s)", EnvVar, item, r.mode, Write, Lease)
 			}
 		default:
-			return nil, fmt.Errorf("%s: %q: no mode %q; there are kill, enospc, readonly, short, flip", EnvVar, item, r.mode)
+			return nil, fmt.Errorf("%s: %q: no mode %q; there are kill, enospc, readonly, short, flip, ahead, back", EnvVar, item, r.mode)
+		}
+		if r.point == Clock && r.mode != Ahead && r.mode != Back {
+			return nil, fmt.Errorf("%s: %q: the point %s needs mode %s or %s", EnvVar, item, Clock, Ahead, Back)
 		}
 		s.rules = append(s.rules, r)
 	}
@@ -241,6 +254,28 @@ func (s *Set) Write(p Point, name string, w io.Writer, b []byte) (int, error) {
 		return w.Write(bad)
 	}
 	return w.Write(b)
+}
+
+// Now is time.Now, unless the clock has jumped.
+func (s *Set) Now() time.Time {
+	if s == nil {
+		return time.Now()
+	}
+	switch s.pass(Clock, "") {
+	case Ahead:
+		s.move(jump)
+	case Back:
+		s.move(-jump)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Add(s.shift)
+}
+
+func (s *Set) move(by time.Duration) {
+	s.mu.Lock()
+	s.shift = by
+	s.mu.Unlock()
 }
 
 // killSelf ends the process the way `kill -9` does: no deferred call, no

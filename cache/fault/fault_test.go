@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -19,6 +20,8 @@ func TestParse(t *testing.T) {
 		"write:1:explode": "explode",
 		"rename:1:flip":   "needs a point that writes",
 		"sync:1:short":    "needs a point that writes",
+		"sync:1:ahead":    "needs the point clock",
+		"clock:1":         "needs mode ahead",
 		"write:1,":        "point:N",
 		",":               "point:N",
 	} {
@@ -105,6 +108,22 @@ func TestWrite(t *testing.T) {
 	s, _ := Parse("write:1:flip")
 	if n, err := s.Write(Write, "f", &bytes.Buffer{}, nil); n != 0 || err != nil {
 		t.Errorf("flip of nothing = %d, %v", n, err)
+	}
+}
+
+func TestNow(t *testing.T) {
+	var none *Set
+	if d := time.Since(none.Now()); d.Abs() > time.Hour {
+		t.Errorf("a nil Set's clock is off by %v", d)
+	}
+	s, err := Parse("clock:2:ahead,clock:4:back")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []time.Duration{0, jump, jump, -jump, -jump} {
+		if d := time.Until(s.Now()) - want; d.Abs() > time.Hour {
+			t.Errorf("reading %d is off by %v", i+1, d)
+		}
 	}
 }
 
