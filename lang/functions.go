@@ -31,7 +31,7 @@ func functions(dir string) map[string]function.Function {
 		"chomp": stdlib.ChompFunc, "format": stdlib.FormatFunc, "formatlist": stdlib.FormatListFunc,
 		"indent": stdlib.IndentFunc, "join": stdlib.JoinFunc, "lower": stdlib.LowerFunc,
 		"regex": stdlib.RegexFunc, "regexall": stdlib.RegexAllFunc, "replace": stdlib.ReplaceFunc,
-		"split": stdlib.SplitFunc, "strrev": stdlib.ReverseFunc, "substr": stdlib.SubstrFunc,
+		"split": stdlib.SplitFunc, "strcontains": affixFunc(strings.Contains), "strrev": stdlib.ReverseFunc, "substr": stdlib.SubstrFunc,
 		"title": stdlib.TitleFunc, "trim": stdlib.TrimFunc, "trimprefix": stdlib.TrimPrefixFunc,
 		"trimspace": stdlib.TrimSpaceFunc, "trimsuffix": stdlib.TrimSuffixFunc, "upper": stdlib.UpperFunc,
 		"startswith": affixFunc(strings.HasPrefix), "endswith": affixFunc(strings.HasSuffix),
@@ -41,8 +41,8 @@ func functions(dir string) map[string]function.Function {
 		"compact": stdlib.CompactFunc, "concat": stdlib.ConcatFunc, "contains": stdlib.ContainsFunc,
 		"distinct": stdlib.DistinctFunc, "element": stdlib.ElementFunc, "flatten": stdlib.FlattenFunc,
 		"index": stdlib.IndexFunc, "keys": stdlib.KeysFunc, "length": lengthFunc,
-		"lookup": stdlib.LookupFunc, "merge": stdlib.MergeFunc, "range": stdlib.RangeFunc,
-		"reverse": stdlib.ReverseListFunc, "setintersection": stdlib.SetIntersectionFunc,
+		"lookup": stdlib.LookupFunc, "matchkeys": matchkeysFunc, "merge": stdlib.MergeFunc, "range": stdlib.RangeFunc,
+		"one": oneFunc, "reverse": stdlib.ReverseListFunc, "transpose": transposeFunc, "setintersection": stdlib.SetIntersectionFunc,
 		"setproduct": stdlib.SetProductFunc, "setsubtract": stdlib.SetSubtractFunc, "setunion": stdlib.SetUnionFunc,
 		"slice": stdlib.SliceFunc, "sort": stdlib.SortFunc, "values": stdlib.ValuesFunc, "zipmap": stdlib.ZipmapFunc,
 
@@ -53,7 +53,8 @@ func functions(dir string) map[string]function.Function {
 		"toset": stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
 		"can":   tryfunc.CanFunc, "try": tryfunc.TryFunc,
 
-		"file": fileFunc(dir), "fileset": filesetFunc(dir), "filesha256": fileSHA256Func(dir),
+		"basename": pathFunc(path.Base), "dirname": pathFunc(path.Dir), "sha256": sha256Func,
+		"file": fileFunc(dir), "fileexists": fileExistsFunc(dir), "fileset": filesetFunc(dir), "filesha256": fileSHA256Func(dir),
 		"human_size": humanSizeFunc,
 	}
 }

@@ -317,3 +317,11 @@ func (r Ref) Path() string {
 	}
 	return s.String()
 }
+
+// Key spells the name of an attribute: bare where it can be.
+func Key(name string) string {
+	if hclsyntax.ValidIdentifier(name) {
+		return name
+	}
+	return strconv.Quote(name)
+}

@@ -30,6 +30,8 @@ type Expansion struct {
 	Nodes []*Node
 
 	x *expander
+	// targeted is set where a run was cut to targets.
+	targeted bool
 }
 
 // Deferred returns the nodes that could not be checked in full.

@@ -240,37 +240,45 @@ func (x *expander) checkExports() {
 	}
 }
 
+// roots tells the blocks that a run is for: evaluations, gates, selections,
+// exports and outputs, or the last verbs where there are none.
+func (x *expander) roots() func(*lang.Block) bool {
+	roots := func(b *lang.Block) bool { return b.IsRoot() }
+	if slices.ContainsFunc(x.pipeline.Blocks, roots) {
+		return roots
+	}
+	used := map[*lang.Block]bool{}
+	for _, b := range x.pipeline.Blocks {
+		for _, n := range b.Needs() {
+			used[n] = true
+		}
+	}
+	return func(b *lang.Block) bool { return b.Kind == lang.KindVerb && !used[b] }
+}
+
+// mark makes n and all that it waits for needed.
+func (n *Node) mark() {
+	if n.Needed {
+		return
+	}
+	n.Needed = true
+	for _, list := range [][]*Node{n.DependsOn, n.Watches, n.Requires, n.Candidates} {
+		for _, m := range list {
+			m.mark()
+		}
+	}
+	for _, c := range n.Choices {
+		c.Select.mark()
+	}
+}
+
 // markNeeded finds what the roots need, and warns of blocks that nothing
 // needs. Where something is broken, what it was for is not known.
 func (x *expander) markNeeded() {
-	roots := func(b *lang.Block) bool { return b.IsRoot() }
-	if !slices.ContainsFunc(x.pipeline.Blocks, roots) {
-		used := map[*lang.Block]bool{}
-		for _, b := range x.pipeline.Blocks {
-			for _, n := range b.Needs() {
-				used[n] = true
-			}
-		}
-		roots = func(b *lang.Block) bool { return b.Kind == lang.KindVerb && !used[b] }
-	}
-	var mark func(*Node)
-	mark = func(n *Node) {
-		if n.Needed {
-			return
-		}
-		n.Needed = true
-		for _, list := range [][]*Node{n.DependsOn, n.Watches, n.Requires, n.Candidates} {
-			for _, m := range list {
-				mark(m)
-			}
-		}
-		for _, c := range n.Choices {
-			mark(c.Select)
-		}
-	}
+	roots := x.roots()
 	for _, n := range x.nodes {
 		if roots(n.Block) {
-			mark(n)
+			n.mark()
 		}
 	}
 	reached := map[*lang.Block]bool{}

@@ -59,6 +59,8 @@ type Node struct {
 	Settled *Verdict
 
 	place place
+	// target nodes are those a run was cut to.
+	target bool
 	// value is what expressions see of a model or data, once asked for.
 	value cty.Value
 }

@@ -116,6 +116,27 @@ func ModelRefs(m *passes.Model) []action.Ref {
 	return refs
 }
 
+// Part is one tree of what a step yields; Prefix goes before the names of its
+// leaves.
+type Part struct {
+	Prefix string
+	Ref    action.Ref
+}
+
+// Parts are the trees of the model or data that the step yields, without a
+// model's tokenizer.
+func (s *Step) Parts() []Part {
+	m := s.Node.Result.Model
+	if m == nil {
+		return []Part{{"", s.Node.Data.Tokens}}
+	}
+	parts := []Part{{"", m.Config}, {"", m.Embed}, {"", m.Final}}
+	for i, b := range m.Blocks {
+		parts = append(parts, Part{m.Type.Config.BlockPrefix(i), b})
+	}
+	return parts
+}
+
 // Targets are the outputs that make the step's node complete.
 func (s *Step) Targets() []action.Ref {
 	n := s.Node
@@ -141,11 +162,12 @@ func (s *Step) Targets() []action.Ref {
 // there are none of those.
 func (p *Plan) Roots() []*Step {
 	want := map[*Node]bool{}
-	any := false
+	any := p.targeted
 	for _, n := range p.Nodes {
 		if !n.Needed {
 			continue
 		}
+		want[n] = want[n] || n.target
 		switch n.Block.Kind {
 		case lang.KindVerb:
 			if n.Block.IsRoot() && n.Enabled {
@@ -173,7 +195,7 @@ func (p *Plan) Roots() []*Step {
 	}
 	var out []*Step
 	for _, s := range p.Steps {
-		if want[s.Node] && (s.Node.Block.Kind == lang.KindVerb || s.Node.Block.Kind == lang.KindModel) {
+		if want[s.Node] && (s.Node.Block.Kind == lang.KindVerb || s.Node.Block.Kind == lang.KindModel || s.Node.Block.Kind == lang.KindData && s.Node.target) {
 			out = append(out, s)
 		}
 	}

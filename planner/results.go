@@ -164,7 +164,7 @@ func (r *Results) GateHolds(b *lang.Block) bool {
 	any := r.x.anyGates[b]
 	seen := false
 	for _, n := range r.x.byBlock[b] {
-		if !r.Active(n) {
+		if !n.Needed || !r.Active(n) {
 			continue
 		}
 		seen = true
@@ -335,7 +335,7 @@ type Output struct {
 func (r *Results) Output(b *lang.Block) Output {
 	var out Output
 	done := map[string]bool{}
-	nodes := r.x.byBlock[b]
+	nodes := slices.DeleteFunc(slices.Clone(r.x.byBlock[b]), func(n *Node) bool { return !n.Needed })
 	for i, n := range nodes {
 		key := n.Point.String()
 		if done[key] {

@@ -31,7 +31,13 @@ type RunOptions struct {
 	// Stage is told of the steps that are about to be brought about: gates and
 	// selects let later ones through.
 	Stage func([]*Step)
+	// Collect is called for each root that has ended well, with a way to read
+	// what it yields; an error is the root's failure.
+	Collect func(ctx context.Context, s *Step, value Reader) error
 }
+
+// Reader loads a value; the function it returns releases it.
+type Reader func(ctx context.Context, ref action.Ref) (*artifact.Value, func(), error)
 
 // execution is one run of a plan.
 type execution struct {
@@ -340,6 +346,9 @@ func (r *execution) collect(ctx context.Context, s *Step) error {
 		}
 		r.exports[s], r.exportSeconds[s] = files, time.Since(start).Seconds()
 	}
+	if r.o.Collect != nil {
+		return r.o.Collect(ctx, s, r.ex.Value)
+	}
 	return nil
 }
 
@@ -430,7 +439,7 @@ func (r *execution) finish(runErr error, wall time.Duration) {
 		if b.Kind == lang.KindGate && !b.Broken && !res.GateHolds(b) {
 			r.worsen(record.GateFailed)
 		}
-		if b.Kind == lang.KindOutput && !b.Broken {
+		if b.Kind == lang.KindOutput && slices.ContainsFunc(r.Of(b), func(n *Node) bool { return n.Needed }) {
 			out := res.Output(b)
 			rec.Outputs = append(rec.Outputs, record.Output{Name: b.Name, Output: out})
 		}

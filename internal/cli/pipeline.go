@@ -67,6 +67,16 @@ func (in *inputs) variables(c *cobra.Command) {
 	c.Flags().Var(inputFlag{in, true}, "var-file", "read variables from a *.vars.hcl file; may be given several times")
 }
 
+// cut are the flags that narrow what a run is for.
+type cutFlags struct {
+	targets, points []string
+}
+
+func (c *cutFlags) flags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&c.targets, "target", nil, "only what is at an `ADDRESS` such as evaluate.ppl, module.m or prune.p[rank.rank=16], and what it needs; may be given several times")
+	cmd.Flags().StringArrayVar(&c.points, "point", nil, "only the points where an `AXIS=VALUE` holds, such as rank.rank=16; may be given several times")
+}
+
 // loaded is a pipeline that has been read, checked and expanded.
 type loaded struct {
 	pipeline  *lang.Pipeline

@@ -8,6 +8,7 @@ import (
 
 func (a *app) planCmd() *cobra.Command {
 	var in inputs
+	var cut cutFlags
 	var asJSON, detailed bool
 	c := &cobra.Command{
 		Use: "plan [flags] [PIPELINE]", Short: "Say what a run would do, and what of it is done already",
@@ -19,11 +20,14 @@ what the largest action states.
 With -detailed-exitcode the exit status is 2 if a run would have something to do and
 0 if not. A gate that needs no run is decided here; one that fails ends in exit
 status 3. With -json errors are printed as validate -json prints them.`,
-		Example: "  compressc plan\n  compressc plan -json -var sparsity=0.5 | jq .actions",
+		Example: "  compressc plan\n  compressc plan -json -var sparsity=0.5 | jq .actions\n  compressc plan -target evaluate.ppl -point rank.rank=16",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: a.reporting(&asJSON, func(_ *cobra.Command, args []string) error {
 			l, err := a.ready(pipelineArg(args), &in, asJSON)
 			if err != nil {
+				return err
+			}
+			if err := l.expansion.Cut(cut.targets, cut.points); err != nil {
 				return err
 			}
 			store, err := a.openStore()
@@ -53,6 +57,7 @@ status 3. With -json errors are printed as validate -json prints them.`,
 		}),
 	}
 	in.flags(c)
+	cut.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if there is work to do")
 	return c

@@ -93,7 +93,23 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "plain text without colours (also NO_COLOR)")
 	root.PersistentFlags().StringVar(&a.cacheDir, "cache-dir", "", "the `FOLDER` of the cache (also COMPRESSC_CACHE_DIR; default $XDG_CACHE_HOME/compressc)")
-	root.AddCommand(a.validateCmd(), a.fmtCmd(), a.lockCmd(), a.planCmd(), a.runCmd(), a.showCmd(), a.graphCmd(), a.reportCmd(), a.provenanceCmd(), a.docsCmd(), a.cacheCmd(), a.versionCmd())
+	root.AddCommand(
+		a.validateCmd(),
+		a.fmtCmd(),
+		a.lockCmd(),
+		a.planCmd(),
+		a.runCmd(),
+		a.showCmd(),
+		a.getCmd(),
+		a.consoleCmd(),
+		a.inspectCmd(),
+		a.graphCmd(),
+		a.reportCmd(),
+		a.provenanceCmd(),
+		a.docsCmd(),
+		a.cacheCmd(),
+		a.versionCmd(),
+	)
 	return root
 }
 
@@ -131,8 +147,7 @@ func unknownFlag(c *cobra.Command, err error) error {
 }
 
 // twoDashes accepts long flags with one dash, as Terraform's users type them:
-// "-var" becomes "--var". There are no flags of one letter but -h, so that
-// nothing is lost.
+// "-var" becomes "--var". Flags of one letter, -h and -o, are left as they are.
 func twoDashes(args []string) []string {
 	out := slices.Clone(args)
 	for i, arg := range out {

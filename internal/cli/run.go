@@ -55,6 +55,7 @@ func parseBytes(flag, text, example string) (int64, error) {
 
 func (a *app) runCmd() *cobra.Command {
 	var in inputs
+	var cut cutFlags
 	var res resources
 	var kind string
 	var failFast, asJSON bool
@@ -72,6 +73,7 @@ Exit status: 0 done; 1 an error; 3 a gate failed; 4 an action failed; 130
 interrupted.`,
 		Example: `  compressc run examples/pipelines/quickstart
   compressc run -var sparsity=0.5 -memory 4GB
+  compressc run -target evaluate.ppl -point rank.rank=16
   compressc run -progress plain -json > result.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: a.reporting(&asJSON, func(c *cobra.Command, args []string) error {
@@ -79,10 +81,11 @@ interrupted.`,
 			if err != nil {
 				return err
 			}
-			return a.run(c.Context(), pipelineArg(args), &in, runFlags{threads: res.threads, memory: mem, progress: kind, failFast: failFast, json: asJSON})
+			return a.run(c.Context(), pipelineArg(args), &in, runFlags{cut: cut, threads: res.threads, memory: mem, progress: kind, failFast: failFast, json: asJSON})
 		}),
 	}
 	in.flags(c)
+	cut.flags(c)
 	res.flags(c)
 	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: `KIND` auto, tty, plain or json (an event a line)")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
@@ -91,6 +94,7 @@ interrupted.`,
 }
 
 type runFlags struct {
+	cut            cutFlags
 	threads        int
 	memory         int64
 	progress       string
@@ -103,6 +107,9 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	}
 	l, err := a.ready(path, in, f.json)
 	if err != nil {
+		return err
+	}
+	if err := l.expansion.Cut(f.cut.targets, f.cut.points); err != nil {
 		return err
 	}
 	store, err := a.openStore()
