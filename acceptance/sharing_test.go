@@ -2,11 +2,16 @@ package acceptance
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/executor"
 	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/passes/blockwise"
 )
 
 // A sweep over eight ranks runs everything before the compensation once, and
@@ -72,6 +77,85 @@ func TestSweepSharesWork(t *testing.T) {
 	if extra := count(s) - count(one); extra != (ranks-1)*(toyLayers+toyLayers+1) {
 		t.Errorf("%d actions for %d further points; expected %d each: a truncation and a forward pass a block, and the head",
 			extra, ranks-1, 2*toyLayers+1)
+	}
+}
+
+// A further rank of a compensation stores no tensor: its side paths are leading
+// parts of the factors that the first one has stored.
+func TestFurtherRankStoresNoTensor(t *testing.T) {
+	const first, further = 16, 32
+	ctx := context.Background()
+	s, err := OpenSession(t.TempDir(), toyText(t, "[16, 32]"), SessionOptions{CacheDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	node := func(rank int) string { return fmt.Sprintf("compensate.final[rank.rank=%d]", rank) }
+	stored := func(rank int) cache.Count {
+		t.Helper()
+		if err := s.Run(ctx, node(rank)); err != nil {
+			t.Fatal(err)
+		}
+		u, err := s.Store.Usage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Blobs
+	}
+	before := stored(first)
+	after := stored(further)
+	// Of each block: what its key was made of, the two outputs' trees, and the
+	// report.
+	if got := after.Files - before.Files; got != 4*toyLayers {
+		t.Errorf("a further rank stored %d blobs; expected %d", got, 4*toyLayers)
+	}
+	var tensors int64
+	for b := range toyLayers {
+		blocks := map[int]*artifact.Value{}
+		for _, rank := range []int{first, further} {
+			v, release, err := s.Block(ctx, node(rank), b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer release()
+			blocks[rank] = v
+		}
+		m, err := s.Model(node(further))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range m.Type.Block(b) {
+			small, err := blockwise.Sides(blocks[first], l.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			large, err := blockwise.Sides(blocks[further], l.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(small) != 1 || len(large) != 1 || small[0].Rank != first || large[0].Rank != further {
+				t.Fatalf("block %d, %s: side paths %d and %d", b, l.Name, len(small), len(large))
+			}
+			x, y := small[0], large[0]
+			same := len(x.A) == first*l.In && slices.Equal(x.A, y.A[:len(x.A)])
+			for r := range l.Out {
+				same = same && slices.Equal(x.B[r*first:(r+1)*first], y.B[r*further:][:first])
+			}
+			if !same {
+				t.Errorf("block %d, %s: rank %d is no part of rank %d", b, l.Name, first, further)
+			}
+			tensors += 4 * int64(len(y.A)+len(y.B))
+		}
+		// The rank's own bytes are counted, not those of what it shares.
+		grown := blocks[further].Tree.Size() - blocks[first].Tree.Size()
+		if want := tensors / int64(b+1) * (further - first) / further; grown != want {
+			t.Errorf("block %d is %d bytes larger at rank %d; expected %d", b, grown, further, want)
+		}
+	}
+	if got := after.Bytes - before.Bytes; got > tensors/8 {
+		t.Errorf("a further rank stored %d bytes; its side paths are %d", got, tensors)
+	} else {
+		t.Logf("a further rank stored %d bytes, its side paths are %d", got, tensors)
 	}
 }
 

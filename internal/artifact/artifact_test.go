@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -157,6 +158,96 @@ func TestCopyExcept(t *testing.T) {
 	}
 }
 
+// The leading rows of a tensor are a leaf that stores nothing.
+func TestLeading(t *testing.T) {
+	b := NewBuilder()
+	b.PutFloat32("all", []int{3, 2}, []float32{1, 2, 3, 4, 5, 6})
+	b.PutFloat64("wide", []int{2, 1}, []float64{7, 8})
+	v := valueOf(b)
+	all, _ := v.Tree.Lookup("all")
+	wide, _ := v.Tree.Lookup("wide")
+	if whole := all.Leading("all", 3); whole.StoredRows != 0 || whole.Digest != all.Digest {
+		t.Errorf("all rows: %+v", whole)
+	}
+
+	c := NewBuilder()
+	c.PutEntry(all.Leading("a", 2))
+	c.PutEntry(all.Leading("b", 2).Leading("b", 1))
+	c.PutEntry(all.Leading("none", 0))
+	c.PutEntry(wide.Leading("w", 1))
+	tree, leaves := c.Finish()
+	for _, l := range leaves {
+		if l.Data != nil {
+			t.Errorf("%s is new", l.Name)
+		}
+	}
+	if got := tree.Size(); got != 16+8+0+8 {
+		t.Errorf("the tree has %d bytes", got)
+	}
+	tree, err := DecodeTree(tree.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := &Value{Tree: tree, Load: v.Load}
+	for name, want := range map[string][]float32{"a": {1, 2, 3, 4}, "b": {1, 2}, "none": nil, "w": {7}} {
+		e, _ := tree.Lookup(name)
+		got, err := part.Float32(name)
+		if err != nil || !slices.Equal(got, want) || e.Meta.Elements() != len(want) {
+			t.Errorf("%s is %v, %v with %v; expected %v", name, e.Meta, got, err, want)
+		}
+	}
+	if got, err := part.Bytes("b"); err != nil || len(got) != 8 || cap(got) != 8 {
+		t.Errorf("%d bytes, room for %d, %v", len(got), cap(got), err)
+	}
+	if got, err := part.Float64("w"); err != nil || !slices.Equal(got, []float64{7}) {
+		t.Error(got, err)
+	}
+	cut := &Value{Tree: tree, Load: func(Entry) ([]byte, error) { return make([]byte, 20), nil }}
+	if _, err := cut.Float32("a"); err == nil {
+		t.Error("no error where less is stored than the tree says")
+	}
+}
+
+func TestLeadingRefusesOtherRows(t *testing.T) {
+	for name, f := range map[string]func(){
+		"too many": func() { Entry{Meta: tensor.Meta{Shape: []int{2, 2}}}.Leading("x", 3) },
+		"negative": func() { Entry{Meta: tensor.Meta{Shape: []int{2, 2}}}.Leading("x", -1) },
+		"JSON":     func() { Entry{}.Leading("x", 0) },
+		"rotary":   func() { Entry{Meta: tensor.Meta{Shape: []int{8, 2}, RotaryHeadDim: 4}}.Leading("x", 4) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+func TestDecodeTreeChecksLeading(t *testing.T) {
+	const tree = `{"entries":[{"name":"a","meta":{"dtype":"F32","shape":%s},"digest":"x","size":%d,"stored_rows":%d}]}`
+	for _, c := range []struct {
+		shape        string
+		size, stored int
+		ok           bool
+	}{
+		{"[1,2]", 24, 3, true},
+		{"[3,2]", 24, 3, false}, // spelled otherwise
+		{"[4,2]", 24, 3, false},
+		{"[-1,2]", 24, 3, false},
+		{"[1,2]", 25, 3, false},
+		{"[1,2]", -24, 3, false},
+		{"[1,2]", 24, -3, false},
+		{"[]", 24, 3, false},
+	} {
+		if _, err := DecodeTree(fmt.Appendf(nil, tree, c.shape, c.size, c.stored)); (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
 func TestTreesAreCanonical(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z.]{1,4}`), 0, 6, rapid.ID).Draw(t, "names")
@@ -188,10 +279,16 @@ func TestTreesAreCanonical(t *testing.T) {
 func FuzzDecodeTree(f *testing.F) {
 	f.Add([]byte(`{"entries":[{"name":"a","digest":"x","size":1},{"name":"b","meta":{"dtype":"F32","shape":[1]},"digest":"y","size":2}]}`))
 	f.Add([]byte(`{"entries":[{"name":"b"},{"name":"a"}]}`))
+	f.Add([]byte(`{"entries":[{"name":"a","meta":{"dtype":"F32","shape":[1,2]},"digest":"x","size":24,"stored_rows":3}]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tree, err := DecodeTree(b)
 		if err != nil {
 			return
+		}
+		for _, e := range tree.Entries {
+			if n := e.Bytes(); e.StoredRows != 0 && (n < 0 || n > e.Size) {
+				t.Fatalf("%+v has %d bytes", e, n)
+			}
 		}
 		again, err := DecodeTree(tree.Encode())
 		if err != nil || !bytes.Equal(again.Encode(), tree.Encode()) {

@@ -48,7 +48,7 @@ func (b *Builder) PutBytes(name string, m tensor.Meta, data []byte) {
 	if data == nil {
 		data = []byte{} // a new leaf without elements is not one carried over
 	}
-	b.put(Leaf{Entry{name, m, Sum(data), int64(len(data))}, data})
+	b.put(Leaf{Entry{Name: name, Meta: m, Digest: Sum(data), Size: int64(len(data))}, data})
 }
 
 // PutFloat32 adds an F32 tensor and takes ownership of data.

@@ -15,7 +15,7 @@ import (
 // callers must not write to them. A Value is safe for concurrent use.
 type Value struct {
 	Tree *Tree
-	// Load returns the bytes of a leaf.
+	// Load returns the bytes under a leaf's digest, all Size of them.
 	Load func(Entry) ([]byte, error)
 }
 
@@ -40,11 +40,23 @@ func (v *Value) Bytes(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return v.load(e)
+}
+
+// load returns a leaf's own bytes.
+func (v *Value) load(e Entry) ([]byte, error) {
 	b, err := v.Load(e)
 	if err != nil {
-		return nil, fmt.Errorf("artifact: %s: %w", name, err)
+		return nil, fmt.Errorf("artifact: %s: %w", e.Name, err)
 	}
-	return b, nil
+	if e.StoredRows == 0 {
+		return b, nil
+	}
+	n := e.Bytes()
+	if int64(len(b)) != e.Size {
+		return nil, fmt.Errorf("artifact: %s is part of %d bytes, found %d", e.Name, e.Size, len(b))
+	}
+	return b[:n:n], nil
 }
 
 // JSON decodes the leaf called name into dst.
@@ -66,9 +78,9 @@ func (v *Value) Float32(name string) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := v.Load(e)
+	b, err := v.load(e)
 	if err != nil {
-		return nil, fmt.Errorf("artifact: %s: %w", name, err)
+		return nil, err
 	}
 	out, err := DecodeFloat32(e.Meta, b)
 	if err != nil {
@@ -91,9 +103,9 @@ func plain[T float32 | float64 | int32](v *Value, name string, want tensor.DType
 	if e.Meta.DType != want || e.Meta.Encoding != "" {
 		return nil, fmt.Errorf("artifact: %s is %v, expected %s", name, e.Meta, want)
 	}
-	b, err := v.Load(e)
+	b, err := v.load(e)
 	if err != nil {
-		return nil, fmt.Errorf("artifact: %s: %w", name, err)
+		return nil, err
 	}
 	return view[T](b), nil
 }

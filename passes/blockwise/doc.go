@@ -14,7 +14,11 @@
 //	NAME.zeros       U8 [out, groups] and
 //	NAME.quant       JSON, the grid's specification (compressedtensors.Stored)
 //	NAME.side0.A     F32 [r, in] and
-//	NAME.side0.B     F32 [out, r]: a side path; more are side1, side2, …
+//	NAME.side0.BT    F32 [r, out]: a side path B·A; more are side1, side2, …
+//
+// Both matrices of a side path have a row for each direction, best first where
+// there is an order, and may be the leading rows of tensors that are stored
+// once for many ranks (artifact.Entry.Leading).
 //
 // A source whose layers are codes already has the leaves of package
 // compressedtensors in place of NAME.weight ("NAME.weight_packed"), with

@@ -1,7 +1,6 @@
 package blockwise
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/compressc/compressc/internal/arch"
@@ -26,11 +25,6 @@ const (
 // QuantLeaf names the JSON leaf that says how the codes of a linear are stored,
 // a compressedtensors.Stored or, where nothing is packed, its grid.Spec.
 func QuantLeaf(linear string) string { return linear + quantLeaf }
-
-// SideLeaf names a matrix ("A" or "B") of the i-th side path of a linear.
-func SideLeaf(linear string, i int, which string) string {
-	return fmt.Sprintf("%s.side%d.%s", linear, i, which)
-}
 
 // Dense returns the weights [out, in] of a linear layer as float32, decoded
 // from whatever they are stored as; side paths are not in them. The slice may
@@ -107,26 +101,6 @@ func shapeOf(v *artifact.Value, linear string) (out, in int, err error) {
 		}
 	}
 	return e.Meta.Shape[0], e.Meta.Shape[1], nil
-}
-
-// Sides returns the side paths of a linear layer, each with scale 1.
-func Sides(v *artifact.Value, linear string) ([]nn.Side, error) {
-	var out []nn.Side
-	for i := 0; v.Has(SideLeaf(linear, i, "A")); i++ {
-		e, err := v.Entry(SideLeaf(linear, i, "A"))
-		if err != nil {
-			return nil, err
-		}
-		s := nn.Side{Rank: e.Meta.Shape[0], Scale: 1}
-		if s.A, err = v.Float32(SideLeaf(linear, i, "A")); err != nil {
-			return nil, err
-		}
-		if s.B, err = v.Float32(SideLeaf(linear, i, "B")); err != nil {
-			return nil, err
-		}
-		out = append(out, s)
-	}
-	return out, nil
 }
 
 // Load decodes a block for the forward pass.

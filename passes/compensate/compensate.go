@@ -79,7 +79,7 @@ const rankStep = 128
 
 // decomposeKernel factors W − Ŵ of every layer of a block; weighted by the
 // input "gram" where there is one.
-var decomposeKernel = action.NewKernel("compensate.decompose", 1, func(c *action.Context, p decomposeParams) error {
+var decomposeKernel = action.NewKernel("compensate.decompose", 2, func(c *action.Context, p decomposeParams) error {
 	comp, ref := c.Input("block"), c.Input("reference")
 	out := c.Output("factors")
 	reports := map[string]float64{}
@@ -151,8 +151,10 @@ type attachParams struct {
 	Ranks  []int         `json:"ranks"`
 }
 
-// attachKernel truncates the factors and sets them beside the weights.
-var attachKernel = action.NewKernel("compensate.attach", 1, func(c *action.Context, p attachParams) error {
+// attachKernel sets the leading directions of the factors beside the weights.
+// It carries leaves over and stores a report, so a further rank costs next to
+// nothing, whatever the model.
+var attachKernel = action.NewKernel("compensate.attach", 2, func(c *action.Context, p attachParams) error {
 	in := c.Input("block")
 	out := c.Output("block")
 	out.CopyExcept(in, nil)
@@ -170,13 +172,7 @@ var attachKernel = action.NewKernel("compensate.attach", 1, func(c *action.Conte
 		if r == 0 {
 			continue
 		}
-		b, a := f.truncate(l, r)
-		n := 0
-		for in.Has(blockwise.SideLeaf(l.Name, n, "A")) {
-			n++
-		}
-		out.PutFloat32(blockwise.SideLeaf(l.Name, n, "A"), []int{r, l.In}, a)
-		out.PutFloat32(blockwise.SideLeaf(l.Name, n, "B"), []int{l.Out, r}, b)
+		blockwise.ShareSide(out, l.Name, blockwise.SideCount(in, l.Name), r, f.a, f.bt)
 		rep := map[string]float64{"residual_before": f.residual(0), "residual_after": f.residual(r)}
 		if e := energy[l.Name]; e > 0 {
 			rep["relative_output_error"] = f.residual(r) / e
@@ -200,7 +196,7 @@ func (a Common) lower(node string, g *action.Graph, r passes.Result, gram func(b
 		var ranks []int
 		keep := 0
 		var flops float64
-		var bytes, attach int64
+		var bytes, energies int64
 		for _, l := range a.Model.Type.Block(b) {
 			if !a.Selects(l) {
 				continue
@@ -211,14 +207,14 @@ func (a Common) lower(node string, g *action.Graph, r passes.Result, gram func(b
 			keep = max(keep, k)
 			n := float64(min(l.Out, l.In))
 			flops += 25*n*n*n + 6*float64(l.Out)*float64(l.In)*float64(l.In)
-			attach += int64(k) * int64(l.Out+l.In) * 4
+			energies += int64(min(l.Out, l.In)) * 8
 		}
 		if ls == nil {
 			continue
 		}
 		keep = (keep + rankStep - 1) / rankStep * rankStep
 		for _, l := range ls {
-			bytes += int64(min(keep, l.Out, l.In)) * int64(l.Out+l.In) * 8
+			bytes += int64(min(keep, l.Out, l.In)) * int64(l.Out+l.In) * 4
 		}
 		in := []action.Input{{Name: "block", Ref: a.Model.Blocks[b]}, {Name: "reference", Ref: a.Reference.Blocks[b]}}
 		if gram != nil {
@@ -226,11 +222,11 @@ func (a Common) lower(node string, g *action.Graph, r passes.Result, gram func(b
 		}
 		dec := g.Add(action.Spec{Kernel: decomposeKernel, Params: decomposeParams{ls, keep}, Inputs: in, Node: node,
 			Label: fmt.Sprintf("decompose block %d", b), Flops: flops, Peak: 64 << 20,
-			Outputs: []action.Output{{Name: "factors", Class: action.Durable, Bytes: bytes}}})
+			Outputs: []action.Output{{Name: "factors", Class: action.Durable, Bytes: bytes + energies}}})
 		att := g.Add(action.Spec{Kernel: attachKernel, Params: attachParams{ls, ranks}, Node: node, Label: fmt.Sprintf("block %d", b),
 			Inputs:  []action.Input{{Name: "block", Ref: a.Model.Blocks[b]}, {Name: "factors", Ref: action.Ref{Action: dec, Output: "factors"}}},
-			Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: attach}, {Name: "report", Class: action.Durable, Bytes: 4096}},
-			Flops:   float64(attach), Peak: attach * 2})
+			Outputs: []action.Output{{Name: "block", Class: action.Durable}, {Name: "report", Class: action.Durable, Bytes: 4096}},
+			Flops:   float64(energies), Peak: 1 << 20})
 		next.Blocks[b] = action.Ref{Action: att, Output: "block"}
 		res.Layers = append(res.Layers, action.Ref{Action: att, Output: "report"})
 	}

@@ -3,23 +3,24 @@ package compensate
 import (
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/lowrank"
+	"github.com/compressc/compressc/passes/blockwise"
 )
 
 // factors are one layer's decomposition as it is kept: the balanced side path
-// of the largest rank, whose leading parts are those of the smaller ranks, bit
-// for bit, and the energies of all directions.
+// of the largest rank, and the energies of all directions. The leading rows of
+// its matrices are the side paths of the smaller ranks, bit for bit, so a
+// truncation stores nothing.
 type factors struct {
 	rank     int
-	b        []float32 // [out, rank]
-	a        []float32 // [rank, in]
-	energies []float64 // descending
+	a, bt    artifact.Entry // [rank, in] and [rank, out]; none where rank is 0
+	energies []float64      // descending
 }
 
 func putFactors(out *artifact.Builder, l layerParams, f *lowrank.Factors) {
 	b, a := f.Truncate(f.Rank)
 	if f.Rank > 0 {
-		out.PutFloat32(l.Name+".B", []int{l.Out, f.Rank}, narrow(b))
 		out.PutFloat32(l.Name+".A", []int{f.Rank, l.In}, narrow(a))
+		out.PutFloat32(l.Name+".BT", []int{f.Rank, l.Out}, blockwise.Transpose(narrow(b), l.Out, f.Rank))
 	}
 	out.PutFloat64(l.Name+".energies", []int{len(f.Sigma2)}, f.Sigma2)
 }
@@ -36,26 +37,12 @@ func getFactors(v *artifact.Value, l layerParams) (f factors, err error) {
 	if f.energies, err = v.Float64(l.Name + ".energies"); err != nil || !v.Has(l.Name+".A") {
 		return f, err
 	}
-	e, err := v.Entry(l.Name + ".A")
-	if err != nil {
+	if f.a, err = v.Entry(l.Name + ".A"); err != nil {
 		return f, err
 	}
-	f.rank = e.Meta.Shape[0]
-	if f.a, err = v.Float32(l.Name + ".A"); err != nil {
-		return f, err
-	}
-	f.b, err = v.Float32(l.Name + ".B")
+	f.rank = f.a.Meta.Shape[0]
+	f.bt, err = v.Entry(l.Name + ".BT")
 	return f, err
-}
-
-// truncate returns copies of the first r columns of b and rows of a.
-func (f factors) truncate(l layerParams, r int) (b, a []float32) {
-	a = append([]float32(nil), f.a[:r*l.In]...)
-	b = make([]float32, l.Out*r)
-	for i := 0; i < l.Out; i++ {
-		copy(b[i*r:(i+1)*r], f.b[i*f.rank:])
-	}
-	return b, a
 }
 
 // residual is the squared output error that remains with rank r.

@@ -129,7 +129,7 @@ func (o *opened) pieces() ([]piece, error) {
 
 // hasSides reports whether a linear layer has side paths.
 func (p piece) hasSides() bool {
-	return p.linear != nil && p.v.Has(blockwise.SideLeaf(p.leaf, 0, "A"))
+	return p.linear != nil && blockwise.SideCount(p.v, p.leaf) > 0
 }
 
 // dense returns a piece's weights, with its side paths added where merge says

@@ -163,8 +163,7 @@ func (m *toy) putLayer(t testing.TB, rng *rand.Rand, b *artifact.Builder, block 
 		check(t, err)
 	}
 	for i, r := range s.sides {
-		b.PutFloat32(blockwise.SideLeaf(l.Name, i, "A"), []int{r, l.In}, normal(rng, []int{r, l.In}, 0.2))
-		b.PutFloat32(blockwise.SideLeaf(l.Name, i, "B"), []int{l.Out, r}, normal(rng, []int{l.Out, r}, 0.2))
+		blockwise.PutSide(b, l.Name, i, r, normal(rng, []int{r, l.In}, 0.2), normal(rng, []int{l.Out, r}, 0.2))
 		ty.Sides, ty.SideBits, ty.ChangedBy = append(ty.Sides, r), 32, "compensate.toy"
 	}
 }

@@ -1,6 +1,7 @@
 package training
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/compressc/compressc/internal/action"
@@ -117,7 +118,7 @@ type adapterParams struct {
 // adapterKernel takes one block's low-rank factors out of the state: output
 // "adapter" as NAME.lora_A and NAME.lora_B, output "block" the block with them
 // as side paths, the scale folded into B.
-var adapterKernel = action.NewKernel("train.adapter", 1, func(c *action.Context, p adapterParams) error {
+var adapterKernel = action.NewKernel("train.adapter", 2, func(c *action.Context, p adapterParams) error {
 	st, err := readState(c.Input("state"))
 	if err != nil {
 		return err
@@ -136,16 +137,12 @@ var adapterKernel = action.NewKernel("train.adapter", 1, func(c *action.Context,
 			c.Output("adapter").PutFloat32(n+".lora_B", b.Shape, append([]float32(nil), b.Data...))
 		}
 		if c.Wants("block") {
-			i := 0
-			for c.Input("block").Has(blockwise.SideLeaf(n, i, "A")) {
-				i++
-			}
 			scaled := make([]float32, len(b.Data))
 			for k, x := range b.Data {
 				scaled[k] = float32(float64(x) * p.Scale)
 			}
-			c.Output("block").PutFloat32(blockwise.SideLeaf(n, i, "A"), a.Shape, append([]float32(nil), a.Data...))
-			c.Output("block").PutFloat32(blockwise.SideLeaf(n, i, "B"), b.Shape, scaled)
+			i := blockwise.SideCount(c.Input("block"), n)
+			blockwise.PutSide(c.Output("block"), n, i, a.Shape[0], slices.Clone(a.Data), scaled)
 		}
 	}
 	return nil
