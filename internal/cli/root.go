@@ -96,19 +96,20 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.validateCmd(),
 		a.fmtCmd(),
-		a.lockCmd(),
 		a.planCmd(),
 		a.runCmd(),
-		a.showCmd(),
 		a.getCmd(),
 		a.consoleCmd(),
 		a.inspectCmd(),
+		a.showCmd(),
 		a.graphCmd(),
 		a.reportCmd(),
 		a.provenanceCmd(),
+		a.migrateCmd(),
 		a.docsCmd(),
 		a.cacheCmd(),
 		a.versionCmd(),
+		a.lockCmd(),
 	)
 	return root
 }
