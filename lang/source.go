@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,10 +47,15 @@ type Options struct {
 	// Overlay holds the text of files that are open in an editor, by the path
 	// they would be read from. It wins over the disk.
 	Overlay map[string][]byte
+	// Extra files are part of the pipeline beside those of its folder.
+	Extra map[string]*hcl.File
 }
 
 // Input is one -var or -var-file.
 type Input struct {
+	// Parsed is a -var-file that has been read already; then nothing else is set
+	// but its name, File.
+	Parsed *hcl.File
 	// File is the path of a -var-file, "" for a -var.
 	File string
 	// Name and Value are those of -var name=value.
@@ -128,6 +134,10 @@ func LoadFiles(dir string, files map[string][]byte, opt Options) (*Pipeline, hcl
 	f := l.parseFolder(files)
 	for _, file := range f.files {
 		l.addFile(file)
+	}
+	for _, name := range slices.Sorted(maps.Keys(opt.Extra)) {
+		p.Files[name] = opt.Extra[name]
+		l.addFile(opt.Extra[name])
 	}
 	l.setVariables(f.vars)
 	l.instantiate(p.Root)

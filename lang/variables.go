@@ -48,6 +48,11 @@ func (l *loader) setVariables(files []*hcl.File) {
 		l.assignFile(vars, f)
 	}
 	for _, in := range l.opt.Inputs {
+		if in.Parsed != nil {
+			l.Files[in.File] = in.Parsed
+			l.assignFile(vars, in.Parsed)
+			continue
+		}
 		if in.File != "" {
 			src, err := l.opt.readFile(in.File)
 			if err != nil {

@@ -96,6 +96,8 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.validateCmd(),
 		a.fmtCmd(),
+		a.testCmd(),
+		a.lockCmd(),
 		a.planCmd(),
 		a.runCmd(),
 		a.getCmd(),
@@ -109,7 +111,6 @@ func (a *app) root() *cobra.Command {
 		a.docsCmd(),
 		a.cacheCmd(),
 		a.versionCmd(),
-		a.lockCmd(),
 	)
 	return root
 }
