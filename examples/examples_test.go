@@ -72,6 +72,15 @@ func perplexities(t *testing.T, rec *record.Record) map[string]float64 {
 	return m
 }
 
+// The examples' own tests pass.
+func TestPipelineTests(t *testing.T) {
+	dir := filepath.Join(workspace(t), "quickstart")
+	code, out, errs := command(t, "test", "-cache-dir", t.TempDir(), dir)
+	if code != cli.ExitOK || !strings.Contains(out, "3 passed, 0 failed") {
+		t.Errorf("exit status %d:\n%s%s", code, out, errs)
+	}
+}
+
 func TestQuickstart(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: runs the whole quickstart")
