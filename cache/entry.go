@@ -65,8 +65,9 @@ type Entry struct {
 
 const kindEntry = "entry"
 
-// validate checks what PutEntry demands and what parsing must not let through.
-func (e *Entry) validate() error {
+// Validate checks what PutEntry demands and what parsing must not let through:
+// the digests of the trees among it, but not that any blob exists.
+func (e *Entry) Validate() error {
 	if err := e.Action.check("entry's action"); err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func parseEntry(data []byte, action Digest) (*Entry, error) {
 	if err := json.Unmarshal(body, e); err != nil {
 		return nil, fmt.Errorf("cache: entry of action %s: %w", action.Short(), err)
 	}
-	if err := e.validate(); err != nil {
+	if err := e.Validate(); err != nil {
 		return nil, err
 	}
 	if e.Action != action {

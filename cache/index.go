@@ -22,7 +22,7 @@ func (s *Store) PutEntry(e *Entry) error {
 	if e.Created.IsZero() {
 		e.Created = s.now().UTC()
 	}
-	if err := e.validate(); err != nil {
+	if err := e.Validate(); err != nil {
 		return err
 	}
 	stored := e.blobs(isStored)

@@ -81,6 +81,19 @@ func (e *NondeterministicError) Error() string {
 		e.Kernel, e.Leaf, e.Output, e.Got.Short(), e.Want.Short())
 }
 
+// RemoteResultError says that the remote has another result on record than was
+// computed here.
+type RemoteResultError struct {
+	Kernel, Output string
+	Remote         string          // the server's address
+	Want, Got      artifact.Digest // of the output's tree: the remote's, and that computed here
+}
+
+func (e *RemoteResultError) Error() string {
+	return fmt.Sprintf("kernel %s: output %s has tree %s here, but %s on record at %s: somebody has put a wrong result there, or the kernel is not deterministic; run with -remote-results=off to do without it",
+		e.Kernel, e.Output, e.Got.Short(), e.Want.Short(), e.Remote)
+}
+
 // FitError says that the memory budget is too small for an action whatever
 // else is running.
 type FitError struct {

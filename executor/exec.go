@@ -66,7 +66,7 @@ func (p *pass) exec(j *job, how []keeping) *execution {
 		}
 		r.unlock = unlock
 		// Whoever had the lock before has probably just published.
-		if r.entry, err = p.e.find(j.n); err != nil {
+		if r.entry, err = p.e.find(p.waiting, j.n); err != nil {
 			r.err = err
 			return r
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/cache/remote"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/linalg"
@@ -23,6 +24,9 @@ type Options struct {
 	// Store is where results are looked up and published. The caller closes
 	// it, after the executor.
 	Store *cache.Store
+	// Remote, when not nil, is asked for what the store does not have, and told
+	// what is computed here.
+	Remote *remote.Cache
 	// Threads is how many threads compute; 0 means as many as the process has.
 	Threads int
 	// Memory is the budget in bytes for what the process holds in anonymous
@@ -74,10 +78,12 @@ type Executor struct {
 	durables []*output
 	lasting  map[artifact.Digest]bool
 
-	mu         sync.Mutex // guards outcomes, current and completing
+	mu         sync.Mutex // guards outcomes, current, completing and expected
 	completing []string
 	outcomes   map[*action.Action]*node
 	current    *pass
+	// expected are results of the remote that are to be compared with.
+	expected map[artifact.Digest]*cache.Entry
 }
 
 const (
@@ -121,6 +127,7 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 		checkpoints: map[string][]*output{},
 		lasting:     map[artifact.Digest]bool{},
 		outcomes:    map[*action.Action]*node{},
+		expected:    map[artifact.Digest]*cache.Entry{},
 	}
 	e.o.Threads = e.pool.Threads()
 	e.mem = newMemory(usable(o.Memory), filepath.Join(o.Store.Dir(), "tmp"), e.logf)

@@ -29,6 +29,7 @@ type job struct {
 	// dependents are the jobs that wait for this rewind.
 	dependents []*job
 	attempts   map[artifact.Digest]int
+	fetched    map[artifact.Digest]bool // leaves that the remote was asked for
 	locking    bool
 	unlock     func() // set while the action's lock is held
 	over       bool
@@ -142,6 +143,9 @@ func (p *pass) prepare(j *job) {
 		p.lockEarly(j)
 		return
 	}
+	if p.fetch(j, gaps) {
+		return
+	}
 	for _, g := range gaps {
 		if j.over {
 			return // a rewind failed at once
@@ -205,7 +209,7 @@ func (p *pass) lockEarly(j *job) {
 		if err != nil {
 			return func() { j.locking = false; p.lockFailed(j, err) }
 		}
-		entry, err := p.e.find(j.n)
+		entry, err := p.e.find(p.waiting, j.n)
 		return func() {
 			j.locking, j.unlock = false, unlock
 			switch {

@@ -269,7 +269,10 @@ func (p *pass) lookup(n *node) {
 			}
 			n.key, n.record = action.ActionKey(n.a, digests)
 		}
-		entry, err := p.e.find(n)
+		entry, err := p.e.find(p.waiting, n)
+		if entry == nil && err == nil {
+			entry, err = p.e.findRemote(p.waiting, n)
+		}
 		return func() {
 			p.looking--
 			p.lookedUp(n, entry, err)
@@ -279,7 +282,7 @@ func (p *pass) lookup(n *node) {
 
 // find returns the index entry of n if it will do, or nil. It may run in any
 // goroutine.
-func (e *Executor) find(n *node) (*cache.Entry, error) {
+func (e *Executor) find(ctx context.Context, n *node) (*cache.Entry, error) {
 	entry, ok, err := e.store.GetEntry(cache.Digest(n.key))
 	if err != nil || !ok {
 		return nil, err
@@ -300,8 +303,15 @@ func (e *Executor) find(n *node) (*cache.Entry, error) {
 		}
 		e.known.claim(leafDigests(tree)...)
 		gone, err := e.known.missing(leafDigests(tree))
-		if err != nil || len(gone) > 0 {
+		if err != nil {
 			return nil, err
+		}
+		if len(gone) > 0 {
+			// On record from the remote, say, which has the bytes.
+			if !e.o.Remote.Holds(ctx, leavesIn(tree, gone)) {
+				return nil, nil
+			}
+			continue
 		}
 		if have.Class == cache.Durable {
 			continue

@@ -64,7 +64,11 @@ func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) er
 			return err
 		}
 	}
-	err := e.store.PutEntry(e.entry(n, how, r))
+	entry := e.entry(n, how, r)
+	if err := e.agrees(n, entry); err != nil {
+		return err
+	}
+	err := e.store.PutEntry(entry)
 	var missing *cache.MissingError
 	if errors.As(err, &missing) {
 		for _, d := range missing.Blobs {
@@ -77,6 +81,7 @@ func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) er
 	if err := e.store.PutDef(cache.Digest(n.def), cache.Digest(n.key)); err != nil {
 		e.logf("executor: %v", err) // it only predicts
 	}
+	e.o.Remote.Publish(entry, n.record, "")
 	return nil
 }
 

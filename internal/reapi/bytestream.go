@@ -30,7 +30,7 @@ func (c *Client) resource(parts string) string {
 // error.
 func (c *Client) ReadTo(ctx context.Context, d Digest, w io.Writer) error {
 	kind := "blobs"
-	if c.caps.Zstd {
+	if c.Capabilities().Zstd {
 		kind = "compressed-blobs/zstd"
 	}
 	s := &readState{c: c, d: d, name: c.resource(fmt.Sprintf("%s/%s/%d", kind, d.Hash, d.Size)), w: w, h: sha256.New()}
@@ -80,7 +80,7 @@ func (s *readState) attempt(ctx context.Context, alive func()) error {
 	}
 	wire := &streamReader{recv: stream.Recv, alive: alive}
 	var src io.Reader = wire
-	if s.c.caps.Zstd {
+	if s.c.Capabilities().Zstd {
 		z, err := zstdReader(src)
 		if err != nil {
 			return err
@@ -161,7 +161,7 @@ func (s *writeState) rename() {
 	rand.Read(id[:])
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	kind := "blobs"
-	if s.c.caps.Zstd {
+	if s.c.Capabilities().Zstd {
 		kind = "compressed-blobs/zstd"
 	}
 	s.name = s.c.resource(fmt.Sprintf("uploads/%x-%x-%x-%x-%x/%s/%s/%d", id[:4], id[4:6], id[6:8], id[8:10], id[10:], kind, s.b.Hash, s.b.Size))
@@ -215,7 +215,7 @@ func (s *writeState) attempt(ctx context.Context, alive func(), from int64) erro
 		alive()
 		return err
 	}}
-	if s.c.caps.Zstd {
+	if s.c.Capabilities().Zstd {
 		err = w.compressed(data)
 	} else {
 		_, err = w.Write(data)

@@ -114,8 +114,9 @@ func (c *Client) move(ctx context.Context, what string, f func(ctx context.Conte
 
 // watch ends a call that has stalled, until done is closed.
 func (c *Client) watch(ctx context.Context, what string, last *atomic.Int64, done <-chan struct{}, end context.CancelCauseFunc) {
-	half := c.o.Patience / 2
-	t := time.NewTicker(half / 2)
+	// Looking, waiting and asking together take less than the patience.
+	p := c.o.Patience
+	t := time.NewTicker(p / 8)
 	defer t.Stop()
 	for {
 		select {
@@ -130,10 +131,10 @@ func (c *Client) watch(ctx context.Context, what string, last *atomic.Int64, don
 		case quiet > stallLimit:
 			end(&StallError{what, fmt.Errorf("nothing moved for %v", stallLimit)})
 			return
-		case quiet < half:
+		case quiet < p/3:
 			continue
 		}
-		probe, cancel := context.WithTimeout(ctx, half)
+		probe, cancel := context.WithTimeout(ctx, p/2)
 		_, err := c.capabilities(probe)
 		cancel()
 		select {

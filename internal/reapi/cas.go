@@ -49,7 +49,7 @@ func (c *Client) Missing(ctx context.Context, ds []Digest) ([]Digest, error) {
 }
 
 // batchRoom is how many bytes fit one batch.
-func (c *Client) batchRoom() int64 { return max(1, c.caps.MaxBatch-batchOverhead) }
+func (c *Client) batchRoom() int64 { return max(1, c.Capabilities().MaxBatch-batchOverhead) }
 
 // Batchable reports whether a blob is small enough to travel with others.
 func (c *Client) Batchable(d Digest) bool { return d.Size+perBlob <= c.batchRoom() }
@@ -75,7 +75,7 @@ func batches[T any](c *Client, items []T, size func(T) int64) [][]T {
 func (c *Client) ReadBatch(ctx context.Context, ds []Digest, got func(Digest, []byte) error) error {
 	for _, part := range batches(c, ds, func(d Digest) int64 { return d.Size }) {
 		req := &repb.BatchReadBlobsRequest{InstanceName: c.instance}
-		if c.caps.Zstd {
+		if c.Capabilities().Zstd {
 			req.AcceptableCompressors = []repb.Compressor_Value{repb.Compressor_IDENTITY, repb.Compressor_ZSTD}
 		}
 		want := map[Digest]bool{}
@@ -188,7 +188,7 @@ func (c *Client) updateBatch(ctx context.Context, blobs []Blob) error {
 		defer release()
 		r := &repb.BatchUpdateBlobsRequest_Request{Digest: b.Proto(), Data: data}
 		// Compressing what is tiny costs more than it saves.
-		if c.caps.Zstd && b.Size >= 1<<10 {
+		if c.Capabilities().Zstd && b.Size >= 1<<10 {
 			if z := zstdBytes(data); len(z) < len(data) {
 				r.Data, r.Compressor = z, repb.Compressor_ZSTD
 			}

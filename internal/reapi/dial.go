@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	repb "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
@@ -54,7 +55,7 @@ type Client struct {
 	// behind a gigabyte.
 	calls, data *grpc.ClientConn
 
-	caps Capabilities
+	caps atomic.Pointer[Capabilities]
 }
 
 // Capabilities are what a server says of itself.
@@ -140,7 +141,8 @@ func Dial(o Options) (*Client, error) {
 	if o.Token != "" || len(o.Headers) > 0 {
 		opts = append(opts, grpc.WithUnaryInterceptor(o.unary), grpc.WithStreamInterceptor(o.stream))
 	}
-	c := &Client{o: o, instance: e.instance, caps: Capabilities{MaxBatch: defaultBatch}}
+	c := &Client{o: o, instance: e.instance}
+	c.caps.Store(&Capabilities{MaxBatch: defaultBatch})
 	if c.calls, err = grpc.NewClient(e.target, opts...); err == nil {
 		c.data, err = grpc.NewClient(e.target, opts...)
 	}
@@ -225,10 +227,11 @@ func (c *Client) Patience() time.Duration { return c.o.Patience }
 func (c *Client) Conn() *grpc.ClientConn { return c.calls }
 
 // Capabilities returns what Connect learned, and cautious values before.
-func (c *Client) Capabilities() Capabilities { return c.caps }
+func (c *Client) Capabilities() Capabilities { return *c.caps.Load() }
 
-// Connect asks the server what it can do. It must come before other calls and
-// not beside them. It fails if the server keeps no blobs under SHA-256.
+// Connect asks the server what it can do. It should come before other calls, and
+// again when the server comes back from a fault. It fails if the server keeps no
+// blobs under SHA-256.
 func (c *Client) Connect(ctx context.Context) error {
 	var answer *repb.ServerCapabilities
 	err := c.ask(ctx, "capabilities", func(ctx context.Context) (err error) {
@@ -254,14 +257,15 @@ func (c *Client) learn(answer *repb.ServerCapabilities) error {
 	if high.GetMajor() != 0 && (low.GetMajor() > 2 || high.GetMajor() < 2) {
 		return fmt.Errorf("remote %s: it speaks versions %d.%d to %d.%d of the Remote Execution API; this program speaks 2", c.o.Address, low.GetMajor(), low.GetMinor(), high.GetMajor(), high.GetMinor())
 	}
-	c.caps = Capabilities{MaxBatch: defaultBatch,
+	caps := Capabilities{MaxBatch: defaultBatch,
 		UpdateResults: cc.GetActionCacheUpdateCapabilities().GetUpdateEnabled(), Execute: ec.GetExecEnabled(),
 		Low: fmt.Sprintf("%d.%d", low.GetMajor(), low.GetMinor()), High: fmt.Sprintf("%d.%d", high.GetMajor(), high.GetMinor())}
 	// 0 means that no limit is set; then gRPC's own holds. More than that one is
 	// not worth a second look at what servers' libraries receive.
 	if n := cc.GetMaxBatchTotalSizeBytes(); n > 0 && n < defaultBatch {
-		c.caps.MaxBatch = n
+		caps.MaxBatch = n
 	}
-	c.caps.Zstd = slices.Contains(cc.GetSupportedCompressors(), repb.Compressor_ZSTD)
+	caps.Zstd = slices.Contains(cc.GetSupportedCompressors(), repb.Compressor_ZSTD)
+	c.caps.Store(&caps)
 	return nil
 }
