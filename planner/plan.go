@@ -19,6 +19,8 @@ type Plan struct {
 	Steps []*Step
 
 	byNode map[*Node]*Step
+	// held are the actions whose results a remote holds; see Consult.
+	held map[*action.Action]bool
 }
 
 // Step is a node's share of the graph.
@@ -233,6 +235,7 @@ type Prediction struct {
 
 	defs    map[*action.Action]artifact.Digest
 	entries map[*action.Action]*cache.Entry
+	held    map[*action.Action]bool
 	store   *cache.Store
 }
 
@@ -243,7 +246,7 @@ const rate = 120e9
 // Predict looks up which of the steps' results are on record.
 func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
 	pr := &Prediction{Of: map[*action.Action]Forecast{}, Costs: map[*action.Action]float64{},
-		defs: action.DefKeys(p.Graph), entries: map[*action.Action]*cache.Entry{}, store: store}
+		defs: action.DefKeys(p.Graph), entries: map[*action.Action]*cache.Entry{}, held: p.held, store: store}
 	for _, s := range steps {
 		for _, t := range s.Targets() {
 			pr.visit(t.Action, t.Output, false)
@@ -305,7 +308,7 @@ func (pr *Prediction) entry(a *action.Action) *cache.Entry {
 	}
 	var e *cache.Entry
 	if key, ok := pr.store.GetDef(cache.Digest(pr.defs[a])); ok {
-		if found, ok, err := pr.store.GetEntry(key); err == nil && ok {
+		if found, ok, err := pr.store.GetEntry(key); err == nil && ok && (pr.held[a] || whole(pr.store, a, found)) {
 			e = found
 		}
 	}

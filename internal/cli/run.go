@@ -57,6 +57,7 @@ func (a *app) runCmd() *cobra.Command {
 	var in inputs
 	var cut cutFlags
 	var res resources
+	var rem remoteFlags
 	var kind string
 	var failFast, asJSON bool
 	c := &cobra.Command{
@@ -73,6 +74,7 @@ Exit status: 0 done; 1 an error; 3 a gate failed; 4 an action failed; 130
 interrupted.`,
 		Example: `  compressc run examples/pipelines/quickstart
   compressc run -var sparsity=0.5 -memory 4GB
+  compressc run -remote-cache grpcs://cache.example.com
   compressc run -target evaluate.ppl -point rank.rank=16
   compressc run -progress plain -json > result.json`,
 		Args: cobra.MaximumNArgs(1),
@@ -81,12 +83,13 @@ interrupted.`,
 			if err != nil {
 				return err
 			}
-			return a.run(c.Context(), pipelineArg(args), &in, runFlags{cut: cut, threads: res.threads, memory: mem, progress: kind, failFast: failFast, json: asJSON})
+			return a.run(c.Context(), pipelineArg(args), &in, runFlags{cut: cut, remote: rem, threads: res.threads, memory: mem, progress: kind, failFast: failFast, json: asJSON})
 		}),
 	}
 	in.flags(c)
 	cut.flags(c)
 	res.flags(c)
+	rem.flags(c)
 	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: `KIND` auto, tty, plain or json (an event a line)")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end; errors in the pipeline as validate -json does")
@@ -95,6 +98,7 @@ interrupted.`,
 
 type runFlags struct {
 	cut            cutFlags
+	remote         remoteFlags
 	threads        int
 	memory         int64
 	progress       string
@@ -128,10 +132,19 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	ctx, stop, release := interrupts(ctx, view.note)
 	defer release()
 	view.start()
+	rem, err := f.remote.open(ctx, store, view.note)
+	if err != nil {
+		view.finish()
+		return err
+	}
+	defer rem.close()
 	rec, err := plan.Run(ctx, planner.RunOptions{Name: pipelineName(path), Version: version.Number, Stop: stop, Stage: view.stage,
-		Executor: executor.Options{Store: store, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Producer: "compressc " + version.Number,
+		Executor: executor.Options{Store: store, Remote: rem.cache, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Producer: "compressc " + version.Number,
 			Events: view.event,
 			Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }}})
+	if ctx.Err() == nil {
+		rem.cache.Flush(ctx)
+	}
 	view.finish()
 	if err != nil {
 		return err

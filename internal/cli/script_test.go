@@ -20,6 +20,7 @@ import (
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/format/safetensors"
+	"github.com/compressc/compressc/internal/reapi/reapitest"
 	"github.com/compressc/compressc/internal/tensor"
 	"github.com/compressc/compressc/internal/tokenizer"
 	"github.com/compressc/compressc/lang/lock"
@@ -48,6 +49,9 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "truncate": scriptTruncate, "lyinggguf": scriptLyingGGUF, "othertokenizer": scriptOtherTokenizer, "text": scriptText, "damage": scriptDamage,
+			"remoteserver": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Setenv("REMOTE", reapitest.New(t, reapitest.Faults{}).Address)
+			},
 			"older": scriptOlder,
 		},
 	})
