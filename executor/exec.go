@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -155,33 +153,14 @@ func (p *pass) compute(j *job, how []keeping, r *execution) {
 // post has f run in the coordinator; exec goes on at once after it.
 func (p *pass) post(f func()) { p.posts <- f }
 
-// call runs the kernel; a panic becomes an error.
-func call(a *action.Action, c *action.Context) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &ActionError{Action: a, Err: fmt.Errorf("the kernel panicked: %v", v), Stack: shortStack(debug.Stack())}
-		}
-	}()
-	return a.Kernel.Run(c)
-}
-
-// stackFrames is how many frames of a panic are shown.
-const stackFrames = 8
-
-// shortStack returns the innermost frames below the panic.
-func shortStack(stack []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(stack)), "\n")
-	// A header, then two lines a frame; what recovers comes before the panic.
-	for i, l := range lines {
-		if strings.HasPrefix(l, "panic(") {
-			lines = lines[min(i+2, len(lines)):]
-			break
-		}
+// call runs the kernel; a panic becomes an *ActionError with its stack.
+func call(a *action.Action, c *action.Context) error {
+	err := action.Call(a.Kernel, c)
+	var p *action.PanicError
+	if errors.As(err, &p) {
+		return &ActionError{Action: a, Err: err, Stack: p.Stack}
 	}
-	if len(lines) > 2*stackFrames {
-		lines = lines[:2*stackFrames]
-	}
-	return strings.Join(lines, "\n")
+	return err
 }
 
 // leafWriter takes the leaves that a kernel puts to the store or into memory.

@@ -59,6 +59,16 @@ func IsRefusal(err error) bool {
 	return false
 }
 
+// IsPrecondition reports whether the server said that something is not as it
+// would have to be: a blob is not there, or no worker is like that.
+func IsPrecondition(err error) bool {
+	switch code(err) {
+	case codes.FailedPrecondition, codes.InvalidArgument:
+		return true
+	}
+	return false
+}
+
 // code returns the gRPC code in err's chain, OK if there is none.
 func code(err error) codes.Code {
 	var s interface{ GRPCStatus() *status.Status }

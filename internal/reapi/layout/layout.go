@@ -80,72 +80,75 @@ func Directory(t *artifact.Tree) (reapi.Digest, []reapi.Blob) {
 	return d, append(docs, reapi.Bytes(raw))
 }
 
-// Write lays a leaf with its bytes into dir, which holds the folders of leaves.
-func Write(dir string, e artifact.Entry, data []byte) error {
+// Write lays a leaf with its bytes into dir, which holds the folders of leaves,
+// and returns where the bytes are.
+func Write(dir string, e artifact.Entry, data []byte) (path string, err error) {
 	at := filepath.Join(dir, folder(e.Name))
 	if err := os.Mkdir(at, 0o777); err != nil {
-		return err
+		return "", err
 	}
-	return errors.Join(os.WriteFile(filepath.Join(at, metaFile), meta(e), 0o666),
-		os.WriteFile(filepath.Join(at, dataFile), data, 0o666))
+	path = filepath.Join(at, dataFile)
+	return path, errors.Join(os.WriteFile(filepath.Join(at, metaFile), meta(e), 0o666), os.WriteFile(path, data, 0o666))
 }
 
-// Read returns the value whose leaves lie in dir. Bytes are mapped and hashed
-// when they are first asked for, and valid until release. Load is safe for
-// concurrent use.
-func Read(dir string) (v *artifact.Value, release func(), err error) {
+// Files maps leaves' bytes when they are first asked for, and hashes them. It is
+// safe for concurrent use.
+type Files struct {
+	mu   sync.Mutex
+	open map[string]*mmap.File
+}
+
+// Release ends the validity of all bytes that were loaded.
+func (f *Files) Release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.open {
+		m.Close()
+	}
+	clear(f.open)
+}
+
+// Load returns the bytes of leaf e, which lie at path.
+func (f *Files) Load(path string, e artifact.Entry) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.open[path]
+	if m == nil {
+		var err error
+		if m, err = mmap.Open(path); err != nil {
+			return nil, err
+		}
+		if f.open == nil {
+			f.open = map[string]*mmap.File{}
+		}
+		if got := artifact.Sum(m.Bytes()); got != e.Digest {
+			return nil, errors.Join(fmt.Errorf("leaf %q: its bytes have digest %s, not %s", e.Name, got.Short(), e.Digest.Short()), m.Close())
+		}
+		f.open[path] = m
+	}
+	return m.Bytes(), nil
+}
+
+// Read returns the value whose leaves lie in dir.
+func (f *Files) Read(dir string) (*artifact.Value, error) {
 	names, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	t := &artifact.Tree{}
 	at := map[string]string{}
 	for _, n := range names {
 		raw, err := os.ReadFile(filepath.Join(dir, n.Name(), metaFile))
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		var e artifact.Entry
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", filepath.Join(dir, n.Name(), metaFile), err)
+			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, n.Name(), metaFile), err)
 		}
 		t.Entries = append(t.Entries, e)
 		at[e.Name] = filepath.Join(dir, n.Name(), dataFile)
 	}
 	slices.SortFunc(t.Entries, func(a, b artifact.Entry) int { return strings.Compare(a.Name, b.Name) })
-	m := &mapped{open: map[string]*mmap.File{}}
-	load := func(e artifact.Entry) ([]byte, error) { return m.load(at[e.Name], e) }
-	return &artifact.Value{Tree: t, Load: load}, m.release, nil
-}
-
-// mapped are the leaves of a value that have been asked for.
-type mapped struct {
-	mu   sync.Mutex
-	open map[string]*mmap.File
-}
-
-func (m *mapped) load(path string, e artifact.Entry) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	f := m.open[path]
-	if f == nil {
-		var err error
-		if f, err = mmap.Open(path); err != nil {
-			return nil, err
-		}
-		m.open[path] = f
-		if got := artifact.Sum(f.Bytes()); got != e.Digest {
-			return nil, fmt.Errorf("leaf %q: its bytes have digest %s, not %s", e.Name, got.Short(), e.Digest.Short())
-		}
-	}
-	return f.Bytes(), nil
-}
-
-func (m *mapped) release() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, f := range m.open {
-		f.Close()
-	}
-	clear(m.open)
+	return &artifact.Value{Tree: t, Load: func(e artifact.Entry) ([]byte, error) { return f.Load(at[e.Name], e) }}, nil
 }

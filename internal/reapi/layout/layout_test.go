@@ -35,15 +35,16 @@ func TestRoundTrip(t *testing.T) {
 		}
 		tree, leaves := b.Finish()
 		for _, l := range leaves {
-			if err := Write(dir, l.Entry, l.Data); err != nil {
+			if _, err := Write(dir, l.Entry, l.Data); err != nil {
 				t.Fatal(err)
 			}
 		}
-		v, release, err := Read(dir)
+		var files Files
+		defer files.Release()
+		v, err := files.Read(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer release()
 		if v.Tree.Digest() != tree.Digest() {
 			t.Fatalf("%s, want %s", v.Tree.Encode(), tree.Encode())
 		}
@@ -78,14 +79,15 @@ func TestRoundTrip(t *testing.T) {
 func TestDamagedLeaf(t *testing.T) {
 	dir := t.TempDir()
 	e := artifact.Entry{Name: "x", Digest: artifact.Sum([]byte("right")), Size: 5}
-	if err := Write(dir, e, []byte("wrong")); err != nil {
+	if _, err := Write(dir, e, []byte("wrong")); err != nil {
 		t.Fatal(err)
 	}
-	v, release, err := Read(dir)
+	var files Files
+	defer files.Release()
+	v, err := files.Read(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer release()
 	if _, err := v.Bytes("x"); err == nil || !strings.Contains(err.Error(), "digest") {
 		t.Error(err)
 	}
