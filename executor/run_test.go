@@ -316,7 +316,7 @@ func TestFailureIsolation(t *testing.T) {
 			t.Errorf("the message lacks %q:\n%v", want, err)
 		}
 	}
-	if n := strings.Count(re.Failed[1].Stack, "\n"); n == 0 || n > 2*stackFrames {
+	if n := strings.Count(re.Failed[1].Stack, "\n"); n == 0 || n > 16 {
 		t.Errorf("stack of %d lines", n)
 	}
 	w.check(e, good)
