@@ -2,11 +2,13 @@ package lang
 
 import (
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/compressc/compressc/internal/didyoumean"
 )
@@ -96,18 +98,16 @@ func (l *loader) enter(call *Block, e *entry) {
 	}
 	f := l.folders[dir]
 	if f == nil {
-		files, diags := l.opt.readFolder(dir)
-		if diags.HasErrors() {
-			a := call.Body.Attr("source")
-			l.errorAt(a.Expr.Range(), "Module cannot be read", "%s", diags[0].Detail)
-			f = &folder{broken: true}
-		} else {
-			f = l.parseFolder(files)
-		}
+		f = readModule(l.opt, dir)
 		l.folders[dir] = f
 	}
-	if f.broken {
+	if !f.taken {
+		f.taken = true
+		l.take(f)
+	}
+	if f.lost {
 		e.lost = true
+		l.errorAt(call.Body.Attr("source").Expr.Range(), "Module cannot be read", "%s", f.reason)
 		return
 	}
 	m := newModule(call.Module, call, dir)
@@ -120,6 +120,44 @@ func (l *loader) enter(call *Block, e *entry) {
 	l.bind(m)
 	l.instantiate(m)
 	l.module = outer
+}
+
+func readModule(opt Options, dir string) *folder {
+	files, diags := opt.readFolder(dir)
+	if diags.HasErrors() {
+		return &folder{lost: true, reason: diags[0].Detail}
+	}
+	return parseFolder(files)
+}
+
+// prefetch reads the folders of calls side by side; what is wrong with them is
+// said when they are entered.
+func (l *loader) prefetch(calls []*Block) {
+	var dirs []string
+	for _, call := range calls {
+		before := len(l.diags)
+		dir, ok := l.moduleDir(call)
+		l.diags = l.diags[:before]
+		if ok && l.folders[dir] == nil && !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	if len(dirs) < 2 {
+		return
+	}
+	found := make([]*folder, len(dirs))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, dir := range dirs {
+		g.Go(func() error {
+			found[i] = readModule(l.opt, dir)
+			return nil
+		})
+	}
+	_ = g.Wait() // none fails
+	for i, dir := range dirs {
+		l.folders[dir] = found[i]
+	}
 }
 
 // moduleDir finds the folder that a call's source names.
@@ -254,6 +292,7 @@ func (l *loader) instantiate(m *Module) {
 			l.register(instance)
 		}
 	}
+	l.prefetch(calls)
 	for _, call := range calls {
 		l.enter(call, m.entries[call.LocalAddr()])
 	}

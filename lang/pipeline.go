@@ -261,6 +261,10 @@ type Attr struct {
 	// UsesEach and UsesPath are set where the expression refers to each.key and
 	// path.
 	UsesEach, UsesPath bool
+	// Rest is what follows where the expression is one reference and nothing
+	// else; Plain says that it is.
+	Rest  hcl.Traversal
+	Plain bool
 	// Broken attributes have been reported and cannot be evaluated.
 	Broken bool
 }

@@ -62,6 +62,11 @@ func (l *loader) resolveAttr(b *Block, a *Attr) {
 		}
 		a.Broken = a.Broken || !ok
 	}
+	if e, ok := a.Expr.(*hclsyntax.ScopeTraversalExpr); ok && len(a.Refs) == 1 && len(a.Empty) == 0 && !a.UsesEach && !a.UsesPath {
+		if n := len(a.Refs[0].In); n <= len(e.Traversal) && e.Traversal.RootName() != AxisRoot {
+			a.Plain, a.Rest = true, e.Traversal[n:]
+		}
+	}
 }
 
 // resolveEach resolves each.key and each.value.
@@ -110,7 +115,8 @@ func steps(t hcl.Traversal) []string {
 	return names
 }
 
-func (l *loader) roots() []string {
+// refRoots are the names that references begin with.
+var refRoots = func() []string {
 	names := []string{"var", "local", "all", "sweep", "select", "model", "data", "module"}
 	for _, v := range Verbs {
 		if v.Yields != YieldsNothing {
@@ -118,7 +124,7 @@ func (l *loader) roots() []string {
 		}
 	}
 	return names
-}
+}()
 
 // resolveTraversal resolves one reference from within a module. A name that
 // stands for all instances of a block with for_each, or for all outputs of a
@@ -136,7 +142,7 @@ func (l *loader) resolveTraversal(m *Module, t hcl.Traversal) (refs []Ref, empty
 		proto.All, proto.In, names = true, []string{"all"}, names[1:]
 	}
 	root := names[0]
-	if !slices.Contains(l.roots(), root) || root == "all" {
+	if !slices.Contains(refRoots, root) || root == "all" {
 		l.unknownRoot(m, whole, root, names)
 		return nil, nil, false
 	}
@@ -314,7 +320,7 @@ func (l *loader) unknownRoot(m *Module, at hcl.Range, root string, names []strin
 		detail = fmt.Sprintf("References to %s are not supported yet.", root)
 	default:
 		detail = fmt.Sprintf("There is nothing called %q.", root)
-		near := didyoumean.Nearest(root, l.roots())
+		near := didyoumean.Nearest(root, refRoots)
 		if near != "" && len(names) > 1 && m.entries[near+"."+names[1]] != nil {
 			near += "." + names[1]
 		}
@@ -323,7 +329,7 @@ func (l *loader) unknownRoot(m *Module, at hcl.Range, root string, names []strin
 		} else if named := m.anyNamed(root); named != "" {
 			detail += fmt.Sprintf(" Did you mean %q?", named)
 		} else {
-			detail += " References begin with " + didyoumean.Join(l.roots()) + "."
+			detail += " References begin with " + didyoumean.Join(refRoots) + "."
 		}
 	}
 	l.errorAt(at, "Unknown reference", "%s", detail)

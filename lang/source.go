@@ -131,7 +131,8 @@ func LoadFiles(dir string, files map[string][]byte, opt Options) (*Pipeline, hcl
 	p.Functions = functions(dir)
 	p.Root = newModule(nil, nil, dir)
 	l := &loader{Pipeline: p, opt: opt, module: p.Root, folders: map[string]*folder{}}
-	f := l.parseFolder(files)
+	f := parseFolder(files)
+	l.take(f)
 	for _, file := range f.files {
 		l.addFile(file)
 	}
@@ -149,19 +150,28 @@ func LoadFiles(dir string, files map[string][]byte, opt Options) (*Pipeline, hcl
 // folder is the text of a pipeline or module, parsed.
 type folder struct {
 	files, vars []*hcl.File
-	// broken folders have been reported.
-	broken bool
+	// diags are those of reading and parsing. With lost there is no text.
+	diags  hcl.Diagnostics
+	lost   bool
+	reason string
+	// taken is set once the diagnostics are the pipeline's.
+	taken bool
+	names []string
+	all   []*hcl.File
 }
 
-func (l *loader) parseFolder(files map[string][]byte) *folder {
+// parseFolder reads no state but its arguments, so that folders can be parsed
+// side by side.
+func parseFolder(files map[string][]byte) *folder {
 	f := &folder{}
-	names := make([]string, 0, len(files))
 	for name := range files {
-		names = append(names, name)
+		f.names = append(f.names, name)
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		parsed := l.parse(name, files[name])
+	slices.Sort(f.names)
+	for _, name := range f.names {
+		parsed, diags := parseFile(name, files[name])
+		f.diags = append(f.diags, diags...)
+		f.all = append(f.all, parsed)
 		if isVarsFile(name) {
 			f.vars = append(f.vars, parsed)
 		} else {
@@ -169,6 +179,15 @@ func (l *loader) parseFolder(files map[string][]byte) *folder {
 		}
 	}
 	return f
+}
+
+// take adds what a folder holds to the pipeline's files and findings.
+func (l *loader) take(f *folder) {
+	l.diags = append(l.diags, f.diags...)
+	l.damaged = l.damaged || f.diags.HasErrors()
+	for i, name := range f.names {
+		l.Files[name] = f.all[i]
+	}
 }
 
 type loader struct {
@@ -185,9 +204,9 @@ type loader struct {
 	lacking bool
 }
 
-// parse never returns nil: a file with a syntax error yields what the parser
-// could make of it.
-func (l *loader) parse(name string, src []byte) *hcl.File {
+// parseFile never returns nil: a file with a syntax error yields what the
+// parser could make of it.
+func parseFile(name string, src []byte) (*hcl.File, hcl.Diagnostics) {
 	var f *hcl.File
 	var diags hcl.Diagnostics
 	if strings.HasSuffix(name, ".json") {
@@ -195,12 +214,16 @@ func (l *loader) parse(name string, src []byte) *hcl.File {
 	} else {
 		f, diags = hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	}
-	l.diags = append(l.diags, diags...)
-	l.damaged = l.damaged || diags.HasErrors()
 	if f == nil || f.Body == nil {
 		f = &hcl.File{Body: hcl.EmptyBody(), Bytes: src}
 	}
-	l.Files[name] = f
+	return f, diags
+}
+
+// parse is parseFile for a file that belongs to no folder.
+func (l *loader) parse(name string, src []byte) *hcl.File {
+	f, diags := parseFile(name, src)
+	l.take(&folder{names: []string{name}, all: []*hcl.File{f}, diags: diags})
 	return f
 }
 

@@ -34,9 +34,16 @@ type Step struct {
 	Export       *passes.Export
 }
 
+// Lowerer adds sources to a graph. A Resolver reads them where they lie; mock
+// sources have made-up digests, for plans without weights.
+type Lowerer interface {
+	LowerModel(*action.Graph, *cache.Store, *passes.Model) error
+	LowerData(*action.Graph, *cache.Store, *passes.Data) error
+}
+
 // Build lowers what is needed. Every source must be on this machine: an
 // expansion with deferred nodes gives an error that names the first.
-func Build(e *Expansion, r *Resolver, store *cache.Store) (*Plan, error) {
+func Build(e *Expansion, r Lowerer, store *cache.Store) (*Plan, error) {
 	p := &Plan{Expansion: e, Graph: action.NewGraph(), byNode: map[*Node]*Step{}}
 	for _, n := range e.Nodes {
 		if n.Needed && n.Deferred && (n.ModelArgs != nil || n.DataArgs != nil) {
@@ -80,7 +87,7 @@ func trimScheme(s string) string {
 	return s
 }
 
-func (p *Plan) lower(s *Step, r *Resolver, store *cache.Store) error {
+func (p *Plan) lower(s *Step, r Lowerer, store *cache.Store) error {
 	n := s.Node
 	switch {
 	case n.ModelArgs != nil:

@@ -41,6 +41,17 @@ func (e *evaluation) attr(a *lang.Attr, at place) (cty.Value, bool) {
 	if a.Broken {
 		return cty.NilVal, false
 	}
+	if a.Plain && !a.Refs[0].All {
+		// Most arguments are one reference: no context need be built for it. What
+		// is wrong with the rest is said below, where hcl sees the expression.
+		v, ok := e.ref(a.Refs[0], a.Owner, at)
+		if !ok {
+			return cty.NilVal, false
+		}
+		if v, diags := a.Rest.TraverseRel(v); !diags.HasErrors() {
+			return v, true
+		}
+	}
 	ctx, ok := e.context(a, at)
 	if !ok {
 		return cty.NilVal, false

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/compressc/compressc/internal/artifact"
@@ -139,6 +140,16 @@ type Action struct {
 	Label string // what it works on: "block 3", "windows"
 	Flops float64
 	Peak  int64 // bytes of working memory beyond inputs and outputs
+
+	// canonical is the canonical form of Params, nil for an action of no graph.
+	canonical json.RawMessage
+}
+
+// params are parameters that many actions of a graph have in common: those of
+// all decoder blocks are mostly the same.
+type params struct {
+	id             int
+	raw, canonical json.RawMessage
 }
 
 // OutputClass returns the declared class of the named output.
@@ -193,6 +204,7 @@ type Graph struct {
 	Actions []*Action
 	index   map[string]*Action
 	leaves  map[string]*Action
+	params  map[string]*params
 	// Reused counts additions that found an equal action.
 	Reused int
 	// Added, when not nil, is told of every addition, also of those that found
@@ -202,7 +214,7 @@ type Graph struct {
 
 // NewGraph returns an empty graph.
 func NewGraph() *Graph {
-	return &Graph{index: map[string]*Action{}, leaves: map[string]*Action{}}
+	return &Graph{index: map[string]*Action{}, leaves: map[string]*Action{}, params: map[string]*params{}}
 }
 
 // Add returns the action that s describes, the earlier one if there is an
@@ -211,12 +223,9 @@ func NewGraph() *Graph {
 // the classes asked for. A kernel looks at Context.Out to see what is wanted,
 // and no output's bytes may depend on which others are.
 func (g *Graph) Add(s Spec) *Action {
-	params, err := json.Marshal(s.Params)
-	if err != nil {
-		panic(fmt.Sprintf("action: parameters of %s do not encode: %v", s.Kernel.Name, err))
-	}
-	var key strings.Builder
-	fmt.Fprintf(&key, "%s|%d|%s", s.Kernel.Name, s.Kernel.Impl, params)
+	par := g.intern(s)
+	key := make([]byte, 0, 128)
+	key = fmt.Appendf(key, "%s|%d|%d", s.Kernel.Name, s.Kernel.Impl, par.id)
 	for i, in := range s.Inputs {
 		if !in.Ref.Valid() {
 			panic(fmt.Sprintf("action: input %s of %s is not connected", in.Name, s.Kernel.Name))
@@ -226,21 +235,40 @@ func (g *Graph) Add(s Spec) *Action {
 				panic(fmt.Sprintf("action: %s has two inputs %s", s.Kernel.Name, in.Name))
 			}
 		}
-		fmt.Fprintf(&key, "|%s=%d.%s", in.Name, in.Ref.Action.ID, in.Ref.Output)
+		key = append(append(append(key, '|'), in.Name...), '=')
+		key = append(append(strconv.AppendInt(key, int64(in.Ref.Action.ID), 10), '.'), in.Ref.Output...)
 	}
-	if a := g.index[key.String()]; a != nil {
+	if a := g.index[string(key)]; a != nil {
 		g.Reused++
 		a.want(s.Outputs)
 		g.tell(a)
 		return a
 	}
-	a := &Action{ID: len(g.Actions), Kernel: s.Kernel, Params: params, Inputs: s.Inputs,
+	a := &Action{ID: len(g.Actions), Kernel: s.Kernel, Params: par.raw, canonical: par.canonical, Inputs: s.Inputs,
 		Node: s.Node, Label: s.Label, Flops: s.Flops, Peak: s.Peak}
 	a.want(s.Outputs)
 	g.Actions = append(g.Actions, a)
-	g.index[key.String()] = a
+	g.index[string(key)] = a
 	g.tell(a)
 	return a
+}
+
+// intern encodes the parameters and returns the one copy of them.
+func (g *Graph) intern(s Spec) *params {
+	raw, err := json.Marshal(s.Params)
+	if err != nil {
+		panic(fmt.Sprintf("action: parameters of %s do not encode: %v", s.Kernel.Name, err))
+	}
+	if p := g.params[string(raw)]; p != nil {
+		return p
+	}
+	canonical, err := canonicalJSON(raw)
+	if err != nil {
+		panic(fmt.Sprintf("action: parameters of %s: %v", s.Kernel.Name, err))
+	}
+	p := &params{len(g.params), raw, canonical}
+	g.params[string(raw)] = p
+	return p
 }
 
 func (g *Graph) tell(a *Action) {

@@ -105,9 +105,12 @@ func DefKey(a *Action, keys map[*Action]artifact.Digest) artifact.Digest {
 }
 
 func newRecord(a *Action) *KeyRecord {
-	params, err := canonicalJSON(a.Params)
-	if err != nil {
-		panic(fmt.Sprintf("action: parameters of %s: %v", a.Kernel.Name, err))
+	params := a.canonical
+	if params == nil {
+		var err error
+		if params, err = canonicalJSON(a.Params); err != nil {
+			panic(fmt.Sprintf("action: parameters of %s: %v", a.Kernel.Name, err))
+		}
 	}
 	r := &KeyRecord{Scheme: KeyScheme, Kernel: a.Kernel.Name, Impl: a.Kernel.Impl, Params: params,
 		Inputs: make(map[string]artifact.Digest, len(a.Inputs)), Numerics: linalg.NumericsVersion}

@@ -58,11 +58,15 @@ type Type struct {
 	Linears []*Linear
 	// OtherBytes is what embedding, head, norms and biases take in the source.
 	OtherBytes int64
+
+	// counted is the configuration whose parameters are known.
+	counted    *arch.Config
+	parameters int64
 }
 
 // New returns the type of a dense model whose linears store bits a weight.
 func New(c *arch.Config, source string, bits func(path string) float64) *Type {
-	t := &Type{Config: c, Source: source}
+	t := &Type{Config: c, Source: source, counted: c, parameters: c.Parameters()}
 	for b := 0; b < c.Layers; b++ {
 		for _, s := range c.Linears() {
 			l := &Linear{Path: c.BlockPrefix(b) + s.Name, Name: s.Name, Role: s.Role, Site: s.Site, Block: b,
@@ -78,10 +82,11 @@ func New(c *arch.Config, source string, bits func(path string) float64) *Type {
 func (t *Type) Clone() *Type {
 	c := *t
 	c.Linears = make([]*Linear, len(t.Linears))
+	slab := make([]Linear, len(t.Linears))
 	for i, l := range t.Linears {
-		k := *l
-		k.Sides = append([]int(nil), l.Sides...)
-		c.Linears[i] = &k
+		slab[i] = *l
+		slab[i].Sides = append([]int(nil), l.Sides...)
+		c.Linears[i] = &slab[i]
 	}
 	return &c
 }
@@ -116,7 +121,10 @@ func (t *Type) SameShape(u *Type) bool {
 
 // Parameters counts weights and side paths.
 func (t *Type) Parameters() int64 {
-	n := t.Config.Parameters()
+	n := t.parameters
+	if t.counted != t.Config {
+		n = t.Config.Parameters()
+	}
 	for _, l := range t.Linears {
 		for _, r := range l.Sides {
 			n += int64(r) * int64(l.Out+l.In)

@@ -26,7 +26,7 @@ func CheckGlob(pattern string) error {
 // `[0-9]` and `[!ab]` for one of, or none of, a set. A pattern that CheckGlob
 // refuses matches nothing.
 func MatchGlob(pattern, path string) bool {
-	if CheckGlob(pattern) != nil {
+	if pattern == "" || strings.IndexByte(pattern, '[') >= 0 && CheckGlob(pattern) != nil {
 		return false
 	}
 	// Going back to the last star suffices: an earlier one can only give up
@@ -41,8 +41,7 @@ func MatchGlob(pattern, path string) bool {
 				p++
 				continue
 			}
-			match, n, _ := nextGlob(pattern[p:])
-			if match(r) {
+			if n, ok := matchGlobElement(pattern[p:], r); ok {
 				p, s = p+n, s+rn
 				continue
 			}
@@ -55,6 +54,21 @@ func MatchGlob(pattern, path string) bool {
 		p, s = starP+1, starS
 	}
 	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// matchGlobElement matches one element of a sound pattern and returns its
+// length. Only sets make anything on the heap: planning matches millions of
+// names.
+func matchGlobElement(p string, c rune) (int, bool) {
+	r, n := utf8.DecodeRuneInString(p)
+	switch r {
+	case '?':
+		return n, true
+	case '[':
+		match, n, _ := globClass(p)
+		return n, match(c)
+	}
+	return n, c == r
 }
 
 // nextGlob reads one element of a pattern: what it matches, and its length.
