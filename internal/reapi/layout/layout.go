@@ -135,7 +135,7 @@ func (f *Files) Read(dir string) (*artifact.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &artifact.Tree{}
+	var entries []artifact.Entry
 	at := map[string]string{}
 	for _, n := range names {
 		raw, err := os.ReadFile(filepath.Join(dir, n.Name(), metaFile))
@@ -146,9 +146,14 @@ func (f *Files) Read(dir string) (*artifact.Value, error) {
 		if err := json.Unmarshal(raw, &e); err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, n.Name(), metaFile), err)
 		}
-		t.Entries = append(t.Entries, e)
+		entries = append(entries, e)
 		at[e.Name] = filepath.Join(dir, n.Name(), dataFile)
 	}
-	slices.SortFunc(t.Entries, func(a, b artifact.Entry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(entries, func(a, b artifact.Entry) int { return strings.Compare(a.Name, b.Name) })
+	// Decoding checks entries that came from elsewhere.
+	t, err := artifact.DecodeTree((&artifact.Tree{Entries: entries}).Encode())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
 	return &artifact.Value{Tree: t, Load: func(e artifact.Entry) ([]byte, error) { return f.Load(at[e.Name], e) }}, nil
 }

@@ -76,6 +76,42 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
+// A leaf that is the leading rows of a tensor has the tensor's file and its own
+// shape.
+func TestLeadingRows(t *testing.T) {
+	whole := artifact.NewBuilder()
+	whole.PutBytes("whole", tensor.Meta{DType: tensor.U8, Shape: []int{3, 2}}, []byte("aabbcc"))
+	all, leaves := whole.Finish()
+	b := artifact.NewBuilder()
+	b.PutEntry(all.Entries[0].Leading("part", 2))
+	tree, _ := b.Finish()
+	dir := t.TempDir()
+	if _, err := Write(dir, tree.Entries[0], leaves[0].Data); err != nil {
+		t.Fatal(err)
+	}
+	var files Files
+	defer files.Release()
+	v, err := files.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := v.Bytes("part"); err != nil || string(got) != "aabb" || v.Tree.Digest() != tree.Digest() {
+		t.Errorf("%q, %v, %s", got, err, v.Tree.Encode())
+	}
+	if got := Digest(tree.Entries[0]); got.Size != 6 {
+		t.Errorf("%d bytes travel; expected the whole tensor", got.Size)
+	}
+
+	tree.Entries[0].StoredRows = 1
+	bad := t.TempDir()
+	if _, err := Write(bad, tree.Entries[0], leaves[0].Data); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files.Read(bad); err == nil {
+		t.Error("more rows than are stored are no error")
+	}
+}
+
 func TestDamagedLeaf(t *testing.T) {
 	dir := t.TempDir()
 	e := artifact.Entry{Name: "x", Digest: artifact.Sum([]byte("right")), Size: 5}
