@@ -27,6 +27,8 @@ type inputs struct {
 	// unlocked leaves the lock file aside; lock stands in for it where set.
 	unlocked bool
 	lock     *lock.File
+	// saved is the plan to be run, nil for a pipeline.
+	saved *savedPlan
 }
 
 // inputFlag keeps -var and -var-file in the order of the command line: a later
@@ -105,7 +107,14 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	// at each few megabytes would be a third of the time.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	l := &loaded{}
-	l.pipeline, l.diags = lang.Load(path, lang.Options{Registry: reg, Inputs: in.order, Environ: os.Environ(), Version: version.Number, Complete: complete})
+	o := lang.Options{Registry: reg, Inputs: in.order, Environ: os.Environ(), Version: version.Number, Complete: complete}
+	if in.saved != nil {
+		var files map[string][]byte
+		files, o = in.saved.options(o)
+		l.pipeline, l.diags = lang.LoadFiles(in.saved.Dir, files, o)
+	} else {
+		l.pipeline, l.diags = lang.Load(path, o)
+	}
 	if l.pipeline == nil {
 		return l, nil
 	}

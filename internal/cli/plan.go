@@ -10,6 +10,7 @@ import (
 
 func (a *app) planCmd() *cobra.Command {
 	var in inputs
+	var out string
 	var cut cutFlags
 	var rem remoteFlags
 	var asJSON, detailed bool
@@ -58,6 +59,12 @@ status 3. With -json errors are printed as validate -json prints them.`,
 			} else {
 				a.showPlan(r)
 			}
+			if out != "" {
+				if err := savePlan(out, pipelineArg(args), l, &in, cut, plan, r); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.Err, "Saved. To do exactly this: compressc run %s\n", out)
+			}
 			switch {
 			case r.gateFailed():
 				return exit(ExitGate)
@@ -71,6 +78,7 @@ status 3. With -json errors are printed as validate -json prints them.`,
 	cut.flags(c)
 	rem.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
+	c.Flags().StringVar(&out, "out", "", "save the plan to `FILE`, for run")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if there is work to do")
 	return c
 }

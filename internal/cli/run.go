@@ -61,10 +61,13 @@ func (a *app) runCmd() *cobra.Command {
 	var kind string
 	var failFast, asJSON bool
 	c := &cobra.Command{
-		Use: "run [flags] [PIPELINE]", Short: "Bring about what a pipeline says",
+		Use: "run [flags] [PIPELINE|PLAN]", Short: "Bring about what a pipeline says",
 		Long: `Computes what the pipeline's evaluations, gates, exports and outputs need and what
 is not in the cache yet, and prints what was measured. Progress goes to standard
 error, results to standard output.
+
+PLAN is a file that plan -out wrote: the run does exactly what was planned, from the
+text and the values as they were, and refuses where a source has changed since.
 
 The first interrupt finishes what is under way and stops; the second stops at once.
 Either way, and after a crash, the next run goes on from there. When an action
@@ -75,6 +78,7 @@ interrupted.`,
 		Example: `  compressc run examples/pipelines/quickstart
   compressc run -var sparsity=0.5 -memory 4GB
   compressc run -remote-cache grpcs://cache.example.com
+  compressc plan -out sweep.plan && compressc run sweep.plan
   compressc run -target evaluate.ppl -point rank.rank=16
   compressc run -progress plain -json > result.json`,
 		Args: cobra.MaximumNArgs(1),
@@ -109,6 +113,17 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	if _, err := a.newProgress(f.progress, nil, nil); err != nil {
 		return err
 	}
+	name := pipelineName(path)
+	var err error
+	if in.saved, err = readPlan(path); err != nil {
+		return err
+	}
+	if in.saved != nil {
+		if len(in.order) > 0 || len(f.cut.targets) > 0 || len(f.cut.points) > 0 {
+			return fmt.Errorf("%s is a saved plan, which has its variables, targets and points; leave out -var, -var-file, -target and -point, or run the pipeline itself", path)
+		}
+		name, f.cut = in.saved.Pipeline, cutFlags{in.saved.Targets, in.saved.Points}
+	}
 	l, err := a.ready(path, in, f.json)
 	if err != nil {
 		return err
@@ -125,6 +140,11 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	if err != nil {
 		return err
 	}
+	if in.saved != nil {
+		if err := in.saved.check(path, plan); err != nil {
+			return err
+		}
+	}
 	view, err := a.newProgress(f.progress, plan, plan.Predict(store, plan.Roots()))
 	if err != nil {
 		return err
@@ -138,7 +158,7 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 		return err
 	}
 	defer rem.close()
-	rec, err := plan.Run(ctx, planner.RunOptions{Name: pipelineName(path), Version: version.Number, Stop: stop, Stage: view.stage,
+	rec, err := plan.Run(ctx, planner.RunOptions{Name: name, Version: version.Number, Stop: stop, Stage: view.stage,
 		Executor: executor.Options{Store: store, Remote: rem.cache, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Producer: "compressc " + version.Number,
 			Events: view.event,
 			Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }}})
