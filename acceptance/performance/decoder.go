@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"fmt"
 	"log"
@@ -10,14 +11,17 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/linalg/rng"
 	"github.com/compressc/compressc/internal/lowrank"
+	"github.com/compressc/compressc/internal/mask"
 	"github.com/compressc/compressc/internal/nn"
 	"github.com/compressc/compressc/internal/obs"
+	"github.com/compressc/compressc/internal/train"
 )
 
 //go:embed reference.py
@@ -46,7 +50,11 @@ func decoderTable(o options) string {
 			ours[w.key] = append(ours[w.key], o.best(nil, w.run))
 		}
 		var t map[string]any
-		decode(exec.Command(o.python, "-c", reference, strconv.Itoa(threads), o.only.String()), &t)
+		args := []string{"-c", reference, strconv.Itoa(threads), strconv.FormatBool(o.cpu)}
+		for _, w := range rows {
+			args = append(args, w.key)
+		}
+		decode(exec.Command(o.python, args...), &t)
 		version, _ = t["version"].(string)
 		for _, w := range rows {
 			x, ok := t[w.key].(float64)
@@ -104,15 +112,20 @@ func work(p *linalg.Pool) []row {
 	}
 	linalg.GramMirror(hess, d)
 	spec := grid.Spec{Bits: 4, GroupSize: 64, Symmetric: true}
-	dw := make([]float64, d*d)
-	for i, v := range draw(d*d, 0.02) {
-		dw[i] = float64(v)
+	wide := make([]float64, f*f)
+	for range 4 {
+		p.GramAdd(wide, draw(tokens*f, 2), tokens, f)
+	}
+	linalg.GramMirror(wide, f)
+	var errors [][]float64
+	for _, l := range cfg.Linears() {
+		errors = append(errors, lowrank.Difference(draw(l.Out*l.In, 0.02), make([]float32, l.Out*l.In)))
 	}
 	params := 0.0
 	for _, l := range cfg.Linears() {
 		params += float64(l.Out) * float64(l.In)
 	}
-	return []row{
+	rows := []row{
 		{"gemm", "product 512×576 · 576×1536", 2 * tokens * d * f, func() { p.Sgemm(false, true, tokens, f, d, 1, x, d, w, d, 0, y, f) }},
 		{"skinny", "product 512×576 · 576×16", 2 * tokens * d * 16, func() { p.Sgemm(false, true, tokens, 16, d, 1, x, d, a, d, 0, z, 16) }},
 		{"gram", "statistics: XᵀX of 512×1536 added in float64", 2 * tokens * f * f, func() { p.GramAdd(gram, mid, tokens, f) }},
@@ -126,10 +139,93 @@ func work(p *linalg.Pool) []row {
 			_, err = obs.Sweep(p, fac, w, f, obs.Options{Grid: &spec})
 			must(err)
 		}},
-		{"eora", "EoRA decomposition of 576×576", 0, func() {
-			_, err := lowrank.Decompose(p, dw, d, d, hess, 128)
-			must(err)
+		{"eora", "EoRA decompositions of a block's seven layers", 0, func() {
+			for i, l := range cfg.Linears() {
+				c := hess
+				if l.In == f {
+					c = wide
+				}
+				_, err := lowrank.Decompose(p, errors[i], l.Out, l.In, c, 128)
+				must(err)
+			}
 		}},
 		{"eigen", "symmetric eigenproblem of 576", 0, func() { p.SymEigen(d, slices.Clone(hess)) }},
+	}
+	return append(rows, modelWork(p, draw)...)
+}
+
+// modelWork lists what is timed on a whole decoder of the shapes of
+// SmolLM2-135M.
+func modelWork(p *linalg.Pool, draw func(n int, scale float64) []float32) []row {
+	const d, f, tokens, windows, rank = 576, 1536, 512, 16, 16
+	cfg := &arch.Config{ModelType: "llama", Hidden: d, Intermediate: f, Layers: 30, Heads: 9, KVHeads: 3, HeadDim: 64, RMSEps: 1e-5, RopeTheta: 1e5, Vocab: 49152, Tied: true}
+	load := sync.OnceValue(func() *nn.Model {
+		linears := map[string]int{}
+		for _, l := range cfg.Linears() {
+			linears[l.Weight()] = l.Out * l.In
+		}
+		m, err := nn.LoadModel(cfg, func(name string) ([]float32, error) {
+			if name == cfg.EmbedName() {
+				return draw(cfg.Vocab*d, 0.1), nil
+			}
+			for suffix, n := range linears {
+				if strings.HasSuffix(name, suffix) {
+					return draw(n, 0.1), nil
+				}
+			}
+			return slices.Repeat([]float32{1}, d), nil
+		})
+		must(err)
+		return m
+	})
+	ids := make([]int32, tokens)
+	for i := range ids {
+		ids[i] = int32(i * 7919 % cfg.Vocab)
+	}
+	trainer := func(masked bool) func() {
+		step := sync.OnceValue(func() func() {
+			plan := train.Plan{Linear: func(_ int, l arch.LinearSpec) train.LinearPlan {
+				lp := train.LinearPlan{Kind: train.LoRA, Rank: rank, Scale: 2}
+				if masked {
+					half := mask.New(l.Out, l.In)
+					for r := range l.Out {
+						for c := r % 2; c < l.In; c += 2 {
+							half.Set(r, c, false)
+						}
+					}
+					lp.Kind, lp.Mask = train.MaskLoRA, half
+				}
+				return lp
+			}}
+			t, err := train.New(load(), plan, p, train.Options{AdamW: train.DefaultAdamW(), Memory: 2 << 30})
+			must(err)
+			n := 0
+			return func() {
+				_, err := t.Run(context.Background(), n, n+1, func(int) [][]int32 { return [][]int32{ids} }, func(int) float64 { return 1e-5 })
+				must(err)
+				n++
+			}
+		})
+		return func() { step()() }
+	}
+	run := sync.OnceValue(func() *nn.Runner { return nn.NewRunner(cfg, p) })
+	x := make([]float32, windows*tokens*d)
+	params := 0.0
+	for _, l := range cfg.Linears() {
+		params += float64(l.Out) * float64(l.In) * float64(cfg.Layers)
+	}
+	head := float64(cfg.Vocab) * d
+	return []row{
+		{"forward", "forward of 16 × 512 tokens, all blocks", 2 * params * windows * tokens, func() {
+			m, r := load(), run()
+			for w := range windows {
+				r.Embed(m.Embed, ids, x[w*tokens*d:(w+1)*tokens*d])
+			}
+			for _, b := range m.Blocks {
+				r.ForwardWindows(b, x, windows, tokens, nil, false)
+			}
+		}},
+		{"lora_step", "LoRA training step, 1 × 512 tokens", 4 * (params + head) * tokens, trainer(false)},
+		{"masked_step", "masked LoRA training step, 1 × 512 tokens", (6*params + 4*head) * tokens, trainer(true)},
 	}
 }

@@ -9,25 +9,30 @@ torch.set_num_threads(int(sys.argv[1]))
 torch.manual_seed(0)
 
 
-def best(f, n=5):
+clock = time.thread_time if sys.argv[2] == "true" else time.perf_counter
+out = {}
+
+
+def best(key, f, n=5):
+    if key not in sys.argv[3:]:
+        return
     f()
     times = []
     for _ in range(n):
-        t = time.perf_counter()
+        t = clock()
         f()
-        times.append(time.perf_counter() - t)
-    return min(times)
+        times.append(clock() - t)
+    out[key] = min(times)
 
 
-out = {}
 x = torch.randn(512, 576)
 w = torch.randn(1536, 576)
-out["gemm"] = best(lambda: x @ w.T, 30)
+best("gemm", lambda: x @ w.T, 30)
 a = torch.randn(16, 576)
-out["skinny"] = best(lambda: x @ a.T, 30)
+best("skinny", lambda: x @ a.T, 30)
 m = torch.randn(512, 1536)
 acc = torch.zeros(1536, 1536, dtype=torch.float64)
-out["gram"] = best(lambda: acc.add_(m.T @ m), 10)
+best("gram", lambda: acc.add_(m.T @ m), 10)
 
 # One decoder block, 4 windows of 512 tokens, no gradients.
 D, F, H, KV, HD, T, B = 576, 1536, 9, 3, 64, 512, 4
@@ -59,7 +64,7 @@ def block():
         return h + (torch.nn.functional.silu(n @ g.T) * (n @ u.T)) @ d.T
 
 
-out["block"] = best(block)
+best("block", block)
 
 
 def hessian(n):
@@ -98,17 +103,86 @@ def gptq():
     return Q
 
 
-out["gptq"] = best(lambda: (factor(), gptq()), 3)
-dw = torch.randn(576, 576, dtype=torch.float64) * 0.01
+best("gptq", lambda: (factor(), gptq()), 3)
+H1536 = hessian(1536)
+SITES = [(H576, (576, 192, 192)), (H576, (576,)), (H576, (1536, 1536)), (H1536, (576,))]
+ERRORS = [[torch.randn(o, h.shape[0], dtype=torch.float64) * 0.01 for o in outs] for h, outs in SITES]
 
 
 def eora():
-    lam, qv = torch.linalg.eigh(H576)
-    s = qv * lam.clamp_min(1e-12).sqrt()
-    return torch.linalg.svd(dw @ s, full_matrices=False)
+    for (h, _), errors in zip(SITES, ERRORS):
+        lam, qv = torch.linalg.eigh(h)
+        s = qv * lam.clamp_min(1e-12).sqrt()
+        for e in errors:
+            torch.linalg.svd(e @ s, full_matrices=False)
 
 
-out["eora"] = best(eora, 3)
-out["eigen"] = best(lambda: torch.linalg.eigh(H576), 3)
+best("eora", eora, 2)
+best("eigen", lambda: torch.linalg.eigh(H576), 3)
+
+
+# The whole decoder, of SmolLM2-135M's shapes.
+WINDOWS, RANK, SCALE = 16, 16, 2.0
+
+
+def model():
+    from transformers import LlamaConfig, LlamaForCausalLM
+    return LlamaForCausalLM(LlamaConfig(
+        vocab_size=49152, hidden_size=D, intermediate_size=F, num_hidden_layers=30, num_attention_heads=H,
+        num_key_value_heads=KV, head_dim=HD, rms_norm_eps=1e-5, tie_word_embeddings=True)).float()
+
+
+class LoRA(torch.nn.Module):
+    """W·x + s·B·A·x, or with a mask (W + s·(B·A)⊙M)·x."""
+
+    def __init__(self, linear, mask):
+        super().__init__()
+        self.weight, self.mask = linear.weight.requires_grad_(False), mask
+        out, inner = self.weight.shape
+        self.A = torch.nn.Parameter(torch.randn(RANK, inner) * 0.01)
+        self.B = torch.nn.Parameter(torch.zeros(out, RANK))
+
+    def forward(self, x):
+        if self.mask is None:
+            return x @ self.weight.T + SCALE * ((x @ self.A.T) @ self.B.T)
+        return torch.nn.functional.linear(x, self.weight + SCALE * (self.B @ self.A) * self.mask)
+
+
+def trainer(masked):
+    m = model()
+    for p in m.parameters():
+        p.requires_grad_(False)
+    for layer in m.model.layers:
+        for part in (layer.self_attn, layer.mlp):
+            for name, linear in list(part.named_children()):
+                if isinstance(linear, torch.nn.Linear):
+                    mask = (torch.rand_like(linear.weight) < 0.5).float() if masked else None
+                    setattr(part, name, LoRA(linear, mask))
+    opt = torch.optim.AdamW([p for p in m.parameters() if p.requires_grad], lr=1e-5)
+    ids = torch.randint(49152, (1, T))
+
+    def step():
+        opt.zero_grad()
+        m(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        torch.nn.utils.clip_grad_norm_(m.parameters(), 1.0)
+        opt.step()
+
+    return step
+
+
+if "forward" in sys.argv:
+    m = model()
+    many = torch.randint(49152, (WINDOWS, T))
+
+    def forward():
+        with torch.inference_mode():
+            return m.model(input_ids=many, use_cache=False)
+
+    best("forward", forward, 2)
+    del m
+if "lora_step" in sys.argv:
+    best("lora_step", trainer(False), 3)
+if "masked_step" in sys.argv:
+    best("masked_step", trainer(True), 3)
 out["version"] = torch.__version__
 print(json.dumps(out))
