@@ -7,6 +7,7 @@ import (
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/bench"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/passes"
 )
@@ -246,9 +247,10 @@ type Prediction struct {
 	store   *cache.Store
 }
 
-// rate turns an action's stated work into time where nothing like it has been
-// timed on this machine: floating point operations a second.
-const rate = 120e9
+// defaultRate turns an action's stated work into time where nothing like it has
+// been timed on this machine, and compressc bench has not measured it: floating
+// point operations a second.
+const defaultRate = 120e9
 
 // Predict looks up which of the steps' results are on record.
 func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
@@ -279,13 +281,21 @@ func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
 }
 
 // pace returns how many seconds an operation of an action takes: as many as its
-// kernel took where results of it are on record, else those of rate.
+// kernel took where results of it are on record, else those of the figures of
+// compressc bench, else those of defaultRate.
 func (pr *Prediction) pace(g *action.Graph) func(*action.Action) float64 {
 	seconds, flops := map[*action.Kernel]float64{}, map[*action.Kernel]float64{}
 	for _, a := range g.Actions {
 		if e := pr.entries[a]; e != nil && a.Flops > 0 {
 			seconds[a.Kernel] += e.Seconds
 			flops[a.Kernel] += a.Flops
+		}
+	}
+	rate := defaultRate
+	// Figures that cannot be read are none: this is an estimate.
+	if f, err := bench.Load(pr.store.Dir()); err == nil {
+		if r, ok := f.Rate(bench.Forward); ok && r > 0 {
+			rate = r * 1e9
 		}
 	}
 	return func(a *action.Action) float64 {

@@ -110,6 +110,7 @@ func (a *app) root() *cobra.Command {
 		a.migrateCmd(),
 		a.docsCmd(),
 		a.cacheCmd(),
+		a.benchCmd(),
 		a.versionCmd(),
 	)
 	return root
