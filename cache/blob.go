@@ -271,6 +271,9 @@ func (s *Store) quarantine(d Digest, info fs.FileInfo, why string) error {
 		if err != nil {
 			return err
 		}
+		if err := s.invalidate(); err != nil {
+			return err
+		}
 		return os.Rename(path, to)
 	})
 	if err != nil {
@@ -300,6 +303,9 @@ func (s *Store) Remove(d Digest) (bool, error) {
 		}
 		if ls.held[d] {
 			return fmt.Errorf("cache: remove blob %s: %w", d.Short(), ErrInUse)
+		}
+		if err := s.invalidate(); err != nil {
+			return err
 		}
 		var err error
 		removed, err = s.removeFile(s.shard(dirBlobs, d))

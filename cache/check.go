@@ -251,6 +251,7 @@ func (c *checker) records(ctx context.Context) error {
 		{dirDef, func(_ string, data []byte) error { _, err := parseDef(data); return err }},
 		{dirExt, func(_ string, data []byte) error { _, err := parseLocations(data); return err }},
 		{dirStat, func(_ string, data []byte) error { _, err := parseStat(data); return err }},
+		{dirMemo, func(_ string, data []byte) error { _, _, err := parseMemo(data); return err }},
 		{dirRuns, func(name string, data []byte) error { _, err := parseRunFile(name, data); return err }},
 	}
 	for _, k := range kinds {

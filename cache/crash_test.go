@@ -371,7 +371,7 @@ func TestCheckFindsDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range filesIn(t, dir) {
-		if name == fileVersion || name == fileTag || strings.HasPrefix(name, dirLeases) {
+		if name == fileVersion || name == fileTag || name == fileGeneration || strings.HasPrefix(name, dirLeases) {
 			continue
 		}
 		work := filepath.Join(t.TempDir(), "c")

@@ -24,6 +24,7 @@
 //	def/ab/abcd…     definition key → action key
 //	ext/ab/abcd…     where the bytes of an external blob lie
 //	stat/ab/abcd…    digests of source files' ranges, by (device, inode)
+//	memo/ab/abcd…    what an earlier run found on record, to skip looking again
 //	taint/abcd…      actions that gave two different results
 //	runs/            run records; *.open while the run is under way
 //	leases/          one locked file a process, and the removal lock
@@ -31,6 +32,7 @@
 //	tmp/             files being written, named after their process's lease
 //	trash/           blobs that gc took out, until its next cycle
 //	quarantine/      bytes that did not match their digest
+//	generation       changes with each removal, so that memos end
 //	VERSION          the version of this layout
 //
 // # Invariants

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // An External says where in a source file a blob's bytes lie.
@@ -233,6 +234,11 @@ func (s *Store) dropRecord(path string, data []byte, why error) {
 		now, err := os.ReadFile(path)
 		if err != nil || string(now) != string(data) {
 			return nil
+		}
+		if strings.HasPrefix(path, filepath.Join(s.dir, dirAct)) {
+			if err := s.invalidate(); err != nil {
+				return err
+			}
 		}
 		_, err = s.removeFile(path)
 		return err

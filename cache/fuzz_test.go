@@ -90,6 +90,9 @@ func FuzzRecords(f *testing.F) {
 				}
 			}
 		}
+		if g, body, err := parseMemo(seal(kindMemo, data)); err == nil && len(g)+len(body)+1 != len(data) {
+			t.Errorf("a memo of %d bytes from %d", len(g)+len(body), len(data))
+		}
 		if leaves, err := leavesOf(data); err == nil {
 			for _, l := range leaves {
 				if !l.Digest.Valid() || l.Size != nil && *l.Size < 0 {

@@ -192,6 +192,9 @@ func (g *collector) batches(ctx context.Context, files []file, c *Count, take fu
 			if err := g.leases.refresh(); err != nil {
 				return err
 			}
+			if err := g.s.invalidate(); err != nil {
+				return err
+			}
 			for _, f := range batch {
 				if g.leases.held[Digest(f.name)] {
 					continue
@@ -375,7 +378,11 @@ func (g *collector) takeRecords(ctx context.Context) error {
 			}
 		}
 	}
-	err := errors.Join(
+	generation, err := g.s.generation()
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
 		add(dirDef, func(f file) bool {
 			data, err := os.ReadFile(f.path)
 			if err != nil {
@@ -387,6 +394,17 @@ func (g *collector) takeRecords(ctx context.Context) error {
 		add(dirExt, func(f file) bool {
 			d := Digest(f.name)
 			return !needed[d] && !g.roots[d]
+		}),
+		add(dirMemo, func(f file) bool {
+			data, err := os.ReadFile(f.path)
+			if err != nil {
+				return false
+			}
+			of, _, err := parseMemo(data)
+			if of == timeless {
+				return g.now.Sub(f.info.ModTime()) >= statMaxAge
+			}
+			return err != nil || of != generation
 		}),
 		add(dirStat, func(f file) bool { return g.now.Sub(f.info.ModTime()) >= statMaxAge }),
 	)

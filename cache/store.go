@@ -67,7 +67,7 @@ const (
 
 var layoutDirs = []string{
 	dirTmp, dirBlobs, dirAct, dirDef, dirExt, dirStat, dirTaint, dirRuns,
-	dirLeases, dirLocks, dirTrash, dirQuarantine,
+	dirLeases, dirLocks, dirTrash, dirQuarantine, dirMemo,
 }
 
 // A Store is a cache on disk. All methods may be called from several
@@ -226,7 +226,7 @@ func ownName(name string) bool {
 			return true
 		}
 	}
-	return name == fileVersion || name == fileTag
+	return name == fileVersion || name == fileTag || name == fileGeneration
 }
 
 // cacheTag marks the folder for backup programs: bford.info/cachedir.

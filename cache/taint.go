@@ -109,6 +109,9 @@ func (s *Store) ClearTaint(action Digest) error {
 		return err
 	}
 	return s.exclusive(func() error {
+		if err := s.invalidate(); err != nil {
+			return err
+		}
 		for _, path := range []string{s.shard(dirAct, action), s.taintPath(action)} {
 			if _, err := s.removeFile(path); err != nil {
 				return err

@@ -27,6 +27,7 @@ type Usage struct {
 	Definitions Count `json:"definitions"`
 	Externals   Count `json:"externals"` // records; ExternalBytes is what they point to
 	Stats       Count `json:"stats"`     // remembered digests of source files
+	Memos       Count `json:"memos"`     // what runs without work go by
 	Taints      Count `json:"taints"`
 	Runs        Count `json:"runs"`
 	Leases      Count `json:"leases"`
@@ -41,7 +42,7 @@ type Usage struct {
 // Total returns all files inside the store's folder.
 func (u Usage) Total() Count {
 	var t Count
-	for _, c := range []Count{u.Blobs, u.Entries, u.Definitions, u.Externals, u.Stats, u.Taints, u.Runs, u.Leases, u.Locks, u.Tmp, u.Trash, u.Quarantine} {
+	for _, c := range []Count{u.Blobs, u.Entries, u.Definitions, u.Externals, u.Stats, u.Memos, u.Taints, u.Runs, u.Leases, u.Locks, u.Tmp, u.Trash, u.Quarantine} {
 		t.Files += c.Files
 		t.Bytes += c.Bytes
 	}
@@ -57,7 +58,7 @@ func (s *Store) Usage() (Usage, error) {
 		c   *Count
 	}{
 		{dirBlobs, &u.Blobs}, {dirAct, &u.Entries}, {dirDef, &u.Definitions},
-		{dirExt, &u.Externals}, {dirStat, &u.Stats}, {dirTaint, &u.Taints},
+		{dirExt, &u.Externals}, {dirStat, &u.Stats}, {dirMemo, &u.Memos}, {dirTaint, &u.Taints},
 		{dirRuns, &u.Runs}, {dirLeases, &u.Leases}, {dirLocks, &u.Locks},
 		{dirTmp, &u.Tmp}, {dirTrash, &u.Trash}, {dirQuarantine, &u.Quarantine},
 	} {

@@ -75,6 +75,9 @@ func (e *Executor) tryDrop(o *output) {
 // kept reports whether a durable output or another checkpoint has the leaf.
 func (e *Executor) kept(d artifact.Digest) bool {
 	for _, o := range e.durables {
+		if !e.fetch(o.n) {
+			continue // it has lost its leaves anyway
+		}
 		if t, err := o.tree(); err == nil {
 			for _, l := range t.Entries {
 				e.lasting[l.Digest] = true

@@ -40,6 +40,14 @@ type Options struct {
 	Events func(Event)
 	// Logf, when not nil, is told what went wrong without failing the run.
 	Logf func(format string, args ...any)
+	// Recall lets Run go by what earlier runs found on record, as long as
+	// nothing has been removed from the store since: a run without work then
+	// reads one file a node instead of one an action. Entries that somebody
+	// deleted by hand are not missed before something needs them.
+	Recall bool
+	// Defs are definition keys of the graph's actions as far as they are known
+	// (action.DefKeys); the executor adds to them.
+	Defs map[*action.Action]artifact.Digest
 	// Producer names the program's version in index entries.
 	Producer string
 }
@@ -71,6 +79,9 @@ type Executor struct {
 	defs   map[*action.Action]artifact.Digest
 	// completed are the nodes whose checkpoints may go.
 	completed map[string]bool
+	// recalled are the nodes that are settled from memos, memos those to write.
+	recalled []*node
+	memos    []memo
 	// checkpoints are the stored checkpoint outputs, by node.
 	checkpoints map[string][]*output
 	// durables are the outputs whose blobs must stay; lasting their leaves, as
@@ -122,12 +133,15 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 		g: g, o: o, store: o.Store, pool: linalg.NewPool(o.Threads), known: newBlobSet(o.Store), air: newAir(),
 		flight:      semaphore.NewWeighted(flightBytes),
 		nodes:       map[*action.Action]*node{},
-		defs:        map[*action.Action]artifact.Digest{},
+		defs:        o.Defs,
 		completed:   map[string]bool{},
 		checkpoints: map[string][]*output{},
 		lasting:     map[artifact.Digest]bool{},
 		outcomes:    map[*action.Action]*node{},
 		expected:    map[artifact.Digest]*cache.Entry{},
+	}
+	if e.defs == nil {
+		e.defs = map[*action.Action]artifact.Digest{}
 	}
 	e.o.Threads = e.pool.Threads()
 	e.mem = newMemory(usable(o.Memory), filepath.Join(o.Store.Dir(), "tmp"), e.logf)
@@ -144,6 +158,7 @@ const minMemory = 48 << 20
 // been released, and no call may be under way.
 func (e *Executor) Close() {
 	e.closeOnce.Do(func() {
+		e.writeMemos()
 		e.pool.Close()
 		debug.SetGCPercent(e.gcPercent)
 		debug.SetMemoryLimit(e.gcLimit)
@@ -184,10 +199,17 @@ func (e *Executor) Run(ctx context.Context, targets []action.Ref) (*Result, erro
 		res = &Result{Totals: Totals{MemoryBudget: e.mem.budget}}
 	} else {
 		p := newPass(e, ctx)
-		for _, r := range targets {
-			p.demand(r)
+		p.demand(targets)
+		if !p.recall() {
+			if len(p.todo) > 0 && len(e.recalled) > 0 {
+				e.unrecall()
+				p = newPass(e, ctx)
+				p.demand(targets)
+			}
+			if err = p.run(); err == nil {
+				p.remember()
+			}
 		}
-		err = p.run()
 		res = &Result{Totals: e.ev.snapshot(), Rewound: p.rewound}
 	}
 	res.Wall, res.PeakAnon = time.Since(start), e.PeakAnon()

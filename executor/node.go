@@ -36,6 +36,9 @@ type node struct {
 	// broken is why its bytes cannot be made again, once that has failed.
 	broken error
 
+	// recalled says that a memo told of it: its trees are not known.
+	recalled bool
+
 	job *job // first run or rewind under way
 
 	// Of the current pass:
@@ -97,11 +100,16 @@ func (o *output) setTree(d artifact.Digest, raw []byte, tree *artifact.Tree, byt
 	if o.digest == d {
 		return
 	}
-	o.digest, o.raw, o.bytes = d, raw, bytes
-	o.once, o.index = sync.Once{}, nil
+	o.digest, o.bytes = d, bytes
+	o.setText(raw)
 	if tree != nil {
 		o.once.Do(func() { o.tree_, o.err = tree, nil })
 	}
+}
+
+// setText fixes the text of the output's tree.
+func (o *output) setText(raw []byte) {
+	o.raw, o.once, o.index = raw, sync.Once{}, nil
 }
 
 // tree returns the output's tree, parsed when it is first asked for: a warm

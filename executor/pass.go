@@ -63,13 +63,17 @@ func newPass(e *Executor, ctx context.Context) *pass {
 	return p
 }
 
-// demand adds what r needs to the pass.
-func (p *pass) demand(r action.Ref) {
-	n := p.e.node(r.Action)
-	if n.output(r.Output) == nil {
-		panic(fmt.Sprintf("executor: %s has no output %q", describe(r.Action), r.Output))
+// demand adds what the targets need to the pass.
+func (p *pass) demand(targets []action.Ref) {
+	for _, r := range targets {
+		n := p.e.node(r.Action)
+		if n.output(r.Output) == nil {
+			panic(fmt.Sprintf("executor: %s has no output %q", describe(r.Action), r.Output))
+		}
+		p.want(n)
 	}
-	p.want(n)
+	// Inputs are older than what reads them.
+	slices.SortFunc(p.todo, func(a, b *node) int { return cmp.Compare(a.a.ID, b.a.ID) })
 }
 
 func (p *pass) want(n *node) {
@@ -146,8 +150,6 @@ func (p *pass) run() error {
 
 // begin links the demanded nodes and starts with those that wait for nothing.
 func (p *pass) begin() {
-	// Inputs are older than what reads them.
-	slices.SortFunc(p.todo, func(a, b *node) int { return cmp.Compare(a.a.ID, b.a.ID) })
 	for _, n := range p.todo {
 		n.users, n.waiting, n.followers, n.tail = nil, 0, nil, 0
 		n.told, n.settling = false, nil

@@ -74,6 +74,17 @@ func (e *Executor) Value(ctx context.Context, ref action.Ref) (v *artifact.Value
 // bring sees to it that the bytes of o are in memory or in the store, and
 // returns references to those in memory. Its caller has passMu.
 func (e *Executor) bring(ctx context.Context, o *output) ([]*memLeaf, error) {
+	if refs, ok := e.atHand(o); ok {
+		return refs, nil
+	}
+	if o.n.recalled {
+		e.unrecall()
+		p := newPass(e, ctx)
+		p.demand([]action.Ref{{Action: o.n.a, Output: o.name}})
+		if err := p.run(); err != nil {
+			return nil, err
+		}
+	}
 	p := newPass(e, ctx)
 	var refs []*memLeaf
 	var failure error
@@ -83,6 +94,32 @@ func (e *Executor) bring(ctx context.Context, o *output) ([]*memLeaf, error) {
 		failure = err
 	}
 	return refs, failure
+}
+
+// atHand returns references to the leaves of o that are in memory, if all
+// others are in the store.
+func (e *Executor) atHand(o *output) ([]*memLeaf, bool) {
+	if !e.fetch(o.n) {
+		return nil, false
+	}
+	tree, err := o.tree()
+	if err != nil {
+		return nil, false
+	}
+	var refs []*memLeaf
+	var ask []artifact.Digest
+	for _, x := range tree.Entries {
+		if l := e.mem.get(x.Digest); l != nil {
+			refs = append(refs, l)
+		} else {
+			ask = append(ask, x.Digest)
+		}
+	}
+	if gone, err := e.known.missing(ask); err != nil || len(gone) > 0 {
+		e.mem.release(refs...)
+		return nil, false
+	}
+	return refs, true
 }
 
 // fulfil ends a wish whose bytes are at hand.

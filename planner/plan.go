@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/executor"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/bench"
@@ -22,6 +23,7 @@ type Plan struct {
 	byNode map[*Node]*Step
 	// held are the actions whose results a remote holds; see Consult.
 	held map[*action.Action]bool
+	defs map[*action.Action]artifact.Digest // see definitions
 }
 
 // Step is a node's share of the graph.
@@ -241,10 +243,11 @@ type Prediction struct {
 	// Peak is the largest working set that a single action states.
 	Peak int64
 
-	defs    map[*action.Action]artifact.Digest
-	entries map[*action.Action]*cache.Entry
-	held    map[*action.Action]bool
-	store   *cache.Store
+	defs     map[*action.Action]artifact.Digest
+	recalled map[*action.Action]*executor.Recalled
+	entries  map[*action.Action]*cache.Entry
+	held     map[*action.Action]bool
+	store    *cache.Store
 }
 
 // defaultRate turns an action's stated work into time where nothing like it has
@@ -252,10 +255,21 @@ type Prediction struct {
 // point operations a second.
 const defaultRate = 120e9
 
+// definitions are the definition keys of the graph.
+func (p *Plan) definitions() map[*action.Action]artifact.Digest {
+	if len(p.defs) != len(p.Graph.Actions) {
+		p.defs = action.DefKeys(p.Graph)
+	}
+	return p.defs
+}
+
 // Predict looks up which of the steps' results are on record.
 func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
 	pr := &Prediction{Of: map[*action.Action]Forecast{}, Costs: map[*action.Action]float64{},
-		defs: action.DefKeys(p.Graph), entries: map[*action.Action]*cache.Entry{}, held: p.held, store: store}
+		defs: p.definitions(), entries: map[*action.Action]*cache.Entry{}, held: p.held, store: store}
+	reach := Reach(steps)
+	needed := slices.DeleteFunc(slices.Clone(p.Graph.Actions), func(a *action.Action) bool { return !reach[a] })
+	pr.recalled = executor.Recall(store, needed, pr.defs)
 	for _, s := range steps {
 		for _, t := range s.Targets() {
 			pr.visit(t.Action, t.Output, false)
@@ -324,7 +338,12 @@ func (pr *Prediction) entry(a *action.Action) *cache.Entry {
 		return e
 	}
 	var e *cache.Entry
-	if key, ok := pr.store.GetDef(cache.Digest(pr.defs[a])); ok {
+	if r := pr.recalled[a]; r != nil {
+		e = &cache.Entry{Action: cache.Digest(r.Key), Seconds: r.Seconds, PeakBytes: r.Peak}
+		for i, o := range r.Outputs {
+			e.Outputs = append(e.Outputs, cache.Output{Name: a.Outputs[i].Name, Digest: cache.Digest(o.Digest), Bytes: o.Bytes})
+		}
+	} else if key, ok := pr.store.GetDef(cache.Digest(pr.defs[a])); ok {
 		if found, ok, err := pr.store.GetEntry(key); err == nil && ok && (pr.held[a] || whole(pr.store, a, found)) {
 			e = found
 		}

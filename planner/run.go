@@ -2,6 +2,8 @@ package planner
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,6 +63,7 @@ type execution struct {
 // the record.
 func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 	start := time.Now()
+	o.Executor.Recall, o.Executor.Defs = true, p.definitions()
 	note := keepNotes(&o.Executor, len(p.Graph.Actions))
 	ex, err := executor.New(p.Graph, o.Executor)
 	if err != nil {
@@ -674,45 +677,89 @@ func (r *execution) partial(s *Step) bool {
 	return false
 }
 
-// layers reads the numbers that the node's actions reported of each layer.
+// layers reads the numbers that the node's actions reported of each layer, and
+// the losses of its training. They lie in many small documents, so that the
+// store keeps a memo of them together.
 func (r *execution) layers(s *Step, out *record.Node) {
+	store := r.o.Executor.Store
+	key, some := r.layersKey(s)
+	if !some {
+		return
+	}
+	var all layerNumbers
+	if body, ok := store.Recall(key); ok && json.Unmarshal(body, &all) == nil {
+		out.Layers, out.Losses = all.Layers, all.Losses
+		return
+	}
+	whole := r.readLayers(s, &all)
+	out.Layers, out.Losses = all.Layers, all.Losses
+	body, err := json.Marshal(all)
+	if err != nil || !whole {
+		return // a number that JSON cannot have: it is read each time
+	}
+	if err := store.RememberAlways(key, body); err != nil && r.o.Executor.Logf != nil {
+		r.o.Executor.Logf("%v; the next run will take a little longer", err)
+	}
+}
+
+// layerNumbers is what a node's actions reported.
+type layerNumbers struct {
+	Layers map[string]map[string]float64 `json:"layers"`
+	Losses []float64                     `json:"losses"`
+}
+
+// layersKey identifies what the node's actions reported; some says that any of
+// them is there.
+func (r *execution) layersKey(s *Step) (key cache.Digest, some bool) {
+	h := sha256.New()
+	fmt.Fprintln(h, "layers 1")
+	for _, refs := range [][]action.Ref{s.Layers, s.Logs} {
+		for _, ref := range refs {
+			d, ok := r.digest(ref)
+			some = some || ok
+			fmt.Fprintf(h, "%q %s\n", ref.Action.Label, d)
+		}
+		fmt.Fprintln(h)
+	}
+	return cache.Digest(hex.EncodeToString(h.Sum(nil))), some
+}
+
+// readLayers reports whether everything could be read.
+func (r *execution) readLayers(s *Step, out *layerNumbers) (whole bool) {
+	whole = true
+	read := func(ref action.Ref, name string, dst any) bool {
+		if _, ok := r.digest(ref); !ok {
+			whole = false
+			return false
+		}
+		raw, err := r.leaf(context.Background(), ref, name)
+		if err == nil {
+			err = json.Unmarshal(raw, dst)
+		}
+		whole = whole && err == nil
+		return err == nil
+	}
 	for _, ref := range s.Layers {
-		o := r.ex.Outcome(ref.Action)
-		if o.Status != executor.Ran && o.Status != executor.Cached {
-			continue
-		}
-		raw, err := r.leaf(context.Background(), ref, "report")
-		if err != nil {
-			continue
-		}
 		var block map[string]map[string]float64
-		if json.Unmarshal(raw, &block) != nil {
+		if !read(ref, "report", &block) {
 			continue
 		}
-		prefix := ref.Action.Label
 		for name, numbers := range block {
 			if out.Layers == nil {
 				out.Layers = map[string]map[string]float64{}
 			}
-			out.Layers[layerPath(prefix, name)] = numbers
+			out.Layers[layerPath(ref.Action.Label, name)] = numbers
 		}
 	}
 	for _, ref := range s.Logs {
-		o := r.ex.Outcome(ref.Action)
-		if o.Status != executor.Ran && o.Status != executor.Cached {
-			continue
-		}
-		raw, err := r.leaf(context.Background(), ref, "log")
-		if err != nil {
-			continue
-		}
 		var log struct {
 			Losses []float64 `json:"losses"`
 		}
-		if json.Unmarshal(raw, &log) == nil {
+		if read(ref, "log", &log) {
 			out.Losses = append(out.Losses, log.Losses...)
 		}
 	}
+	return whole
 }
 
 // layerPath joins an action's label "block 3" and a name inside the block.

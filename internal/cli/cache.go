@@ -66,6 +66,7 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			row("definitions", u.Definitions, "what plan predicts from")
 			row("sources", u.Externals, spell.Bytes(u.ExternalBytes)+" used where they lie")
 			row("digests", u.Stats, "of source files, so that they are read once")
+			row("memos", u.Memos, "so that a run without work is quick")
 			row("runs", u.Runs, "see compressc show -list")
 			if u.Taints.Files > 0 {
 				row("tainted", u.Taints, "two results for one action: see compressc cache check")
