@@ -143,7 +143,10 @@ func keepTopK24(w []float32) []byte {
 }
 
 // magnitude24 is the model with the two smaller weights of every four dropped,
-// and its masks.
+// and its masks as the golden values have them: [W ≠ 0]. Of the dequantised
+// weights that are kept, 491 are exactly 0, so that these masks drop them too.
+// A mask of compressc's own keeps them (a mask is a stored fact), and with it
+// the golden gradients are missed by up to 4.3e-3, in torch as here.
 func magnitude24(t testing.TB, m *nn.Model) (*nn.Model, map[string]*mask.Mask) {
 	t.Helper()
 	pruned := *m
@@ -158,7 +161,7 @@ func magnitude24(t testing.TB, m *nn.Model) (*nn.Model, map[string]*mask.Mask) {
 			}
 			l.W = append([]float32(nil), l.W...)
 			k.Apply(l.W)
-			masks[m.Config.BlockPrefix(i)+m.Config.Linears()[j].Name] = k
+			masks[m.Config.BlockPrefix(i)+m.Config.Linears()[j].Name] = mask.FromNonZero(l.W, l.Out, l.In)
 		}
 		pruned.Blocks = append(pruned.Blocks, &p)
 	}
@@ -222,17 +225,17 @@ func TestSmolLM2GradientsMatchTorch(t *testing.T) {
 	}
 	defer f.Close()
 	pruned, masks := magnitude24(t, ref.model)
+	// Measured: at most 3.4e-4 plain and 5.5e-5 masked. That is the golden values'
+	// own rounding: torch in float64 is as far from them, and 1e-5 from here.
+	const tolerance = 1e-3
 	for _, c := range []struct {
-		name      string
-		m         *nn.Model
-		plan      Plan
-		loss      float64
-		tolerance float64
+		name string
+		m    *nn.Model
+		plan Plan
+		loss float64
 	}{
-		{"plain", ref.model, formulaPlan(ref.model.Config, nil), losses.Plain, 1e-3},
-		// In float64 these gradients are within 4e-6 of the float32 ones here and
-		// 4.3e-3 away from the golden ones.
-		{"masked", pruned, formulaPlan(ref.model.Config, masks), losses.Masked, 5e-3},
+		{"plain", ref.model, formulaPlan(ref.model.Config, nil), losses.Plain},
+		{"masked", pruned, formulaPlan(ref.model.Config, masks), losses.Masked},
 	} {
 		tr, err := New(c.m, c.plan, pool, Options{AdamW: DefaultAdamW(), Memory: 1 << 30})
 		if err != nil {
@@ -257,7 +260,7 @@ func TestSmolLM2GradientsMatchTorch(t *testing.T) {
 				if p.Name == name {
 					checked++
 					e := relative(tr.Gradient(p), x.Bytes())
-					if !(e < c.tolerance) {
+					if !(e < tolerance) {
 						t.Errorf("%s %s: gradient differs by %.3g", c.name, name, e)
 					}
 					t.Logf("%s %s: %.3g", c.name, name, e)
