@@ -431,7 +431,7 @@ quantize "rtn" "r" {
 			if err != nil {
 				t.Fatal(err)
 			}
-			what, err := effective(v, l.Name)
+			what, err := effective(pool, v, l.Name)
 			if err != nil {
 				t.Fatal(err)
 			}

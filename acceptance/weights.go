@@ -6,6 +6,7 @@ import (
 
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/checkpoint"
+	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/passes/blockwise"
 )
 
@@ -29,7 +30,7 @@ func readTensor(cp *checkpoint.Checkpoint, name string) ([]float32, error) {
 
 // effective returns the weights [out, in] that a linear layer acts by, its side
 // paths included.
-func effective(v *artifact.Value, linear string) ([]float32, error) {
+func effective(pool *linalg.Pool, v *artifact.Value, linear string) ([]float32, error) {
 	w, err := blockwise.Dense(v, linear)
 	if err != nil {
 		return nil, err
@@ -38,25 +39,22 @@ func effective(v *artifact.Value, linear string) ([]float32, error) {
 	if err != nil || len(sides) == 0 {
 		return w, err
 	}
-	out := make([]float32, len(w))
-	sum := make([]float64, len(w))
-	for i, x := range w {
-		sum[i] = float64(x)
-	}
+	sum := widen(w)
 	for _, s := range sides {
-		in := len(s.A) / s.Rank
-		for r := range len(s.B) / s.Rank {
-			row := sum[r*in : (r+1)*in]
-			for k := range s.Rank {
-				b := float64(s.Scale) * float64(s.B[r*s.Rank+k])
-				for j := range row {
-					row[j] += float64(b * float64(s.A[k*in+j]))
-				}
-			}
-		}
+		in, out := len(s.A)/s.Rank, len(s.B)/s.Rank
+		pool.Dgemm(false, false, out, in, s.Rank, float64(s.Scale), widen(s.B), s.Rank, widen(s.A), in, 1, sum, in)
 	}
+	effective := make([]float32, len(w))
 	for i, x := range sum {
-		out[i] = float32(x)
+		effective[i] = float32(x)
 	}
-	return out, nil
+	return effective, nil
+}
+
+func widen(x []float32) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = float64(v)
+	}
+	return out
 }

@@ -2,16 +2,11 @@ package acceptance
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/compressc/compressc/internal/arch"
-	"github.com/compressc/compressc/internal/checkpoint"
-	"github.com/compressc/compressc/passes/blockwise"
 )
 
 // shortBlocks is how many of the reference model's blocks the short form
@@ -59,24 +54,6 @@ data "text" "healing" {
 `
 }
 
-// zeroes counts the weights of a layer [out, in] that are zero, and checks that
-// every four have two.
-func zeroes(w []float32) (zeros int, broken int) {
-	for i := 0; i+4 <= len(w); i += 4 {
-		n := 0
-		for _, x := range w[i : i+4] {
-			if x == 0 {
-				n++
-			}
-		}
-		zeros += n
-		if n < 2 {
-			broken++
-		}
-	}
-	return zeros, broken
-}
-
 // The 2:4 pattern stands in every linear after every stage of both chains: each
 // weight that the pruner dropped is zero, and every four have two zeros.
 func TestZerosKept(t *testing.T) {
@@ -94,49 +71,18 @@ func TestZerosKept(t *testing.T) {
 		if err := s.Run(ctx, c.stages...); err != nil {
 			t.Fatal(err)
 		}
-		m, err := s.Model(c.pruner)
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, stage := range c.stages {
-			layers, weights, zeros := 0, 0, 0
-			for b := range blocks {
-				masks, done, err := s.Block(ctx, c.pruner, b)
-				if err != nil {
-					t.Fatal(err)
-				}
-				v, release, err := s.Block(ctx, stage, b)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, l := range m.Type.Block(b) {
-					w, err := blockwise.Dense(v, l.Name)
-					if err != nil {
-						t.Fatal(err)
-					}
-					mask, err := blockwise.Mask(masks, l.Name)
-					if err != nil {
-						t.Fatal(err)
-					}
-					filled := 0
-					for i, x := range w {
-						if x != 0 && !mask.Keep(i/l.In, i%l.In) {
-							filled++
-						}
-					}
-					n, broken := zeroes(w)
-					if filled+broken > 0 {
-						t.Errorf("%s %s: %d pruned weights are not zero, %d of %d groups have fewer than two zeros", stage, l.Path, filled, broken, len(w)/4)
-					}
-					layers, weights, zeros = layers+1, weights+len(w), zeros+n
-				}
-				release()
-				done()
+			z, err := s.CountZeros(ctx, c.pruner, stage, blocks)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if layers != 7*blocks {
-				t.Errorf("%s: %d layers counted; expected %d", stage, layers, 7*blocks)
+			if !z.Kept() {
+				t.Errorf("%s: %d pruned weights are not zero, %d of %d groups have fewer than two zeros", stage, z.Filled, z.Broken, z.Weights/4)
 			}
-			t.Logf("%s: %d layers, %.4f %% zeros", stage, layers, 100*float64(zeros)/float64(weights))
+			if z.Layers != 7*blocks {
+				t.Errorf("%s: %d layers counted; expected %d", stage, z.Layers, 7*blocks)
+			}
+			t.Logf("%s: %d layers, %.4f %% zeros", stage, z.Layers, 100*z.Share())
 		}
 	}
 }
@@ -153,39 +99,38 @@ func TestBetterMethodsAreBetter(t *testing.T) {
 	if err := s.Run(ctx, "compensate.sqe", "compensate.sql", "quantize.r", "quantize.g", "prune.s", "prune.w"); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		better, worse string
-		// stream is whose inputs weigh the errors.
-		stream string
-		each   bool
-	}{
-		{"compensate.sqe", "compensate.sql", "quantize.sq", true},
-		{"quantize.g", "quantize.r", "model.base", false},
-		{"prune.s", "prune.w", "model.base", false},
-	} {
-		better, err := s.OutputErrors(ctx, c.better, "model.base", c.stream, "data.calib", blocks)
-		if err != nil {
-			t.Fatal(err)
-		}
-		worse, err := s.OutputErrors(ctx, c.worse, "model.base", c.stream, "data.calib", blocks)
-		if err != nil {
-			t.Fatal(err)
-		}
+	comparisons := []Comparison{
+		{Nodes: []string{"compensate.sqe", "compensate.sql"}, Within: "quantize.sq", Through: "quantize.sq"},
+		{Nodes: []string{"quantize.g", "quantize.r"}, Within: "model.base", Through: "model.base"},
+		{Nodes: []string{"prune.s", "prune.w"}, Within: "model.base", Through: "model.base"},
+	}
+	for i := range comparisons {
+		c := &comparisons[i]
+		c.Original, c.Data, c.Blocks = "model.base", "data.calib", blocks
+	}
+	all, err := s.OutputErrors(ctx, comparisons...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range comparisons {
+		names := c.Nodes
+		each := i == 0
+		better, worse := all[i][names[0]], all[i][names[1]]
 		for b := range better {
 			var sumBetter, sumWorse float64
 			for layer, e := range better[b] {
 				f := worse[b][layer]
 				sumBetter, sumWorse = sumBetter+e.Error, sumWorse+f.Error
 				if !(e.Error <= f.Error*(1+rounding)) {
-					if c.each {
-						t.Errorf("block %d %s: %s leaves %.6g, %s %.6g", b, layer, c.better, e.Relative(), c.worse, f.Relative())
+					if each {
+						t.Errorf("block %d %s: %s leaves %.6g, %s %.6g", b, layer, names[0], e.Relative(), names[1], f.Relative())
 					} else {
-						t.Logf("exception: block %d %s: %s leaves %.6g, %s %.6g", b, layer, c.better, e.Relative(), c.worse, f.Relative())
+						t.Logf("exception: block %d %s: %s leaves %.6g, %s %.6g", b, layer, names[0], e.Relative(), names[1], f.Relative())
 					}
 				}
 			}
 			if !(sumBetter <= sumWorse) {
-				t.Errorf("block %d: %s leaves %.6g over its layers, %s %.6g", b, c.better, sumBetter, c.worse, sumWorse)
+				t.Errorf("block %d: %s leaves %.6g over its layers, %s %.6g", b, names[0], sumBetter, names[1], sumWorse)
 			}
 			if len(better[b]) != 7 {
 				t.Errorf("block %d: %d layers; expected 7", b, len(better[b]))
@@ -237,68 +182,29 @@ evaluate "perplexity" "before" {
 	if err := s.Run(ctx, "quantize.sq", "prune.s"); err != nil {
 		t.Fatal(err)
 	}
-	m, err := s.Model("quantize.sq")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct{ path, node string }{{"out/model.gguf", "quantize.sq"}, {"out/folder", "quantize.sq"}, {"out/dense", "prune.s"}} {
-		cp, err := checkpoint.Open(filepath.Join(dir, c.path))
+	for _, c := range []struct {
+		path, node   string
+		packed, same bool // the layers are codes; the file takes the bits that the type says
+	}{{"out/model.gguf", "quantize.sq", true, false}, {"out/folder", "quantize.sq", true, true}, {"out/dense", "prune.s", false, false}} {
+		r, err := s.ReadBack(ctx, c.node, filepath.Join(dir, c.path), blocks)
 		if err != nil {
 			t.Fatal(err)
 		}
-		layers := 0
-		for b := range blocks {
-			v, release, err := s.Block(ctx, c.node, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, l := range m.Type.Block(b) {
-				want, err := blockwise.Dense(v, l.Name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got, codes, err := fileWeights(cp, cp.Config, b, l.Name)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if len(got) != len(want) {
-					t.Fatalf("%s %s: %d weights; expected %d", c.path, l.Path, len(got), len(want))
-				}
-				differ := 0
-				for i := range got {
-					// A pruned −0 and +0 are the same weight.
-					if got[i] != want[i] {
-						differ++
-					}
-				}
-				if differ > 0 {
-					t.Errorf("%s %s: %d of %d weights differ from what was exported", c.path, l.Path, differ, len(got))
-				}
-				if _, broken := zeroes(got); broken > 0 {
-					t.Errorf("%s %s: %d groups have fewer than two zeros", c.path, l.Path, broken)
-				}
-				if codes > 16 {
-					t.Errorf("%s %s: %d codes in use; expected at most 2^4", c.path, l.Path, codes)
-				}
-				if c.path == "out/folder" {
-					if codes == 0 {
-						t.Errorf("%s %s is not stored as codes", c.path, l.Path)
-					}
-					stored := int64(0)
-					for _, part := range []string{".weight_packed", ".weight_scale"} {
-						x, _ := cp.Lookup(l.Path + part)
-						stored += x.Length
-					}
-					if bits := 8 * float64(stored) / float64(len(got)); bits != l.StoredBits {
-						t.Errorf("%s %s takes %.4f bits a weight; the model's type says %.4f", c.path, l.Path, bits, l.StoredBits)
-					}
-				}
-				layers++
-			}
-			release()
+		t.Logf("%s: %+v", c.path, r)
+		if r.Differ > 0 {
+			t.Errorf("%s: %d of %d weights differ from what was exported", c.path, r.Differ, r.Zeros.Weights)
 		}
-		if layers != 7*blocks {
-			t.Errorf("%s: %d layers compared; expected %d", c.path, layers, 7*blocks)
+		if !r.Zeros.Kept() {
+			t.Errorf("%s: %d groups have fewer than two zeros", c.path, r.Zeros.Broken)
+		}
+		if r.Zeros.Layers != 7*blocks {
+			t.Errorf("%s: %d layers compared; expected %d", c.path, r.Zeros.Layers, 7*blocks)
+		}
+		if want := map[bool]int{true: r.Zeros.Layers}[c.packed]; r.Packed != want || r.Codes > 16 {
+			t.Errorf("%s: %d layers are codes, of up to %d values; expected %d layers and at most 2^4 values", c.path, r.Packed, r.Codes, want)
+		}
+		if c.same && r.Bits != r.Reported {
+			t.Errorf("%s takes %.4f bits a weight; the model's type says %.4f", c.path, r.Bits, r.Reported)
 		}
 	}
 
@@ -333,79 +239,4 @@ evaluate "perplexity" "folder" {
 			t.Errorf("%s: perplexity %.6f; before export %.6f", name, after, before)
 		}
 	}
-}
-
-// fileWeights reads a linear layer of a file, and how many codes a group of it
-// uses at most; 0 where it is not stored as codes of compressed-tensors. Packed
-// codes are unpacked here by the format's description: the i-th of a row takes
-// the i-th b bits of its words, symmetric codes are stored plus 2^(b−1), and a
-// weight is its code times its group's scale.
-func fileWeights(cp *checkpoint.Checkpoint, cfg *arch.Config, block int, linear string) (w []float32, codes int, err error) {
-	path := cfg.BlockPrefix(block) + linear
-	if _, packed := cp.Quantized[path]; !packed {
-		w, err = readTensor(cp, path+".weight")
-		return w, 0, err
-	}
-	var config struct {
-		Quantization struct {
-			Groups map[string]struct {
-				Weights struct {
-					Bits      int  `json:"num_bits"`
-					GroupSize int  `json:"group_size"`
-					Symmetric bool `json:"symmetric"`
-				} `json:"weights"`
-			} `json:"config_groups"`
-		} `json:"quantization_config"`
-	}
-	raw, err := os.ReadFile(filepath.Join(cp.Path, "config.json"))
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := json.Unmarshal(raw, &config); err != nil {
-		return nil, 0, err
-	}
-	if len(config.Quantization.Groups) != 1 {
-		return nil, 0, fmt.Errorf("%d groups in quantization_config; expected 1", len(config.Quantization.Groups))
-	}
-	for _, g := range config.Quantization.Groups {
-		if !g.Weights.Symmetric || 32%g.Weights.Bits != 0 {
-			return nil, 0, fmt.Errorf("%+v: expected a symmetric grid of 2, 4 or 8 bits", g.Weights)
-		}
-		t, ok := cp.Lookup(path + ".weight_packed")
-		if !ok {
-			return nil, 0, fmt.Errorf("%s has no weight_packed", path)
-		}
-		words, err := readBytes(t)
-		if err != nil {
-			return nil, 0, err
-		}
-		scales, err := readTensor(cp, path+".weight_scale")
-		if err != nil {
-			return nil, 0, err
-		}
-		bits := g.Weights.Bits
-		out, in := t.Meta.Shape[0], t.Meta.Shape[1]*32/bits
-		w = make([]float32, out*in)
-		used := map[int]bool{}
-		for i := range w {
-			// Words are little-endian, so bit k of a row is bit k%8 of byte k/8.
-			at := i * bits
-			code := int(words[at/8]>>(at%8)) & (1<<bits - 1)
-			used[code] = true
-			w[i] = scales[i/g.Weights.GroupSize] * float32(code-1<<(bits-1))
-		}
-		codes = len(used)
-	}
-	return w, codes, nil
-}
-
-func readBytes(t checkpoint.Tensor) ([]byte, error) {
-	f, err := os.Open(t.Path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b := make([]byte, t.Length)
-	_, err = f.ReadAt(b, t.Offset)
-	return b, err
 }
