@@ -108,7 +108,8 @@ func live(t testing.TB, p *Program, o RunOptions, m *moment) life {
 		if m == nil || m.kernel != e.Kernel || e.Rewind || struck {
 			continue
 		}
-		if m.step == 0 && e.Type == "action_started" || m.step > 0 && e.Type == "action_progress" && e.Done == m.step {
+		// Progress that comes quicker than it can be told is told in part.
+		if m.step == 0 && e.Type == "action_started" || m.step > 0 && e.Type == "action_progress" && e.Done >= m.step {
 			struck, aim = true, e.action()
 			time.Sleep(m.delay)
 			if err := cmd.Process.Kill(); err != nil {
@@ -151,13 +152,16 @@ func TestKilledRunGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	series := 1
+	// Processes are not of one speed, so a life may get past its moment and end
+	// its series early; another series makes up for it.
+	least, most := 10, 3
 	if long() {
-		series = 5
+		least, most = 60, 15
 	}
-	kills := 0
+	kills, series := 0, 0
 	middles := map[string]int{}
-	for n := range series {
+	for n := 0; n < most && kills < least; n++ {
+		series++
 		rng := rand.New(rand.NewPCG(seed, uint64(n)))
 		cacheDir := t.TempDir()
 		done, finished := map[string]int{}, 0
@@ -192,8 +196,8 @@ func TestKilledRunGoesOn(t *testing.T) {
 		}
 		sameDigests(t, Digests(last.record), want)
 	}
-	t.Logf("%d kills (seed %d), in the middle of: %v", kills, seed, middles)
-	if least := 10 * series; kills < least {
+	t.Logf("%d kills in %d series (seed %d), in the middle of: %v", kills, series, seed, middles)
+	if kills < least {
 		t.Errorf("%d kills; expected at least %d", kills, least)
 	}
 	for _, k := range []string{"train.chunk", "quantize.gptq"} {
