@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -41,6 +42,8 @@ type RunOptions struct {
 	Threads            int
 	Memory             string // as the flag spells it: "350MB"
 	Env                []string
+	// Progress, when not nil, is told of each event as it comes.
+	Progress func(Event)
 }
 
 func (o RunOptions) args() []string {
@@ -68,11 +71,31 @@ func (p *Program) Command(ctx context.Context, o RunOptions) *exec.Cmd {
 // Run runs a pipeline to its end and returns the record.
 func (p *Program) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 	cmd := p.Command(ctx, o)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	pipe, err := cmd.StderrPipe()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", o.Pipeline, err, complaint(errs.Bytes()))
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	// What it says besides its progress, and failures.
+	var complaint strings.Builder
+	lines := bufio.NewScanner(pipe)
+	lines.Buffer(nil, 1<<24)
+	for lines.Scan() {
+		var e Event
+		isEvent := bytes.HasPrefix(lines.Bytes(), []byte("{")) && json.Unmarshal(lines.Bytes(), &e) == nil
+		if !isEvent || e.Status == "failed" {
+			complaint.Write(append(lines.Bytes(), '\n'))
+		}
+		if isEvent && o.Progress != nil {
+			o.Progress(e)
+		}
+	}
+	if err := errors.Join(lines.Err(), cmd.Wait()); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", o.Pipeline, err, strings.TrimSpace(complaint.String()))
 	}
 	return decodeRecord(out.Bytes())
 }
@@ -85,19 +108,6 @@ func decodeRecord(b []byte) (*record.Record, error) {
 	return &rec, nil
 }
 
-// complaint keeps what the program said besides its progress, and failures.
-func complaint(b []byte) string {
-	var keep []string
-	for _, line := range strings.Split(string(b), "\n") {
-		var e Event
-		if strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &e) == nil && e.Status != "failed" {
-			continue
-		}
-		keep = append(keep, line)
-	}
-	return strings.TrimSpace(strings.Join(keep, "\n"))
-}
-
 // Event is one line of the program's progress; it has more fields.
 type Event struct {
 	Type   string `json:"type"`
@@ -107,6 +117,8 @@ type Event struct {
 	Status string `json:"status"`
 	Rewind bool   `json:"rewind"`
 	Done   int    `json:"done"`
+	// Actions are counted so far, of those that have come within reach.
+	Actions *record.Counts `json:"actions"`
 }
 
 // ran reports whether the event says that an action's result was computed for

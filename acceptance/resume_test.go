@@ -126,7 +126,7 @@ func live(t testing.TB, p *Program, o RunOptions, m *moment) life {
 	case Killed(err):
 		l.middle = aim
 	default:
-		t.Fatalf("%v: the program failed by itself: %v\n%s", m, err, complaint(said.Bytes()))
+		t.Fatalf("%v: the program failed by itself: %v\n%s", m, err, bytes.TrimSpace(said.Bytes()))
 	}
 	return l
 }

@@ -5,6 +5,24 @@ variable "reference" {
   description = "the folder of the reference material"
 }
 
+variable "targets" {
+  type        = list(string)
+  default     = ["*"]
+  description = "globs of the linears to compress"
+}
+
+variable "windows" {
+  type        = number
+  default     = 20
+  description = "how many windows of the test text to measure on"
+}
+
+variable "steps" {
+  type        = number
+  default     = 40
+  description = "how many steps to train"
+}
+
 model "base" {
   source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
@@ -20,7 +38,7 @@ data "text" "test" {
   source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
   sequence_length = 512
-  samples         = 20
+  samples         = var.windows
 }
 
 data "text" "healing" {
@@ -34,15 +52,17 @@ prune "wanda" "wanda24" {
   model    = model.base
   data     = data.calib
   sparsity = "2:4"
+  targets  = var.targets
 }
 
 retrain "lora" "wanda24_lora" {
-  model  = prune.wanda24
-  data   = data.healing
-  rank   = 16
-  steps  = 40
-  warmup = 10
-  init   = "formula"
+  model   = prune.wanda24
+  data    = data.healing
+  rank    = 16
+  steps   = var.steps
+  warmup  = 10
+  init    = "formula"
+  targets = var.targets
 
   optimizer "adamw" {
     learning_rate = 5e-4
@@ -54,6 +74,7 @@ quantize "gptq" "wanda24_lora_gptq4" {
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 compensate "eora" "compensated" {
@@ -61,6 +82,7 @@ compensate "eora" "compensated" {
   reference = model.base
   data      = data.calib
   rank      = 64
+  targets   = var.targets
 }
 
 evaluate "perplexity" "compensated" {

@@ -6,6 +6,18 @@ variable "reference" {
   description = "the folder of the reference material"
 }
 
+variable "targets" {
+  type        = list(string)
+  default     = ["*"]
+  description = "globs of the linears to compress"
+}
+
+variable "windows" {
+  type        = number
+  default     = 20
+  description = "how many windows of the test text to measure on"
+}
+
 model "base" {
   source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
@@ -21,11 +33,11 @@ data "text" "test" {
   source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
   sequence_length = 512
-  samples         = 20
+  samples         = var.windows
 }
 
 sweep "grid" "nudge" {
-  damping = [0.01, 0.0100001, 0.0099999, 0.01001, 0.00999]
+  damping = [0.01, 0.0100001, 0.0099999, 0.01001]
 }
 
 quantize "gptq" "gptq3" {
@@ -35,6 +47,7 @@ quantize "gptq" "gptq3" {
   damping     = sweep.nudge.damping
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 prune "sparsegpt" "sparsegpt24" {
@@ -42,6 +55,7 @@ prune "sparsegpt" "sparsegpt24" {
   data     = data.calib
   sparsity = "2:4"
   damping  = sweep.nudge.damping
+  targets  = var.targets
 }
 
 evaluate "perplexity" "gptq3" {

@@ -5,6 +5,18 @@ variable "reference" {
   description = "the folder of the reference material"
 }
 
+variable "targets" {
+  type        = list(string)
+  default     = ["*"]
+  description = "globs of the linears to compress"
+}
+
+variable "windows" {
+  type        = number
+  default     = 20
+  description = "how many windows of the test text to measure on"
+}
+
 model "base" {
   source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
@@ -20,13 +32,14 @@ data "text" "test" {
   source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
   sequence_length = 512
-  samples         = 20
+  samples         = var.windows
 }
 
 prune "sparsegpt" "sparsegpt24" {
   model    = model.base
   data     = data.calib
   sparsity = "2:4"
+  targets  = var.targets
 }
 
 quantize "gptq" "sparsegpt24_gptq4" {
@@ -34,6 +47,7 @@ quantize "gptq" "sparsegpt24_gptq4" {
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 compensate "eora" "compensated" {
@@ -41,6 +55,7 @@ compensate "eora" "compensated" {
   reference = model.base
   data      = data.calib
   rank      = 64
+  targets   = var.targets
 }
 
 evaluate "perplexity" "compensated" {

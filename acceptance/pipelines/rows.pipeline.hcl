@@ -6,6 +6,24 @@ variable "reference" {
   description = "the folder of the reference material"
 }
 
+variable "targets" {
+  type        = list(string)
+  default     = ["*"]
+  description = "globs of the linears to compress"
+}
+
+variable "windows" {
+  type        = number
+  default     = 20
+  description = "how many windows of the test text to measure on"
+}
+
+variable "steps" {
+  type        = number
+  default     = 40
+  description = "how many steps to train"
+}
+
 model "base" {
   source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
@@ -28,14 +46,14 @@ data "text" "test" {
   source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
   sequence_length = 512
-  samples         = 20
+  samples         = var.windows
 }
 
 data "text" "held_out" {
   source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
   sequence_length = 512
-  samples         = 40
+  samples         = 2 * var.windows
   offset          = 20
 }
 
@@ -46,24 +64,28 @@ sweep "grid" "rank" {
 prune "magnitude" "m24" {
   model    = model.base
   sparsity = "2:4"
+  targets  = var.targets
 }
 
 prune "wanda" "w24" {
   model    = model.base
   data     = data.calib
   sparsity = "2:4"
+  targets  = var.targets
 }
 
 prune "sparsegpt" "s24" {
   model    = model.base
   data     = data.calib
   sparsity = "2:4"
+  targets  = var.targets
 }
 
 quantize "rtn" "rtn4" {
   model       = model.base
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 quantize "gptq" "g4" {
@@ -71,6 +93,7 @@ quantize "gptq" "g4" {
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 quantize "gptq" "g3" {
@@ -79,6 +102,7 @@ quantize "gptq" "g3" {
   bits        = 3
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 quantize "gptq" "s24g4" {
@@ -86,15 +110,18 @@ quantize "gptq" "s24g4" {
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 retrain "lora" "wl" {
-  model  = prune.w24
-  data   = data.train
-  rank   = 16
-  steps  = 40
-  warmup = 10
-  init   = "formula"
+  model   = prune.w24
+  data    = data.train
+  rank    = 16
+  steps   = var.steps
+  warmup  = 10
+  init    = "formula"
+  targets = var.targets
+
   optimizer "adamw" {
     learning_rate = 5e-4
   }
@@ -105,6 +132,7 @@ quantize "gptq" "wlg4" {
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 compensate "eora" "g4e" {
@@ -112,6 +140,7 @@ compensate "eora" "g4e" {
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
+  targets   = var.targets
 }
 
 compensate "eora" "s24g4e" {
@@ -119,6 +148,7 @@ compensate "eora" "s24g4e" {
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
+  targets   = var.targets
 }
 
 compensate "eora" "wlg4e" {
@@ -126,6 +156,7 @@ compensate "eora" "wlg4e" {
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
+  targets   = var.targets
 }
 
 evaluate "perplexity" "dense" {
@@ -198,18 +229,21 @@ quantize "rtn" "rtn3" {
   bits        = 3
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 prune "wanda" "w50" {
   model    = model.base
   data     = data.calib
   sparsity = 0.5
+  targets  = var.targets
 }
 
 prune "sparsegpt" "s50" {
   model    = model.base
   data     = data.calib
   sparsity = 0.5
+  targets  = var.targets
 }
 
 compensate "eora" "g3e" {
@@ -217,6 +251,7 @@ compensate "eora" "g3e" {
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
+  targets   = var.targets
 }
 
 compensate "eora" "s24e" {
@@ -224,19 +259,22 @@ compensate "eora" "s24e" {
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
+  targets   = var.targets
 }
 
 compensate "lorc" "g4l" {
   model     = quantize.g4
   reference = model.base
   rank      = 32
+  targets   = var.targets
 }
 
 retrain "perp" "p24" {
-  model = prune.m24
-  data  = data.train
-  train = ["norms"]
-  steps = 40
+  model   = prune.m24
+  data    = data.train
+  train   = ["norms"]
+  steps   = var.steps
+  targets = var.targets
 }
 
 evaluate "perplexity" "rtn3" {
@@ -291,15 +329,17 @@ evaluate "perplexity" "s24_held" {
 
 # PERP's default: norms and masked low-rank updates.
 retrain "perp" "p24l" {
-  model = prune.m24
-  data  = data.train
-  steps = 40
+  model   = prune.m24
+  data    = data.train
+  steps   = var.steps
+  targets = var.targets
 }
 
 compensate "lorc" "s24g4l" {
   model     = quantize.s24g4
   reference = model.base
   rank      = 64
+  targets   = var.targets
 }
 
 evaluate "perplexity" "p24l" {

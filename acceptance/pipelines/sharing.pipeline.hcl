@@ -5,6 +5,18 @@ variable "reference" {
   description = "the folder of the reference material"
 }
 
+variable "targets" {
+  type        = list(string)
+  default     = ["*"]
+  description = "globs of the linears to compress"
+}
+
+variable "windows" {
+  type        = number
+  default     = 20
+  description = "how many windows of the test text to measure on"
+}
+
 model "base" {
   source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
@@ -20,7 +32,7 @@ data "text" "test" {
   source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
   sequence_length = 512
-  samples         = 20
+  samples         = var.windows
 }
 
 sweep "grid" "rank" {
@@ -31,6 +43,7 @@ prune "sparsegpt" "sparsegpt24" {
   model    = model.base
   data     = data.calib
   sparsity = "2:4"
+  targets  = var.targets
 }
 
 quantize "gptq" "sparsegpt24_gptq4" {
@@ -38,6 +51,7 @@ quantize "gptq" "sparsegpt24_gptq4" {
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
+  targets     = var.targets
 }
 
 compensate "eora" "compensated" {
@@ -45,6 +59,7 @@ compensate "eora" "compensated" {
   reference = model.base
   data      = data.calib
   rank      = sweep.rank.rank
+  targets   = var.targets
 }
 
 evaluate "perplexity" "compensated" {

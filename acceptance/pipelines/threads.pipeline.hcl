@@ -5,6 +5,12 @@ variable "reference" {
   description = "the folder of the reference material"
 }
 
+variable "windows" {
+  type        = number
+  default     = 4
+  description = "how many windows of the test text to measure on"
+}
+
 model "base" {
   source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
@@ -20,7 +26,7 @@ data "text" "test" {
   source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
   sequence_length = 512
-  samples         = 4
+  samples         = var.windows
 }
 
 prune "sparsegpt" "sparsegpt24" {

@@ -2,32 +2,94 @@
 // in acceptance/pipelines on the real model, compares what comes out with what
 // independent programs measured, and writes the tables. From the module's root:
 //
-//	go run ./acceptance/report -reference ../shared/reference -write docs/results.md
+//	go run ./acceptance/report -reference ../shared/reference -dir DIR -write docs/results.md
+//
+// Sections are measured one after the other, and what each found is kept in the
+// folder given by -dir: a report that was broken off goes on where it was, and
+// -only measures single sections anew. What is kept counts as long as the
+// program, this command and the pipelines are the same.
 //
 // It exits with 1 if a number is out of its tolerance and no reason is known,
 // and with 1 if a promise (sharing, memory, threads) is not kept.
 package main
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/compressc/compressc/acceptance"
-	"github.com/compressc/compressc/internal/record"
 )
+
+// section is one part of the report.
+type section struct {
+	name    string
+	measure func(*page) error
+}
+
+// sections in the order in which they are printed; those that the others' models
+// come from are first.
+func (r *report) sections() []section {
+	return []section{
+		{"rows", r.rows},
+		{"layers", r.layers},
+		{"heldout", r.heldOut},
+		{"noise", r.noise},
+		{"methods", r.methods},
+		{"zeros", r.zeros},
+		{"exports", r.exports},
+		{"sharing", r.sharing},
+		{"memory", r.memory},
+		{"threads", r.threads},
+		{"golden", r.golden},
+		{"kills", r.kills},
+	}
+}
+
+func sectionNames() []string {
+	var names []string
+	for _, s := range new(report).sections() {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// options are the flags.
+type options struct {
+	reference, dir, cacheDir, write string
+	only                            []string
+	small                           bool
+}
 
 func main() {
 	log.SetFlags(log.Ltime)
-	ref := flag.String("reference", "", "the folder of the reference material (also COMPRESSC_REFERENCE; ../shared/reference by default)")
-	cacheDir := flag.String("cache-dir", "", "the cache of the rows; a temporary one by default. Measurements of time and memory have caches of their own")
-	write := flag.String("write", "", "the file to write the tables to")
+	var o options
+	flag.StringVar(&o.reference, "reference", "", "the folder of the reference material (also COMPRESSC_REFERENCE; ../shared/reference by default)")
+	flag.StringVar(&o.dir, "dir", "", "the folder for caches and for what sections found, so that a later report goes on from there; a temporary one by default")
+	flag.StringVar(&o.cacheDir, "cache-dir", "", "the cache of the rows; in -dir by default. Measurements of time and memory have caches of their own, which start empty")
+	flag.StringVar(&o.write, "write", "", "the file to write the report to; every section must have been measured")
+	flag.Func("only", "sections to measure anew, separated by commas: "+strings.Join(sectionNames(), ", "), func(s string) error {
+		o.only = strings.Split(s, ",")
+		for _, name := range o.only {
+			if !slices.Contains(sectionNames(), name) {
+				return fmt.Errorf("no section %q", name)
+			}
+		}
+		return nil
+	})
+	flag.BoolVar(&o.small, "small", false, "compress one block and measure on two windows, to see that the report works: what it says of numbers means nothing")
 	flag.Parse()
-	if err := run(context.Background(), *ref, *cacheDir, *write); err != nil {
+	if flag.NArg() > 0 {
+		log.Fatalf("unexpected argument %q", flag.Arg(0))
+	}
+	if err := run(context.Background(), o); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -37,15 +99,30 @@ type report struct {
 	ctx       context.Context
 	reference acceptance.Reference
 	program   *acceptance.Program
-	// cache is that of the rows, tmp a folder for caches that start empty.
-	cache, tmp string
-	out        bytes.Buffer
-	// broken are promises that were not kept, without a known reason.
-	broken []string
+	scale     scale
+	// cache is that of the rows; scratch is a folder for caches that start
+	// empty, and for files.
+	cache, scratch string
 }
 
-func run(ctx context.Context, ref, cacheDir, write string) error {
-	r, err := acceptance.FindReference(ref, ".")
+// scale is how much is compressed and measured.
+type scale struct {
+	blocks, windows, steps int
+	small                  bool
+}
+
+var (
+	whole = scale{blocks: 30, windows: 20, steps: 40}
+	small = scale{blocks: 1, windows: 2, steps: 2, small: true}
+)
+
+const introduction = `# Results on a real model
+
+Written by ` + "`go run ./acceptance/report -write docs/results.md`" + `, which anyone can repeat with the reference material: SmolLM2-135M-Instruct from its Q4_1 file, the linears of its blocks compressed, calibrated on the first 16 windows of 512 tokens of one text, measured on the first 20 windows of another.
+`
+
+func run(ctx context.Context, o options) error {
+	ref, err := acceptance.FindReference(o.reference, ".")
 	if err != nil {
 		return err
 	}
@@ -54,69 +131,81 @@ func run(ctx context.Context, ref, cacheDir, write string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if cacheDir == "" {
-		cacheDir = filepath.Join(tmp, "cache")
+	if o.dir == "" {
+		o.dir = tmp
+	}
+	if o.cacheDir == "" {
+		o.cacheDir = filepath.Join(o.dir, "cache")
 	}
 	program, err := acceptance.BuildProgram(ctx, ".", tmp)
 	if err != nil {
 		return err
 	}
-	p := &report{ctx: ctx, reference: r, program: program, cache: cacheDir, tmp: tmp}
-	p.printf("# Results on a real model\n\nWritten by `go run ./acceptance/report -write docs/results.md`, which anyone can repeat with the reference material: SmolLM2-135M-Instruct from its Q4_1 file, the linears of its blocks compressed, calibrated on the first 16 windows of 512 tokens of one text, measured on the first 20 windows of another.\n")
-	for _, section := range []func() error{p.rows, p.noise, p.methods, p.sharing, p.memory, p.threads} {
-		if err := section(); err != nil {
-			return err
-		}
+	r := &report{ctx: ctx, reference: ref, program: program, scale: whole, cache: o.cacheDir, scratch: tmp}
+	if o.small {
+		r.scale = small
 	}
-	if _, err := os.Stdout.Write(p.out.Bytes()); err != nil {
+	key, err := r.key()
+	if err != nil {
 		return err
 	}
+	kept := keptPages{dir: filepath.Join(o.dir, "sections"), key: key}
+	var pages []*page
+	var missing []string
+	for _, s := range r.sections() {
+		wanted := len(o.only) == 0 || slices.Contains(o.only, s.name)
+		if p := kept.load(s.name); p != nil && (len(o.only) == 0 || !wanted) {
+			log.Printf("%s: measured before, in %.0f s", s.name, p.Seconds)
+			pages = append(pages, p)
+			continue
+		}
+		if !wanted {
+			missing = append(missing, s.name)
+			continue
+		}
+		log.Printf("%s: begins", s.name)
+		p := &page{small: r.scale.small}
+		start := time.Now()
+		if err := s.measure(p); err != nil {
+			return fmt.Errorf("section %s: %w", s.name, err)
+		}
+		p.Seconds = time.Since(start).Seconds()
+		log.Printf("%s: took %.0f s", s.name, p.Seconds)
+		if err := kept.save(s.name, p); err != nil {
+			return err
+		}
+		pages = append(pages, p)
+	}
+	head := introduction
+	if o.small {
+		head += "\n**A small report: one block, two windows, two steps. It shows that the report works; its numbers mean nothing.**\n"
+	}
+	return finish(o.write, head, pages, missing)
+}
+
+// finish prints the pages under head, writes them where all are there, and fails if a
+// promise was not kept.
+func finish(write, head string, pages []*page, missing []string) error {
+	text := head
+	var broken []string
+	var seconds float64
+	for _, p := range pages {
+		text += "\n" + p.Text
+		broken = append(broken, p.Broken...)
+		seconds += p.Seconds
+	}
+	fmt.Print(text)
+	log.Printf("all sections together: %.0f s", seconds)
 	if write != "" {
-		if err := os.WriteFile(write, p.out.Bytes(), 0o666); err != nil {
+		if len(missing) > 0 {
+			return fmt.Errorf("%s is not written: sections %s have not been measured with this program; leave -only out, or name the -dir where they were", write, strings.Join(missing, ", "))
+		}
+		if err := os.WriteFile(write, []byte(text), 0o666); err != nil {
 			return err
 		}
 	}
-	if len(p.broken) > 0 {
-		return fmt.Errorf("not as promised, and for no known reason: %q", p.broken)
+	if len(broken) > 0 {
+		return errors.New("not as promised, and for no known reason: " + strings.Join(broken, "; "))
 	}
 	return nil
-}
-
-func (p *report) printf(format string, args ...any) { fmt.Fprintf(&p.out, format, args...) }
-
-// verdict is a mark; what is not kept is noted unless the reason is known.
-func (p *report) verdict(what string, kept, known bool) string {
-	if kept {
-		return "✓"
-	}
-	if !known {
-		p.broken = append(p.broken, what)
-	}
-	return "✗"
-}
-
-// run brings a pipeline of acceptance/pipelines about.
-func (p *report) run(name string, o acceptance.RunOptions) (*record.Record, error) {
-	o.Pipeline = pipelinePath(name)
-	o.Vars = map[string]string{"reference": p.reference.Dir}
-	log.Printf("running %s", name)
-	rec, err := p.program.Run(p.ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	log.Printf("%s: %d actions, %d of them cached, %.0f s", name, rec.Actions.Total, rec.Actions.Cached, rec.Seconds)
-	return rec, nil
-}
-
-func pipelinePath(name string) string {
-	return filepath.Join("acceptance", "pipelines", name+".pipeline.hcl")
-}
-
-// perplexity is that of an evaluation, which must have one.
-func perplexity(rec *record.Record, name, point string) (float64, error) {
-	e := acceptance.FindEvaluation(rec, "evaluate."+name, point)
-	if e == nil || e.Metrics["perplexity"] == nil {
-		return 0, fmt.Errorf("the run has no perplexity of evaluate.%s at %q", name, point)
-	}
-	return *e.Metrics["perplexity"], nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/compressc/compressc/acceptance"
@@ -72,12 +71,12 @@ var reasons = map[string]string{
 }
 
 // rows runs the rows and compares them.
-func (p *report) rows() error {
-	rec, err := p.run("rows", acceptance.RunOptions{CacheDir: p.cache})
+func (r *report) rows(p *page) error {
+	rec, err := r.run("rows", acceptance.RunOptions{CacheDir: r.cache})
 	if err != nil {
 		return err
 	}
-	p.printf("\n## Rows\n\nPerplexity. \"Reference\" is a torch program with float64 inverses, columns by descending diagonal, static groups and masks kept (of rows with side paths on 3 or 4 bit or on SparseGPT alone: on top of llm-compressor's model); \"LC\" is llm-compressor 0.14, with the same torch program's side paths. Below zero compressc is better; worse than the reference by more than the tolerance is ✗, and so is worse than LC by more than %.0f %%.\n\n", 100*otherTolerance)
+	p.printf("## Rows\n\nPerplexity. \"Reference\" is a torch program with float64 inverses, columns by descending diagonal, static groups and masks kept (of rows with side paths on 3 or 4 bit or on SparseGPT alone: on top of llm-compressor's model); \"LC\" is llm-compressor 0.14, with the same torch program's side paths. Below zero compressc is better; worse than the reference by more than the tolerance is ✗, and so is worse than LC by more than %.0f %%.\n\n", 100*otherTolerance)
 	p.printf("| | compressc | reference | off by | tolerance | | LC | off by | |\n|---|---|---|---|---|---|---|---|---|\n")
 	var explain []string
 	for _, w := range rows {
@@ -103,7 +102,7 @@ func (p *report) rows() error {
 			if both {
 				line += fmt.Sprintf(" %.4g %% |", 100*tolerance)
 			}
-			line += " " + p.verdict(w.what, kept, known) + " |"
+			line += " " + p.agreement(w.what, kept, known) + " |"
 		}
 		compare(w.reference, w.tolerance, true)
 		compare(w.other, otherTolerance, false)
@@ -115,24 +114,18 @@ func (p *report) rows() error {
 	for _, what := range explain {
 		p.printf("\n**%s.** %s\n", what, reasons[what])
 	}
-	if err := p.ties(); err != nil {
+	if err := r.ties(p); err != nil {
 		return err
 	}
-	if err := p.windows(rec); err != nil {
-		return err
-	}
-	if err := p.layers(rec); err != nil {
-		return err
-	}
-	return p.heldOut(rec)
+	return r.windows(p, rec)
 }
 
 // ties measures the reference model with each rule for ties.
-func (p *report) ties() error {
+func (r *report) ties(p *page) error {
 	p.printf("\n**magnitude 2:4.** Weights that were dequantised from four bits are often equal in magnitude, and the pattern hangs on which of equals is kept: the higher index in compressc; in the reference, made with torch.topk, what a partial sort happens to leave in front. Measured with each rule, by the kernels alone:")
 	for i, rule := range []acceptance.TieRule{acceptance.TieTorch, acceptance.TieLower, acceptance.TieHigher} {
-		log.Printf("magnitude 2:4 with ties by rule %q", rule)
-		ppl, err := acceptance.MagnitudePerplexity(p.ctx, p.reference, rule, 20)
+		log.Printf("  magnitude 2:4 with ties by rule %q", rule)
+		ppl, err := acceptance.MagnitudePerplexity(r.ctx, r.reference, rule, r.scale.windows)
 		if err != nil {
 			return err
 		}
@@ -147,16 +140,16 @@ func (p *report) ties() error {
 }
 
 // windows compares each window's loss of the dense model.
-func (p *report) windows(rec *record.Record) error {
+func (r *report) windows(p *page, rec *record.Record) error {
 	var want []float64
-	if err := p.reference.JSON("dense_nll_windows.json", &want); err != nil {
+	if err := r.reference.JSON("dense_nll_windows.json", &want); err != nil {
 		return err
 	}
 	got, err := windowLosses(rec, "dense", "")
 	if err != nil {
 		return err
 	}
-	if len(got) != len(want) {
+	if want = want[:min(r.scale.windows, len(want))]; len(got) != len(want) {
 		return fmt.Errorf("the dense model was measured on %d windows; expected %d", len(got), len(want))
 	}
 	const tolerance = 0.01
@@ -165,98 +158,5 @@ func (p *report) windows(rec *record.Record) error {
 		worst = max(worst, math.Abs(got[i]-want[i]))
 	}
 	p.printf("\nThe dense model's loss of each of the %d windows is within %.4f of the reference's (tolerance %g) %s.\n", len(got), worst, tolerance, p.verdict("dense windows", worst <= tolerance, false))
-	return nil
-}
-
-// layers compares each layer's output error.
-func (p *report) layers(rec *record.Record) error {
-	const tolerance = 1.02
-	p.printf("\n### Layers\n\nEach linear's relative output error tr(ΔHΔᵀ)/tr(WHWᵀ), divided by the reference's; wanted is at most %.2f. From block 1 on each program sees inputs that its own blocks made, and once a single code or mask bit differs the streams part: layers come out better and worse, in equal measure. Block 0, where the inputs are the same, is shown apart. Section \"Noise\" shows how many layers pass %.2f when compressc is compared with itself.\n\n| | layers | block 0, largest | smallest | median | largest | above %.2f | sum of all |\n|---|---|---|---|---|---|---|---|\n", tolerance, tolerance, tolerance)
-	for _, w := range rows {
-		if w.node == "" {
-			continue
-		}
-		g, err := p.reference.Row(w.golden)
-		if err != nil {
-			return err
-		}
-		n := acceptance.FindNode(rec, w.node, w.point)
-		if n == nil {
-			return fmt.Errorf("the run has no node %s at %q", w.node, w.point)
-		}
-		c, err := compareLayers(n, g.Errors, tolerance)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.node, err)
-		}
-		p.printf("| %s (`%s`) | %d | %.4f | %.3f | %.3f | %.3f | %d | %.4f |\n", strings.TrimLeft(w.what, "… →+"), w.node, len(c.ratios), c.first, c.ratios[0], c.ratios[len(c.ratios)/2], c.ratios[len(c.ratios)-1], c.above, c.sum)
-		if c.first > tolerance {
-			p.verdict(w.node+" in block 0", false, strings.HasPrefix(w.evaluation, "wl"))
-		}
-	}
-	return nil
-}
-
-// comparison is one model's output errors over another's.
-type comparison struct {
-	ratios     []float64 // ascending
-	first, sum float64   // the largest of block 0; of the sums over all layers
-	above      int
-}
-
-func compareLayers(n *record.Node, want map[string]float64, tolerance float64) (comparison, error) {
-	var c comparison
-	ours, theirs := 0.0, 0.0
-	layers := make([]string, 0, len(want))
-	for layer := range want {
-		layers = append(layers, layer)
-	}
-	slices.Sort(layers)
-	for _, layer := range layers {
-		got, ok := n.Layers[layer]["relative_output_error"]
-		if !ok {
-			return c, fmt.Errorf("no output error of %s", layer)
-		}
-		ratio := got / want[layer]
-		c.ratios = append(c.ratios, ratio)
-		ours, theirs = ours+got, theirs+want[layer]
-		if ratio > tolerance {
-			c.above++
-		}
-		if strings.HasPrefix(layer, "model.layers.0.") {
-			c.first = max(c.first, ratio)
-		}
-	}
-	if len(layers) == 0 {
-		return c, fmt.Errorf("nothing to compare with")
-	}
-	slices.Sort(c.ratios)
-	c.sum = ours / theirs
-	return c, nil
-}
-
-// heldOut shows rows again on windows that nothing was tuned on.
-func (p *report) heldOut(rec *record.Record) error {
-	p.printf("\n### Held-out windows\n\nThe same models on windows 20 to 59 of the test text. No other program measured these; what counts is that a model stands to the dense one as it does on the first 20.\n\n| | windows 0–19 | over dense | windows 20–59 | over dense |\n|---|---|---|---|---|\n")
-	var dense [2]float64
-	for i, name := range []string{"dense", "dense_held"} {
-		var err error
-		if dense[i], err = perplexity(rec, name, ""); err != nil {
-			return err
-		}
-	}
-	for _, w := range []struct{ what, name, point string }{
-		{"dense", "dense", ""}, {"GPTQ 4 bit", "g4", ""}, {"SparseGPT 2:4", "s24", ""},
-		{"SparseGPT 2:4 → GPTQ 4 bit + EoRA 64", "s24g4e", "rank=64"}, {"Wanda 2:4 → masked LoRA → GPTQ 4 bit + EoRA 64", "wlg4e", "rank=64"},
-	} {
-		a, err := perplexity(rec, w.name, w.point)
-		if err != nil {
-			return err
-		}
-		b, err := perplexity(rec, w.name+"_held", w.point)
-		if err != nil {
-			return err
-		}
-		p.printf("| %s | %.3f | %.3f | %.3f | %.3f |\n", w.what, a, a/dense[0], b, b/dense[1])
-	}
 	return nil
 }
