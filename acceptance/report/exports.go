@@ -45,10 +45,10 @@ func (r *report) exports(p *page) error {
 		if err != nil {
 			return err
 		}
-		codes := "–"
+		codes, reported := "–", "–"
 		kept := b.Differ == 0 && b.Zeros.Kept()
 		if c.packed {
-			codes = fmt.Sprint(b.Codes)
+			codes, reported = fmt.Sprint(b.Codes), fmt.Sprintf("%.3f", b.Reported)
 			kept = kept && b.Packed == b.Zeros.Layers && b.Codes <= 16
 			if filepath.Ext(path) == "" {
 				kept = kept && b.Bits == b.Reported
@@ -66,7 +66,7 @@ func (r *report) exports(p *page) error {
 		if err != nil {
 			return err
 		}
-		p.printf("| %s | %d | %d | %.4f %% | %d | %s | %.3f | %.3f | %s | %.4f | %.4f | %s |\n", c.what, b.Zeros.Layers, b.Differ, 100*b.Zeros.Share(), b.Zeros.Broken, codes, b.Bits, b.Reported,
+		p.printf("| %s | %d | %d | %.4f %% | %d | %s | %.3f | %s | %s | %.4f | %.4f | %s |\n", c.what, b.Zeros.Layers, b.Differ, 100*b.Zeros.Share(), b.Zeros.Broken, codes, b.Bits, reported,
 			p.verdict("what is in "+c.path, kept, false), before, after, p.verdict("perplexity of "+c.path, math.Abs(after/before-1) <= c.tolerance, false))
 	}
 	return nil

@@ -28,7 +28,8 @@ func (r *report) layers(p *page) error {
 		if err != nil {
 			return err
 		}
-		node, got := w.node, map[string]float64{}
+		node := w.node
+		var got map[string]float64
 		if node == "" {
 			// A method that forms no Gram matrix reports no output error.
 			node = "prune." + w.evaluation
