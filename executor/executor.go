@@ -202,9 +202,8 @@ func (e *Executor) Run(ctx context.Context, targets []action.Ref) (*Result, erro
 		p.demand(targets)
 		if !p.recall() {
 			if len(p.todo) > 0 && len(e.recalled) > 0 {
-				e.unrecall()
 				p = newPass(e, ctx)
-				p.demand(targets)
+				p.demand(append(e.unrecall(), targets...))
 			}
 			if err = p.run(); err == nil {
 				p.remember()

@@ -107,6 +107,8 @@ func (o *output) setTree(d artifact.Digest, raw []byte, tree *artifact.Tree, byt
 	}
 }
 
+func (o *output) ref() action.Ref { return action.Ref{Action: o.n.a, Output: o.name} }
+
 // setText fixes the text of the output's tree.
 func (o *output) setText(raw []byte) {
 	o.raw, o.once, o.index = raw, sync.Once{}, nil

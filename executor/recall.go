@@ -196,10 +196,13 @@ func (e *Executor) fetch(n *node) bool {
 	return true
 }
 
-// unrecall has everything looked up that was recalled, when it is wanted next:
-// to run what needs it, or because it turned out not to be there.
-func (e *Executor) unrecall() {
+// unrecall ends the belief in memos and returns what was recalled, to be
+// looked up as if it had never been: because what is wanted now needs it, or
+// because it turned out not to be there.
+func (e *Executor) unrecall() []action.Ref {
+	var refs []action.Ref
 	for _, n := range e.recalled {
+		refs = append(refs, n.outs[0].ref())
 		n.state, n.key, n.recalled = fresh, "", false
 		for _, o := range n.outs {
 			o.digest, o.dropped, o.superseded = "", false, false
@@ -208,6 +211,7 @@ func (e *Executor) unrecall() {
 	}
 	e.durables = slices.DeleteFunc(e.durables, func(o *output) bool { return o.n.state == fresh })
 	e.recalled = nil
+	return refs
 }
 
 // remember notes a pass that has ended well; Close writes the memos, when its

@@ -83,6 +83,11 @@ func TestRecall(t *testing.T) {
 	}
 	release()
 	w.calls("gram h q")
+	if v, release, err = e.Value(t.Context(), e.nodes[targets[0].Action].ins[0].out.ref()); err != nil {
+		t.Errorf("another value afterwards: %v", err)
+	} else {
+		release()
+	}
 	e.Close()
 }
 

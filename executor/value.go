@@ -78,9 +78,8 @@ func (e *Executor) bring(ctx context.Context, o *output) ([]*memLeaf, error) {
 		return refs, nil
 	}
 	if o.n.recalled {
-		e.unrecall()
 		p := newPass(e, ctx)
-		p.demand([]action.Ref{{Action: o.n.a, Output: o.name}})
+		p.demand(e.unrecall())
 		if err := p.run(); err != nil {
 			return nil, err
 		}

@@ -48,7 +48,7 @@ func injections() []injection {
 			injection{name: "clock jumps " + string(m) + " in a run", arm: armed(fault.Clock, m, 40), sound: true},
 			injection{name: "clock jumps " + string(m) + " in a gc", arm: armed(fault.Clock, m, 6), gc: true, says: []string{"clock"}, sound: true})
 	}
-	for _, kind := range []string{"blobs", "act", "def", "runs", "leases", "stat", "ext", "VERSION"} {
+	for _, kind := range []string{"blobs", "act", "def", "runs", "leases", "memo", "stat", "ext", "VERSION"} {
 		all = append(all, injection{name: "bit flipped in " + kind, arm: flipIn(kind), says: []string{"VERSION"}})
 	}
 	return append(all, injection{name: "folder without write permission", arm: func(s *soak) (string, error) { return "", nil }, says: []string{"permission"}, sound: true})

@@ -159,7 +159,14 @@ func (p *process) killed() bool { return p.err != nil && acceptance.Killed(p.err
 
 // said is what the process complained of.
 func (p *process) said() string {
-	return strings.TrimSpace(p.errs.String())
+	var keep []string
+	for line := range strings.Lines(p.errs.String()) {
+		// Its progress is left out.
+		if !strings.HasPrefix(line, "{") || strings.Contains(line, `"status":"failed"`) {
+			keep = append(keep, line)
+		}
+	}
+	return strings.TrimSpace(strings.Join(keep, ""))
 }
 
 // verdict checks the record that a run has printed.
