@@ -122,7 +122,7 @@ func WriteSARIF(w io.Writer, diags hcl.Diagnostics, files map[string]*hcl.File, 
 			inv.Notifications = append(inv.Notifications, sarifNotification{level, message})
 			continue
 		}
-		id := ruleID(d.Summary)
+		id := RuleID(d.Summary)
 		rules := &run.Tool.Driver.Rules
 		rule := slices.IndexFunc(*rules, func(r sarifRule) bool { return r.ID == id })
 		if rule < 0 {
@@ -142,9 +142,9 @@ func WriteSARIF(w io.Writer, diags hcl.Diagnostics, files map[string]*hcl.File, 
 	return nil
 }
 
-// ruleID makes a summary such as "Unknown reference" the stable name of the
+// RuleID makes a summary such as "Unknown reference" the stable name of the
 // mistake: "unknown-reference".
-func ruleID(summary string) string {
+func RuleID(summary string) string {
 	words := strings.FieldsFunc(strings.ToLower(summary), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	return strings.Join(words, "-")
 }

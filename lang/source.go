@@ -241,3 +241,7 @@ func fileError(summary, path string, err error) hcl.Diagnostics {
 	}
 	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf("%s: %v.", path, err)}}
 }
+
+// IsSourceFile reports whether a file of that name is written in the language:
+// part of a pipeline, or values of variables.
+func IsSourceFile(name string) bool { return IsPipelineFile(name) || isVarsFile(name) }

@@ -29,6 +29,8 @@ type inputs struct {
 	lock     *lock.File
 	// saved is the plan to be run, nil for a pipeline.
 	saved *savedPlan
+	// overlay holds texts that win over the disk.
+	overlay map[string][]byte
 }
 
 // inputFlag keeps -var and -var-file in the order of the command line: a later
@@ -107,7 +109,7 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	// at each few megabytes would be a third of the time.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	l := &loaded{}
-	o := lang.Options{Registry: reg, Inputs: in.order, Environ: os.Environ(), Version: version.Number, Complete: complete}
+	o := lang.Options{Registry: reg, Inputs: in.order, Environ: os.Environ(), Version: version.Number, Complete: complete, Overlay: in.overlay}
 	if in.saved != nil {
 		var files map[string][]byte
 		files, o = in.saved.options(o)

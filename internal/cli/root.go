@@ -108,6 +108,7 @@ func (a *app) root() *cobra.Command {
 		a.reportCmd(),
 		a.provenanceCmd(),
 		a.migrateCmd(),
+		a.lspCmd(),
 		a.docsCmd(),
 		a.cacheCmd(),
 		a.benchCmd(),
