@@ -31,6 +31,8 @@ type Outcome struct {
 	// those on record. Actions that ran side by side share the growth.
 	Seconds   float64
 	PeakBytes int64
+	// Worker is who ran it, "" if that was this process.
+	Worker string
 	// Digests maps an output's name to its tree's digest.
 	Digests map[string]artifact.Digest
 	// Key is the action key, "" while the inputs are not known and for

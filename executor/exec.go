@@ -32,6 +32,10 @@ type execution struct {
 	parked  bool
 	lockErr error
 	unlock  func()
+	// worker did it, elsewhere. here: it is to be done here after all; alone: it
+	// is to be sent by itself.
+	worker      string
+	here, alone bool
 
 	again   bool // it had run before and is compared with that
 	trees   map[string]finished

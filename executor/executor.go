@@ -14,6 +14,7 @@ import (
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/cache/remote"
+	"github.com/compressc/compressc/executor/dispatch"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/linalg"
@@ -27,6 +28,12 @@ type Options struct {
 	// Remote, when not nil, is asked for what the store does not have, and told
 	// what is computed here.
 	Remote *remote.Cache
+	// Dispatch, when not nil, has actions done elsewhere. It needs Remote, whose
+	// server holds what its workers read and write.
+	Dispatch *dispatch.Dispatcher
+	// Cost, when not nil, returns how many seconds an action is expected to take;
+	// 0 where that is not known.
+	Cost func(*action.Action) float64
 	// Threads is how many threads compute; 0 means as many as the process has.
 	Threads int
 	// Memory is the budget in bytes for what the process holds in anonymous
@@ -89,12 +96,14 @@ type Executor struct {
 	durables []*output
 	lasting  map[artifact.Digest]bool
 
-	mu         sync.Mutex // guards outcomes, current, completing and expected
+	mu         sync.Mutex // guards outcomes, current, completing, expected and arrived
 	completing []string
 	outcomes   map[*action.Action]*node
 	current    *pass
 	// expected are results of the remote that are to be compared with.
 	expected map[artifact.Digest]*cache.Entry
+	// arrived are actions that were done along with others, by key.
+	arrived map[artifact.Digest]arrival
 }
 
 const (
@@ -120,6 +129,9 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 	if o.Store == nil {
 		return nil, errors.New("executor: no store")
 	}
+	if o.Dispatch != nil && o.Remote == nil {
+		return nil, errors.New("executor: actions are to be done elsewhere, and nothing holds their bytes")
+	}
 	if o.Threads < 0 {
 		return nil, fmt.Errorf("executor: %d threads: want at least 1, or 0 for all", o.Threads)
 	}
@@ -139,6 +151,7 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 		lasting:     map[artifact.Digest]bool{},
 		outcomes:    map[*action.Action]*node{},
 		expected:    map[artifact.Digest]*cache.Entry{},
+		arrived:     map[artifact.Digest]arrival{},
 	}
 	if e.defs == nil {
 		e.defs = map[*action.Action]artifact.Digest{}

@@ -16,6 +16,9 @@ func (e *Executor) Fits(targets []action.Ref) error {
 }
 
 func (e *Executor) fits(targets []action.Ref) error {
+	if e.o.Dispatch.Usable() {
+		return nil // workers have memory of their own
+	}
 	var worst *FitError
 	seen := map[*node]bool{}
 	var walk func(n *node)

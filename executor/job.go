@@ -33,6 +33,8 @@ type job struct {
 	locking    bool
 	unlock     func() // set while the action's lock is held
 	over       bool
+	// here: it is not sent elsewhere (again); alone: not with others.
+	here, alone bool
 
 	reserved int64 // of the memory budget; the kernel's sink turns it into live bytes
 	solo     bool
@@ -131,6 +133,9 @@ func (p *pass) prepare(j *job) {
 	if err != nil {
 		p.failJob(j, err)
 		return
+	}
+	if len(gaps) > 0 && p.goes(j) {
+		gaps = p.elsewhere(gaps)
 	}
 	if len(gaps) == 0 {
 		p.enqueue(j)
@@ -261,9 +266,8 @@ func (p *pass) dismiss(j *job) {
 	j.over = true
 	delete(p.jobs, j)
 	p.unslot(j)
-	if i := slices.Index(p.ready, j); i >= 0 {
-		p.ready = slices.Delete(p.ready, i, i+1)
-	}
+	drop := func(list []*job) []*job { return slices.DeleteFunc(list, func(k *job) bool { return k == j }) }
+	p.ready, p.outbox = drop(p.ready), drop(p.outbox)
 	if j.unlock != nil {
 		j.unlock()
 		j.unlock = nil
@@ -354,6 +358,7 @@ func (p *pass) completed(j *job, r *execution) {
 		p.found(j, r.entry)
 		return
 	case r.parked:
+		j.here, j.alone = j.here || r.here, j.alone || r.alone
 		p.prepare(j) // it waited for the lock and has given up its place
 		return
 	case r.lockErr != nil:
@@ -394,7 +399,7 @@ func (p *pass) completed(j *job, r *execution) {
 			p.keep(o)
 		}
 		p.dismiss(j)
-		p.finish(n, Outcome{Status: Ran, Seconds: r.seconds, PeakBytes: r.peak})
+		p.finish(n, Outcome{Status: Ran, Seconds: r.seconds, PeakBytes: r.peak, Worker: r.worker})
 	}
 	for _, d := range dependents {
 		if d.deps--; d.deps == 0 && !d.over {

@@ -44,6 +44,8 @@ type pass struct {
 	running map[*job]bool // those that compute
 	wide    bool          // one of them has all threads
 	solos   int           // those with one thread
+	away    map[*job]bool // those that are done elsewhere
+	outbox  []*job        // those that are to be sent when there is room
 	// publishing counts the jobs that have computed and are on their way to
 	// the disk.
 	publishing int
@@ -57,7 +59,7 @@ func newPass(e *Executor, ctx context.Context) *pass {
 	p := &pass{e: e, stop: make(chan struct{}), posts: make(chan func()),
 		lookups: make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0))),
 		seen:    map[*node]bool{}, leaders: map[artifact.Digest]*node{},
-		jobs: map[*job]bool{}, running: map[*job]bool{}}
+		jobs: map[*job]bool{}, running: map[*job]bool{}, away: map[*job]bool{}}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	p.waiting, p.stopWaiting = context.WithCancel(p.ctx)
 	return p
@@ -382,7 +384,11 @@ func (p *pass) hit(n *node, entry *cache.Entry) {
 		have := entryOutput(entry, o.name)
 		o.setTree(artifact.Digest(have.Digest), have.Tree, nil, have.Bytes)
 	}
-	p.finish(n, Outcome{Status: Cached, Seconds: entry.Seconds, PeakBytes: entry.PeakBytes})
+	out := Outcome{Status: Cached, Seconds: entry.Seconds, PeakBytes: entry.PeakBytes}
+	if a, ok := p.e.landed(n.key); ok {
+		out.Status, out.Seconds, out.Worker = Ran, a.seconds, a.worker
+	}
+	p.finish(n, out)
 }
 
 // tell lets the users of a node begin, whose outputs are known.

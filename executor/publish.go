@@ -65,7 +65,7 @@ func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) er
 		}
 	}
 	entry := e.entry(n, how, r)
-	if err := e.agrees(n, entry); err != nil {
+	if err := e.agrees(n.key, n, entry); err != nil {
 		return err
 	}
 	err := e.store.PutEntry(entry)

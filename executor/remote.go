@@ -51,9 +51,9 @@ func (e *Executor) findRemote(ctx context.Context, n *node) (*cache.Entry, error
 
 // agrees compares what was computed with what the remote has on record, if that
 // was asked for. It may run in any goroutine.
-func (e *Executor) agrees(n *node, got *cache.Entry) error {
+func (e *Executor) agrees(key artifact.Digest, n *node, got *cache.Entry) error {
 	e.mu.Lock()
-	want := e.expected[n.key]
+	want := e.expected[key]
 	e.mu.Unlock()
 	if want == nil {
 		return nil

@@ -26,6 +26,10 @@ func (p *pass) enqueue(j *job) {
 		p.fulfil(j)
 		return
 	}
+	if p.goes(j) {
+		p.send(j)
+		return
+	}
 	if j.need() > p.e.mem.budget {
 		p.failJob(j, p.e.fitError(j.n.a, j.need()))
 		return

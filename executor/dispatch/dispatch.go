@@ -60,7 +60,8 @@ type Dispatcher struct {
 
 	mu      sync.Mutex
 	said    map[string]bool
-	osOnly  bool // the server knows no architectures
+	osOnly  bool      // the server knows no architectures
+	down    time.Time // until then the server that executes is left alone
 	program *program
 }
 
@@ -104,7 +105,27 @@ func (d *Dispatcher) Close() error { return d.program.file.Close() }
 func (d *Dispatcher) InFlight() int { return d.o.InFlight }
 
 // Usable reports whether there is a server that answers.
-func (d *Dispatcher) Usable() bool { return d != nil && d.o.Cache.Usable() }
+func (d *Dispatcher) Usable() bool {
+	if d == nil || !d.o.Cache.Usable() {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return time.Now().After(d.down)
+}
+
+// leaveFor is how long a server that does not answer is left alone.
+const leaveFor = 10 * time.Second
+
+// look asks, after a fault, whether the server is still there.
+func (d *Dispatcher) look(ctx context.Context) {
+	if err := d.o.Client.Connect(ctx); err == nil || ctx.Err() != nil {
+		return
+	}
+	d.mu.Lock()
+	d.down = time.Now().Add(leaveFor)
+	d.mu.Unlock()
+}
 
 // Worth reports whether an action that is expected to take so many seconds, for
 // which so many bytes would have to be sent, is to be sent.
@@ -190,6 +211,9 @@ func (d *Dispatcher) Do(ctx context.Context, c *Crew) (*Done, error) {
 		var lost *LostError
 		if err == nil || ctx.Err() != nil || errors.As(err, &kernel) || errors.As(err, &lost) {
 			return done, err
+		}
+		if reapi.IsFault(err) {
+			d.look(ctx)
 		}
 		if !d.Usable() || n >= tries {
 			return nil, err
