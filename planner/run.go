@@ -491,6 +491,12 @@ func (r *execution) recordNode(res *Results, s *Step) {
 		if o.Status == executor.Ran {
 			out.PeakBytes = max(out.PeakBytes, o.PeakBytes)
 		}
+		if o.Worker != "" {
+			if out.Workers == nil {
+				out.Workers = map[string]int{}
+			}
+			out.Workers[o.Worker]++
+		}
 		if o.Status == executor.Failed && len(errs) < 3 {
 			errs = append(errs, o.Err.Error())
 		}

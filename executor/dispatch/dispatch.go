@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ import (
 
 // Property is a platform property. In its value {memory} stands for the bytes
 // that the action is expected to take, {memory_mb} for these in units of 2²⁰,
-// rounded up, and {cores} for Options.Cores.
+// rounded up.
 type Property struct{ Name, Value string }
 
 // Options configure a Dispatcher.
@@ -36,14 +37,12 @@ type Options struct {
 	Cache *remote.Cache
 	// Client is the server that executes. The caller closes it.
 	Client *reapi.Client
-	// Program is the executable that travels, for the workers' platform; "" is
-	// the running one.
+	// Program is the executable that travels; "" is the running one. What it was
+	// built for, which Go notes in it, is what a worker must be.
 	Program string
 	// Properties are those that a worker must have. Without any, they are the
 	// program's operating system and architecture, by the standard names.
 	Properties []Property
-	// Cores is what {cores} stands for.
-	Cores int
 	// InFlight bounds the crews under way; 0 means 64. The server queues those
 	// that no worker is free for.
 	InFlight int
@@ -56,7 +55,8 @@ type Options struct {
 
 // Dispatcher sends crews to a server. It is safe for concurrent use.
 type Dispatcher struct {
-	o Options
+	o        Options
+	os, arch string // of the program
 
 	mu      sync.Mutex
 	said    map[string]bool
@@ -82,7 +82,7 @@ func New(o Options) (*Dispatcher, error) {
 	if o.InFlight == 0 {
 		o.InFlight = defaultInFlight
 	}
-	d := &Dispatcher{o: o, said: map[string]bool{}}
+	d := &Dispatcher{o: o, os: runtime.GOOS, arch: runtime.GOARCH, said: map[string]bool{}}
 	path := o.Program
 	if path == "" {
 		var err error
@@ -93,6 +93,16 @@ func New(o Options) (*Dispatcher, error) {
 	f, err := mmap.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("the program that workers are to run: %w", err)
+	}
+	if info, err := buildinfo.ReadFile(path); err == nil {
+		for _, s := range info.Settings {
+			switch s.Key {
+			case "GOOS":
+				d.os = s.Value
+			case "GOARCH":
+				d.arch = s.Value
+			}
+		}
 	}
 	d.program = &program{reapi.Bytes(f.Bytes()), f}
 	return d, nil
@@ -256,22 +266,32 @@ func (d *Dispatcher) Once(text string) {
 	}
 }
 
-// isa spells architectures as the standard does.
-var isa = map[string]string{"amd64": "x86-64", "arm64": "arm-a64", "386": "x86-32"}
+// MachineProperties are the standard platform properties of a machine.
+func MachineProperties(goos, goarch string) []Property {
+	family := map[string]string{"darwin": "macos"}[goos]
+	if family == "" {
+		family = goos
+	}
+	props := []Property{{"OSFamily", family}}
+	if a := map[string]string{"amd64": "x86-64", "arm64": "arm-a64", "386": "x86-32"}[goarch]; a != "" {
+		props = append(props, Property{"ISA", a})
+	}
+	return props
+}
 
 // platform returns the properties that a crew asks for, sorted as the protocol
 // wants them.
 func (d *Dispatcher) platform(memory int64) *repb.Platform {
 	props := d.o.Properties
 	if len(props) == 0 {
-		props = []Property{{"OSFamily", map[string]string{"linux": "linux", "darwin": "macos", "windows": "windows"}[runtime.GOOS]}}
+		props = MachineProperties(d.os, d.arch)
 		d.mu.Lock()
-		if a := isa[runtime.GOARCH]; a != "" && !d.osOnly {
-			props = append(props, Property{"ISA", a})
+		if d.osOnly {
+			props = props[:1]
 		}
 		d.mu.Unlock()
 	}
-	fill := strings.NewReplacer("{memory}", strconv.FormatInt(memory, 10), "{memory_mb}", strconv.FormatInt((memory+1<<20-1)>>20, 10), "{cores}", strconv.Itoa(d.o.Cores))
+	fill := strings.NewReplacer("{memory}", strconv.FormatInt(memory, 10), "{memory_mb}", strconv.FormatInt((memory+1<<20-1)>>20, 10))
 	p := &repb.Platform{}
 	for _, x := range props {
 		p.Properties = append(p.Properties, &repb.Platform_Property{Name: x.Name, Value: fill.Replace(x.Value)})

@@ -43,7 +43,7 @@ status 3. With -json errors are printed as validate -json prints them.`,
 			if err != nil {
 				return err
 			}
-			servers, err := rem.open(c.Context(), store, func(s string) { fmt.Fprintf(a.Err, "%s %s\n", a.paint(yellow, "Remote:"), s) })
+			servers, err := rem.open(c.Context(), nil, store, func(s string) { fmt.Fprintf(a.Err, "%s %s\n", a.paint(yellow, "Remote:"), s) })
 			if err != nil {
 				return err
 			}

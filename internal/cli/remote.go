@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/cache/remote"
+	"github.com/compressc/compressc/executor/dispatch"
 	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/compressc/compressc/internal/reapi"
 	"github.com/compressc/compressc/internal/version"
@@ -21,6 +23,7 @@ import (
 // arguments of a program are there for all of a machine's users to read.
 const (
 	envRemoteCache = "COMPRESSC_REMOTE_CACHE"
+	envExecutor    = "COMPRESSC_EXECUTOR"
 	envRemoteToken = "COMPRESSC_REMOTE_TOKEN"
 )
 
@@ -73,49 +76,134 @@ func (r *remoteFlags) flags(c *cobra.Command) {
 	c.Flags().StringVar(&r.results, "remote-results", string(remote.Use), "what results on that server are good for: `MODE` use, verify (computed here and compared) or off (only sent)")
 }
 
-// address is the flag's value or the environment's.
-func (r *remoteFlags) address() string {
-	if r.cache == "" {
-		return os.Getenv(envRemoteCache)
+// executorFlags name a server that does actions.
+type executorFlags struct {
+	address, program string
+	properties       []string
+	threshold        time.Duration
+	jobs             int
+}
+
+func (x *executorFlags) flags(c *cobra.Command) {
+	c.Flags().StringVar(&x.address, "executor", "", "have actions done by the workers of the server at this `ADDRESS`, which is the cache too unless -remote-cache names another (also "+envExecutor+")")
+	c.Flags().StringArrayVar(&x.properties, "executor-property", nil, "ask for workers with the platform property `NAME=VALUE`, in which {memory} and {memory_mb} stand for what the action needs; may be given several times (default OSFamily and ISA)")
+	c.Flags().StringVar(&x.program, "executor-program", "", "have workers run this `FILE`, a compressc for another platform; the running program by default")
+	c.Flags().DurationVar(&x.threshold, "executor-threshold", 0, "do actions here that are expected to take less than this `TIME` and the transfer of their inputs")
+	c.Flags().IntVar(&x.jobs, "executor-jobs", 64, "have at most `N` executions under way")
+}
+
+// server is the flag's value or the environment's; "" for commands that have
+// nothing done.
+func (x *executorFlags) server() string {
+	switch {
+	case x == nil:
+		return ""
+	case x.address != "":
+		return x.address
 	}
-	return r.cache
+	return os.Getenv(envExecutor)
+}
+
+// options checks the flags.
+func (x *executorFlags) options() (dispatch.Options, error) {
+	o := dispatch.Options{Program: x.program, Threshold: x.threshold, InFlight: x.jobs}
+	if x.jobs < 1 {
+		return o, fmt.Errorf("-executor-jobs %d: expected at least 1", x.jobs)
+	}
+	if x.threshold < 0 {
+		return o, fmt.Errorf("-executor-threshold %v: expected 0s or more", x.threshold)
+	}
+	for _, p := range x.properties {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return o, fmt.Errorf("-executor-property %s: expected NAME=VALUE", p)
+		}
+		o.Properties = append(o.Properties, dispatch.Property{Name: name, Value: value})
+	}
+	return o, nil
 }
 
 // remotes are the servers of a run.
 type remotes struct {
-	cache *remote.Cache
-	close func()
+	cache    *remote.Cache
+	dispatch *dispatch.Dispatcher
+	closers  []func()
 }
 
-// open connects to what was asked for; what there is to tell goes to say. Wrong
-// arguments are errors, a server that is not there is none.
-func (r *remoteFlags) open(ctx context.Context, store *cache.Store, say func(string)) (*remotes, error) {
-	out := &remotes{close: func() {}}
-	mode := remote.Mode(r.results)
-	if !slices.Contains(remote.Modes, mode) {
-		var names []string
-		for _, m := range remote.Modes {
-			names = append(names, string(m))
-		}
-		return nil, fmt.Errorf("-remote-results %s: expected use, verify or off.%s", r.results, didyoumean.Hint(r.results, names))
+func (r *remotes) close() {
+	for _, f := range slices.Backward(r.closers) {
+		f()
 	}
-	if r.address() == "" {
-		return out, nil
-	}
-	client, err := r.dial("-remote-cache", r.address())
-	if err != nil {
-		return nil, err
-	}
-	out.close = func() { client.Close() }
-	c, err := remote.Open(ctx, remote.Options{Client: client, Store: store, Results: mode, Say: say})
-	if err != nil {
+}
+
+// open connects to what was asked for; what there is to tell goes to say. x may
+// be nil. Wrong arguments are errors, a server that is not there is none.
+func (r *remoteFlags) open(ctx context.Context, x *executorFlags, store *cache.Store, say func(string)) (*remotes, error) {
+	out := &remotes{}
+	if err := r.connect(ctx, out, x, store, say); err != nil {
 		out.close()
 		return nil, err
 	}
-	out.cache = c
-	out.close = func() {
-		c.Close()
-		client.Close()
-	}
 	return out, nil
+}
+
+func (r *remoteFlags) connect(ctx context.Context, out *remotes, x *executorFlags, store *cache.Store, say func(string)) error {
+	mode := remote.Mode(r.results)
+	if !slices.Contains(remote.Modes, mode) {
+		return fmt.Errorf("-remote-results %s: expected use, verify or off.%s", r.results, didyoumean.Hint(r.results, []string{"use", "verify", "off"}))
+	}
+	address, executor := r.cache, x.server()
+	if address == "" {
+		address = os.Getenv(envRemoteCache)
+	}
+	if address == "" {
+		address = executor
+	}
+	if address == "" {
+		address = os.Getenv(envExecutor) // of commands that have nothing done
+	}
+	if address == "" {
+		return nil
+	}
+	if executor != "" && mode == remote.Off {
+		return errors.New("-remote-results=off leaves nothing for -executor to do: what its workers make is a result of the server's")
+	}
+	client, err := r.dial("-remote-cache", address)
+	if err != nil {
+		return err
+	}
+	out.closers = append(out.closers, func() { client.Close() })
+	if out.cache, err = remote.Open(ctx, remote.Options{Client: client, Store: store, Results: mode, Say: say}); err != nil {
+		return err
+	}
+	out.closers = append(out.closers, out.cache.Close)
+	if executor == "" {
+		return nil
+	}
+	o, err := x.options()
+	if err != nil {
+		return err
+	}
+	o.Cache, o.Client, o.Say = out.cache, client, say
+	if executor != address {
+		if o.Client, err = r.dial("-executor", executor); err != nil {
+			return err
+		}
+		out.closers = append(out.closers, func() { o.Client.Close() })
+		if err := o.Client.Connect(ctx); err != nil {
+			say(fmt.Sprintf("%v; everything is done here", err))
+			return nil
+		}
+	}
+	if out.cache.Usable() && !o.Client.Capabilities().Execute {
+		say(fmt.Sprintf("remote %s does not execute actions; everything is done here", executor))
+		return nil
+	}
+	d, err := dispatch.New(o)
+	if err != nil {
+		return fmt.Errorf("-executor-program: %w", err)
+	}
+	out.dispatch = d
+	out.closers = append(out.closers, func() { d.Close() })
+	return nil
 }

@@ -100,6 +100,8 @@ func (a *app) root() *cobra.Command {
 		a.lockCmd(),
 		a.planCmd(),
 		a.runCmd(),
+		a.workerCmd(),
+		a.actionCmd(),
 		a.getCmd(),
 		a.consoleCmd(),
 		a.inspectCmd(),

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/compressc/compressc/executor"
+	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/record"
 	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/planner"
@@ -58,6 +59,7 @@ func (a *app) runCmd() *cobra.Command {
 	var cut cutFlags
 	var res resources
 	var rem remoteFlags
+	var exe executorFlags
 	var kind string
 	var failFast, asJSON bool
 	c := &cobra.Command{
@@ -78,7 +80,7 @@ interrupted.`,
 		Example: `  compressc run examples/pipelines/quickstart
   compressc run -var sparsity=0.5 -memory 4GB
   compressc run -remote-cache grpcs://cache.example.com
-  compressc plan -out sweep.plan && compressc run sweep.plan
+  compressc run -executor grpc://scheduler:8980
   compressc run -target evaluate.ppl -point rank.rank=16
   compressc run -progress plain -json > result.json`,
 		Args: cobra.MaximumNArgs(1),
@@ -87,13 +89,14 @@ interrupted.`,
 			if err != nil {
 				return err
 			}
-			return a.run(c.Context(), pipelineArg(args), &in, runFlags{cut: cut, remote: rem, threads: res.threads, memory: mem, progress: kind, failFast: failFast, json: asJSON})
+			return a.run(c.Context(), pipelineArg(args), &in, runFlags{cut: cut, remote: rem, executor: exe, threads: res.threads, memory: mem, progress: kind, failFast: failFast, json: asJSON})
 		}),
 	}
 	in.flags(c)
 	cut.flags(c)
 	res.flags(c)
 	rem.flags(c)
+	exe.flags(c)
 	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: `KIND` auto, tty, plain or json (an event a line)")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end; errors in the pipeline as validate -json does")
@@ -103,6 +106,7 @@ interrupted.`,
 type runFlags struct {
 	cut            cutFlags
 	remote         remoteFlags
+	executor       executorFlags
 	threads        int
 	memory         int64
 	progress       string
@@ -145,21 +149,23 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 			return err
 		}
 	}
-	view, err := a.newProgress(f.progress, plan, plan.Predict(store, plan.Roots()))
+	forecast := plan.Predict(store, plan.Roots())
+	view, err := a.newProgress(f.progress, plan, forecast)
 	if err != nil {
 		return err
 	}
 	ctx, stop, release := interrupts(ctx, view.note)
 	defer release()
 	view.start()
-	rem, err := f.remote.open(ctx, store, view.note)
+	rem, err := f.remote.open(ctx, &f.executor, store, view.note)
 	if err != nil {
 		view.finish()
 		return err
 	}
 	defer rem.close()
 	rec, err := plan.Run(ctx, planner.RunOptions{Name: name, Version: version.Number, Stop: stop, Stage: view.stage,
-		Executor: executor.Options{Store: store, Remote: rem.cache, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Producer: "compressc " + version.Number,
+		Executor: executor.Options{Store: store, Remote: rem.cache, Dispatch: rem.dispatch, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Producer: "compressc " + version.Number,
+			Cost:   func(a *action.Action) float64 { return forecast.Costs[a] },
 			Events: view.event,
 			Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }}})
 	if ctx.Err() == nil {

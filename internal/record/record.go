@@ -11,7 +11,7 @@ import (
 
 // FormatVersion is raised in its first part when a field changes its meaning or
 // goes, in its second when one comes.
-const FormatVersion = "1.2"
+const FormatVersion = "1.3"
 
 // Status of a run, node, gate or output.
 const (
@@ -96,7 +96,10 @@ type Node struct {
 	Seconds   float64 `json:"seconds"`
 	PeakBytes int64   `json:"peak_bytes"`
 	Actions   Counts  `json:"actions"`
-	Error     string  `json:"error,omitempty"`
+	// Workers are those of a remote executor that ran actions, with how many each
+	// ran. Since 1.3.
+	Workers map[string]int `json:"workers,omitempty"`
+	Error   string         `json:"error,omitempty"`
 
 	// The model's type, where the node yields one.
 	Model *Model `json:"model,omitempty"`

@@ -168,12 +168,12 @@ func (b *Bot) exchange(ctx context.Context, w *working, stopping bool, draining 
 		return nil
 	}
 	s := proto.CloneOf(b.session)
-	if stopping {
-		s.Status = rw.BotStatus_BOT_TERMINATING
-	}
 	if w != nil {
 		select {
 		case <-w.done:
+			if stopping { // not before: a lease under way would be taken back
+				s.Status = rw.BotStatus_BOT_TERMINATING
+			}
 			for _, l := range s.Leases {
 				if l.Id == w.lease.Id {
 					l.State, l.Result, l.Status = rw.LeaseState_COMPLETED, w.result, w.status.Proto()
