@@ -23,8 +23,7 @@ import (
 // office is a machine whose actions are done by a server.
 type office struct {
 	*machine
-	dispatch  *dispatch.Dispatcher
-	elsewhere *atomic.Int64 // orders carried out
+	dispatch *dispatch.Dispatcher
 }
 
 // workers has a server carry orders out in this process.

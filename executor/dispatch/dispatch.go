@@ -367,7 +367,10 @@ func (d *Dispatcher) pack(c *Crew) (*parcel, error) {
 	add(reapi.Bytes(raw))
 	slices.Sort(outputs)
 	platform := d.platform(c.Memory)
-	raw, cmdDigest := reapi.Marshal(&repb.Command{Arguments: []string{"./" + programFile, Subcommand}, OutputPaths: append(outputs, reportFile), Platform: platform})
+	cmd := &repb.Command{Arguments: []string{"./" + programFile, Subcommand}, OutputPaths: append(outputs, reportFile)}
+	//lint:ignore SA1019 servers before version 2.2 look for the platform here only
+	cmd.Platform = platform
+	raw, cmdDigest := reapi.Marshal(cmd)
 	add(reapi.Bytes(raw))
 	raw, p.action = reapi.Marshal(&repb.Action{CommandDigest: cmdDigest.Proto(), InputRootDigest: rootDigest.Proto(), Platform: platform})
 	add(reapi.Bytes(raw))

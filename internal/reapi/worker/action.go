@@ -73,6 +73,7 @@ func (s *Sandbox) Execute(ctx context.Context, a *repb.Action) (*repb.ActionResu
 	}
 	outputs := cmd.OutputPaths
 	if len(outputs) == 0 {
+		//lint:ignore SA1019 clients before version 2.1 say it this way
 		outputs = slices.Concat(cmd.OutputFiles, cmd.OutputDirectories)
 	}
 	for _, o := range outputs {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	repb "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
@@ -33,7 +32,6 @@ type Bot struct {
 	// whether it is still wanted; 0 means two seconds.
 	Beat time.Duration
 
-	mu      sync.Mutex
 	session *rw.BotSession
 }
 
