@@ -41,9 +41,10 @@ func workspace(t *testing.T) string {
 	return dir
 }
 
-func run(t *testing.T, cache, pipeline string) *record.Record {
+func run(t *testing.T, cache, pipeline string, flags ...string) *record.Record {
 	t.Helper()
-	code, out, errs := command(t, "run", "-cache-dir", cache, "-progress", "plain", "-json", pipeline)
+	args := append([]string{"run", "-cache-dir", cache, "-progress", "plain", "-json"}, flags...)
+	code, out, errs := command(t, append(args, pipeline)...)
 	if code != cli.ExitOK {
 		t.Fatalf("exit status %d:\n%s", code, errs)
 	}
@@ -126,7 +127,7 @@ func TestQuickstart(t *testing.T) {
 		}
 	}
 
-	t.Run("digests", func(t *testing.T) { checkDigests(t, digests(t, dir, rec)) })
+	t.Run("digests", func(t *testing.T) { checkDigests(t, "quickstart.digests", digests(t, dir, rec)) })
 
 	t.Run("again", func(t *testing.T) {
 		again := run(t, cache, dir)
@@ -185,8 +186,8 @@ func digests(t *testing.T, dir string, rec *record.Record) string {
 // The same text and sources give the same bits on every machine; a change of
 // this file means that a kernel has changed, and belongs with a new version of
 // it. UPDATE_GOLDEN=1 rewrites it.
-func checkDigests(t *testing.T, got string) {
-	golden := filepath.Join("testdata", "quickstart.digests")
+func checkDigests(t *testing.T, name, got string) {
+	golden := filepath.Join("testdata", name)
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,116 @@
+# Every verb once or more on a model of two blocks, some 1 GFLOP: little enough
+# for software arithmetic and for an emulated processor.
+
+pipeline {
+  description = "the same bits everywhere"
+}
+
+data "text" "train" {
+  source          = "text.txt"
+  sequence_length = 33
+  samples         = 6
+}
+
+data "text" "calib" {
+  source          = "text.txt"
+  sequence_length = 40
+  samples         = 5
+}
+
+data "text" "test" {
+  source          = "text.txt"
+  sequence_length = 48
+  offset          = 100
+  samples         = 3
+}
+
+train "language_model" "base" {
+  data              = data.train
+  hidden_size       = 96
+  intermediate_size = 160
+  layers            = 2
+  steps             = 3
+  batch_size        = 2
+  shuffle           = true
+}
+
+prune "magnitude" "magnitude" {
+  model    = train.base
+  sparsity = 0.5
+}
+
+prune "wanda" "wanda" {
+  model    = train.base
+  data     = data.calib
+  sparsity = "4:8"
+}
+
+prune "sparsegpt" "sparse" {
+  model    = train.base
+  data     = data.calib
+  sparsity = "2:4"
+}
+
+retrain "lora" "healed" {
+  model = prune.sparse
+  data  = data.train
+  rank  = 5
+  steps = 3
+}
+
+retrain "perp" "perp" {
+  model = prune.magnitude
+  data  = data.train
+  steps = 2
+}
+
+quantize "rtn" "rounded" {
+  model      = retrain.perp
+  bits       = 4
+  group_size = 32
+}
+
+quantize "gptq" "packed" {
+  model      = retrain.healed
+  data       = data.calib
+  bits       = 4
+  group_size = 32
+}
+
+compensate "eora" "eora" {
+  model     = quantize.packed
+  reference = train.base
+  data      = data.calib
+  rank      = 7
+}
+
+compensate "lorc" "lorc" {
+  model     = quantize.rounded
+  reference = train.base
+  rank      = 5
+}
+
+evaluate "perplexity" "wanda" {
+  model = prune.wanda
+  data  = data.test
+}
+
+evaluate "perplexity" "eora" {
+  model = compensate.eora
+  data  = data.test
+}
+
+evaluate "perplexity" "lorc" {
+  model = compensate.lorc
+  data  = data.test
+}
+
+export "safetensors" "packed" {
+  model = quantize.packed
+  path  = "out/packed"
+}
+
+export "gguf" "rounded" {
+  model = quantize.rounded
+  path  = "out/rounded.gguf"
+}
