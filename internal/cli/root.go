@@ -111,6 +111,7 @@ func (a *app) root() *cobra.Command {
 		a.provenanceCmd(),
 		a.migrateCmd(),
 		a.lspCmd(),
+		a.schemaCmd(),
 		a.docsCmd(),
 		a.cacheCmd(),
 		a.benchCmd(),
