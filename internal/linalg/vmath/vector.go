@@ -13,7 +13,7 @@ const vectorStep = 16
 // table holds the loops of one kernel path over n elements, n a positive multiple
 // of vectorStep.
 type table struct {
-	exp, silu func(n int, dst, x *float32)
+	exp, silu, gelu func(n int, dst, x *float32)
 	// expShift replaces x by e^(x-top) and adds the results to lanes.
 	expShift func(n int, x *float32, top float64, lanes *[lanes]float64)
 	scale    func(n int, x *float32, by float64)
@@ -22,7 +22,7 @@ type table struct {
 	dot     func(n int, a, b *float32, lanes *[lanes]float64)
 }
 
-var goTable = table{expGo, siluGo, expShiftGo, scaleGo, maximumGo, dotGo}
+var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo}
 
 func expGo(n int, dst, x *float32) {
 	d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)
@@ -35,6 +35,13 @@ func siluGo(n int, dst, x *float32) {
 	d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)
 	for i, v := range s {
 		d[i] = SiLU32(v)
+	}
+}
+
+func geluGo(n int, dst, x *float32) {
+	d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)
+	for i, v := range s {
+		d[i] = GELUTanh32(v)
 	}
 }
 
@@ -83,6 +90,17 @@ func Exp(dst, x []float32) { mapped(active().exp, dst, x) }
 
 // SiLU sets dst[i] = SiLU32(x[i]).
 func SiLU(dst, x []float32) { mapped(active().silu, dst, x) }
+
+// GELUTanh sets dst[i] = GELUTanh32(x[i]).
+func GELUTanh(dst, x []float32) { mapped(active().gelu, dst, x) }
+
+// GELU sets dst[i] = GELU32(x[i]).
+func GELU(dst, x []float32) {
+	same(len(dst), len(x))
+	for i, v := range x {
+		dst[i] = GELU32(v)
+	}
+}
 
 func mapped(f func(n int, dst, x *float32), dst, x []float32) {
 	same(len(dst), len(x))

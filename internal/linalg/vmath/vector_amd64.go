@@ -9,6 +9,9 @@ func expAVX512(n int, dst, x *float32)
 func siluAVX512(n int, dst, x *float32)
 
 //go:noescape
+func geluAVX512(n int, dst, x *float32)
+
+//go:noescape
 func expShiftAVX512(n int, x *float32, top float64, lanes *[8]float64)
 
 //go:noescape
@@ -25,6 +28,9 @@ func expAVX2(n int, dst, x *float32)
 
 //go:noescape
 func siluAVX2(n int, dst, x *float32)
+
+//go:noescape
+func geluAVX2(n int, dst, x *float32)
 
 //go:noescape
 func expShiftAVX2(n int, x *float32, top float64, lanes *[8]float64)

@@ -7,8 +7,8 @@ import (
 )
 
 var (
-	avx512Table = table{expAVX512, siluAVX512, expShiftAVX512, scaleAVX512, maximumAVX512, dotAVX512}
-	avx2Table   = table{expAVX2, siluAVX2, expShiftAVX2, scaleAVX2, maximumAVX2, dotAVX2}
+	avx512Table = table{expAVX512, siluAVX512, geluAVX512, expShiftAVX512, scaleAVX512, maximumAVX512, dotAVX512}
+	avx2Table   = table{expAVX2, siluAVX2, geluAVX2, expShiftAVX2, scaleAVX2, maximumAVX2, dotAVX2}
 )
 
 func active() *table {
@@ -25,8 +25,9 @@ func active() *table {
 // the order that gen/main.go names.
 //
 //lint:ignore U1000 only assembler reads it
-var constants = func() (c [17 * 8]float64) {
+var constants = func() (c [19 * 8]float64) {
 	rows := append([]float64{log2e, roundMagic, -ln2, expLimit, -expLimit, 1, math.Copysign(0, -1)}, expCoefficients[:]...)
+	rows = append(rows, gelu1, gelu3)
 	for i := range c {
 		c[i] = rows[i/8]
 	}

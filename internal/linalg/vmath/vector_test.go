@@ -49,9 +49,9 @@ func TestPathsAgree(t *testing.T) {
 	for n := range 100 {
 		for _, share := range []int{0, 3, 40} {
 			x, y := hostile(r, n+1, share), hostile(r, n+1, share)
-			exp, silu, soft := append([]float32{}, x...), append([]float32{}, x...), append([]float32{}, x...)
+			exp, silu, gelu, soft := append([]float32{}, x...), append([]float32{}, x...), append([]float32{}, x...), append([]float32{}, x...)
 			for i := range n {
-				exp[i], silu[i] = Exp32(x[i]), SiLU32(x[i])
+				exp[i], silu[i], gelu[i] = Exp32(x[i]), SiLU32(x[i]), GELUTanh32(x[i])
 			}
 			var dots [8]float64
 			for i := range n {
@@ -68,6 +68,9 @@ func TestPathsAgree(t *testing.T) {
 				copy(got, x)
 				SiLU(got[:n], got[:n])
 				equal(t, path, "SiLU", n, got, silu)
+				copy(got, x)
+				GELUTanh(got[:n], got[:n])
+				equal(t, path, "GELUTanh", n, got, gelu)
 				copy(got, x)
 				Softmax(got[:n])
 				equal(t, path, "Softmax", n, got, soft)
@@ -89,9 +92,9 @@ func TestPathsAgreeOnEveryMagnitude(t *testing.T) {
 	for len(x)%vectorStep != 0 {
 		x = append(x, 1)
 	}
-	exp, silu := make([]float32, len(x)), make([]float32, len(x))
+	exp, silu, gelu := make([]float32, len(x)), make([]float32, len(x)), make([]float32, len(x))
 	for i, v := range x {
-		exp[i], silu[i] = Exp32(v), SiLU32(v)
+		exp[i], silu[i], gelu[i] = Exp32(v), SiLU32(v), GELUTanh32(v)
 	}
 	for _, path := range kernel.Paths() {
 		restore := kernel.Use(path)
@@ -100,6 +103,8 @@ func TestPathsAgreeOnEveryMagnitude(t *testing.T) {
 		equal(t, path, "Exp", len(x), got, exp)
 		SiLU(got, x)
 		equal(t, path, "SiLU", len(x), got, silu)
+		GELUTanh(got, x)
+		equal(t, path, "GELUTanh", len(x), got, gelu)
 		restore()
 	}
 }

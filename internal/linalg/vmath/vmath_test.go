@@ -112,6 +112,8 @@ func TestFloat32Errors(t *testing.T) {
 		{"SiLU32", SiLU32, func(x float64) float64 { return x / (1 + math.Exp(-x)) }},
 		{"Tanh32", Tanh32, math.Tanh},
 		{"Erf32", Erf32, math.Erf},
+		{"GELU32", GELU32, func(x float64) float64 { return 0.5 * x * math.Erfc(-x/math.Sqrt2) }},
+		{"GELUTanh32", GELUTanh32, func(x float64) float64 { return x / (1 + math.Exp(-2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))) }},
 		{"Log32", Log32, math.Log},
 	} {
 		worst, at := 0.0, float32(0)
@@ -133,6 +135,37 @@ func TestFloat32Errors(t *testing.T) {
 		t.Logf("%-10s worst %.4f ulp at %g", f.name, worst, at)
 		if worst > limit {
 			t.Errorf("%s: %.4f ulp at %g", f.name, worst, at)
+		}
+	}
+}
+
+// The slopes against differences of the oracle, whose own error is below 1e-9.
+func TestGELUSlopes(t *testing.T) {
+	gelu := func(x float64) float64 { return 0.5 * x * math.Erfc(-x/math.Sqrt2) }
+	tanh := func(x float64) float64 {
+		return x / (1 + math.Exp(-2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
+	}
+	for x := float32(-30); x < 30; x += 0.0137 {
+		for name, c := range map[string]struct {
+			got float32
+			f   func(float64) float64
+		}{"GELU": {GELUSlope32(x), gelu}, "GELUTanh": {GELUTanhSlope32(x), tanh}} {
+			const h = 1e-5
+			want := (c.f(float64(x)+h) - c.f(float64(x)-h)) / (2 * h)
+			if d := math.Abs(float64(c.got) - want); !(d < 1.5e-7) {
+				t.Errorf("slope of %s at %g is %g, want %g", name, x, c.got, want)
+			}
+		}
+	}
+	for _, x := range []float64{math.Inf(1), math.Inf(-1), math.NaN()} {
+		for _, y := range []float32{GELUSlope32(float32(x)), GELUTanhSlope32(float32(x))} {
+			want := 0.0
+			if x > 0 {
+				want = 1
+			}
+			if (y != y) != (x != x) || y == y && math.Abs(float64(y)-want) > 1e-6 {
+				t.Errorf("slope at %g is %g", x, y)
+			}
 		}
 	}
 }

@@ -28,6 +28,11 @@ const (
 	poly // ten rows
 )
 
+const (
+	gelu1 = poly + 64*(10+iota)
+	gelu3
+)
+
 // form is one instruction set: vectors of w float64.
 type form struct {
 	suffix string
@@ -142,6 +147,30 @@ func (f form) siluLoop() {
 	p("\tADDQ $64, SI\n\tADDQ $64, DI\n\tSUBQ $%d, CX\n\tJNZ %s_l\n\tVZEROUPPER\n\tRET\n", step, name)
 }
 
+// geluLoop: dst = x/(1+e^-p), p = x·(gelu1 + gelu3·x²).
+func (f form) geluLoop() {
+	name := f.fn("gelu", "n int, dst, x *float32", 24)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tLEAQ ·constants(SB), R8\n%s_l:", name)
+	f.pairs(func(off int, x, n, q []int) {
+		for i := range x {
+			p("\tVCVTPS2PD %d(SI), %s%d", off+i*f.w*4, f.R, 6+i)
+			p("\tVMULPD %s%d, %s%d, %s%d", f.R, 6+i, f.R, 6+i, f.R, n[i])
+			p("\tVMOVUPD %d(R8), %s%d", gelu1, f.R, q[i])
+			p("\tVFMADD231PD %d(R8), %s%d, %s%d", gelu3, f.R, n[i], f.R, q[i])
+			p("\tVMULPD %s%d, %s%d, %s%d", f.R, q[i], f.R, 6+i, f.R, x[i])
+			p("\tVXORPD %d(R8), %s%d, %s%d", sign, f.R, x[i], f.R, x[i])
+		}
+		f.exp(x, n, q)
+		for i := range x {
+			p("\tVADDPD %d(R8), %s%d, %s%d", one, f.R, q[i], f.R, q[i])
+			p("\tVDIVPD %s%d, %s%d, %s%d", f.R, q[i], f.R, 6+i, f.R, q[i])
+			f.narrow(q[i], q[i])
+			p("\tVMOVUPS %s%d, %d(DI)", f.H, q[i], off+i*f.w*4)
+		}
+	})
+	p("\tADDQ $64, SI\n\tADDQ $64, DI\n\tSUBQ $%d, CX\n\tJNZ %s_l\n\tVZEROUPPER\n\tRET\n", step, name)
+}
+
 // lanes: the eight partial sums are Z10, or Y10 (0 to 3) and Y11 (4 to 7).
 func (f form) loadLanes(arg string) {
 	p("\tMOVQ %s, DX\n\tVMOVUPD (DX), %s10", arg, f.R)
@@ -235,6 +264,7 @@ func main() {
 	for _, f := range forms {
 		f.expLoop()
 		f.siluLoop()
+		f.geluLoop()
 		f.expShiftLoop()
 		f.scaleLoop()
 		f.maxLoop()
