@@ -22,6 +22,9 @@ const (
 	// Checkpoint: stored like a durable one until somebody calls Remove; after
 	// that, like a transient one.
 	Checkpoint Class = "checkpoint"
+	// Evicted: it was durable, and gc took the blobs, which its action can make
+	// again.
+	Evicted Class = "evicted"
 )
 
 // strength orders classes by how much they promise.
@@ -29,10 +32,12 @@ func (c Class) strength() int {
 	switch c {
 	case Transient:
 		return 1
-	case Checkpoint:
+	case Evicted:
 		return 2
-	case Durable:
+	case Checkpoint:
 		return 3
+	case Durable:
+		return 4
 	}
 	return 0
 }
@@ -59,8 +64,11 @@ type Entry struct {
 	PeakBytes int64           `json:"peak_bytes"` // memory
 	Producer  string          `json:"producer"`   // the program's version
 	// KeyRecord is the blob of what the action key was made of, or "".
-	KeyRecord Digest    `json:"key_record,omitempty"`
-	Created   time.Time `json:"created"`
+	KeyRecord Digest `json:"key_record,omitempty"`
+	// Inputs are the trees that the action reads, from which gc tells what it
+	// takes to run it again.
+	Inputs  []Digest  `json:"inputs,omitempty"`
+	Created time.Time `json:"created"`
 }
 
 const kindEntry = "entry"
@@ -86,12 +94,17 @@ func (e *Entry) Validate() error {
 	if len(e.Metrics) > 0 && !json.Valid(e.Metrics) {
 		return fail("metrics are not JSON: %.40q", e.Metrics)
 	}
+	for _, d := range e.Inputs {
+		if !d.Valid() {
+			return fail("input %q is not a digest", string(d))
+		}
+	}
 	for i, o := range e.Outputs {
 		if o.Name == "" || slices.ContainsFunc(e.Outputs[:i], func(p Output) bool { return p.Name == o.Name }) {
 			return fail("output name %q is empty or taken", o.Name)
 		}
 		if o.Class.strength() == 0 {
-			return fail("output %q: class %q; there are durable, transient, checkpoint", o.Name, o.Class)
+			return fail("output %q: class %q; there are durable, transient, checkpoint, evicted", o.Name, o.Class)
 		}
 		if o.Bytes < 0 {
 			return fail("output %q: %d bytes", o.Name, o.Bytes)

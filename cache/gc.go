@@ -21,8 +21,13 @@ import (
 // Of the rest, gc takes everything if neither MaxBytes nor MaxAge is given.
 type GCOptions struct {
 	// MaxBytes is the room that blobs may take together; 0 is no limit. To get
-	// there gc takes first what is cheapest to make again per byte freed.
+	// there gc evicts bytes and leaves the entries, beginning with what is
+	// cheapest to make again per byte freed; see evict.go.
 	MaxBytes int64
+	// MaxRebuild bounds the time to make again what MaxBytes has had evicted,
+	// with everything that this needs; 0 is no bound. It goes by the times that
+	// the actions took.
+	MaxRebuild time.Duration
 	// MaxAge is how long ago an entry may have been used last; 0 is no limit.
 	// With it, run records that old go too, but never the kept ones.
 	MaxAge time.Duration
@@ -52,13 +57,18 @@ const (
 // GCReport says what gc took, or with DryRun would take.
 type GCReport struct {
 	Entries Count `json:"entries"` // out of the index
+	Evicted Count `json:"evicted"` // entries that stay without their bytes
 	Blobs   Count `json:"blobs"`   // out of the store, into the trash unless Now
 	Records Count `json:"records"` // definitions, external and stat records, run records, locks
 	Freed   Count `json:"freed"`   // deleted for good: trash of earlier times, tmp, quarantine; with Now the blobs too
 	Kept    Count `json:"kept"`    // blobs that are left
 	// Over is by how many bytes Kept exceeds MaxBytes because the rest is
-	// protected: fewer kept runs would help.
+	// protected, or would take longer than MaxRebuild to make again: fewer kept
+	// runs or a higher bound would help.
 	Over int64 `json:"over"`
+	// Rebuild is the longest time in seconds that making an evicted entry again
+	// would take.
+	Rebuild float64 `json:"rebuild_seconds"`
 }
 
 const (
@@ -83,8 +93,8 @@ func (s *Store) GC(ctx context.Context, opts GCOptions) (GCReport, error) {
 	if opts.MinAge == 0 {
 		opts.MinAge = DefaultMinAge
 	}
-	if opts.MaxBytes < 0 || opts.MaxAge < 0 {
-		return GCReport{}, fmt.Errorf("cache: gc: limits must not be negative: %d bytes, %v", opts.MaxBytes, opts.MaxAge)
+	if opts.MaxBytes < 0 || opts.MaxAge < 0 || opts.MaxRebuild < 0 {
+		return GCReport{}, fmt.Errorf("cache: gc: limits must not be negative: %d bytes, %v, %v to rebuild", opts.MaxBytes, opts.MaxAge, opts.MaxRebuild)
 	}
 	for _, d := range opts.Roots {
 		if err := d.check("gc root"); err != nil {
@@ -119,6 +129,7 @@ type collector struct {
 	report GCReport
 
 	roots   map[Digest]bool // actions and blobs that runs and options keep
+	tainted map[Digest]bool // actions
 	oldRuns []file
 	entries []*candidate
 	known   map[string]bool // names of the index files behind entries
@@ -140,7 +151,11 @@ func (g *collector) run(ctx context.Context) error {
 	if err := g.mark(); err != nil {
 		return err
 	}
-	if err := g.takeEntries(ctx, g.choose()); err != nil {
+	out, evict := g.choose()
+	if err := g.takeEntries(ctx, out, &g.report.Entries, g.takeOld, func(c *candidate) { c.taken = true }); err != nil {
+		return err
+	}
+	if err := g.takeEntries(ctx, evict, &g.report.Evicted, g.markEvicted, func(c *candidate) { c.evicted = true }); err != nil {
 		return err
 	}
 	if err := g.takeBlobs(ctx); err != nil {
@@ -267,8 +282,9 @@ func (g *collector) emptyTrash(ctx context.Context) error {
 	return g.batches(ctx, doomed, &g.report.Freed, g.remove)
 }
 
-// takeEntries removes index entries, except those used or leased meanwhile.
-func (g *collector) takeEntries(ctx context.Context, victims []*candidate) error {
+// takeEntries has take work on index entries, except those used or leased
+// meanwhile, and tells done of each that it did.
+func (g *collector) takeEntries(ctx context.Context, victims []*candidate, c *Count, take func(file) (bool, error), done func(*candidate)) error {
 	byPath := make(map[string]*candidate)
 	var files []file
 	var dirs []string
@@ -279,12 +295,16 @@ func (g *collector) takeEntries(ctx context.Context, victims []*candidate) error
 	}
 	if g.opts.DryRun {
 		for _, v := range victims {
-			v.taken = !g.leases.held[v.action]
+			if !g.leases.held[v.action] {
+				done(v)
+			}
 		}
 	}
-	err := g.batches(ctx, files, &g.report.Entries, func(f file) (bool, error) {
-		ok, err := g.takeOld(f)
-		byPath[f.path].taken = ok
+	err := g.batches(ctx, files, c, func(f file) (bool, error) {
+		ok, err := take(f)
+		if ok {
+			done(byPath[f.path])
+		}
 		return ok, err
 	})
 	if err != nil || g.opts.DryRun {
@@ -308,10 +328,8 @@ func (g *collector) takeBlobs(ctx context.Context) error {
 	}
 	needed := make(map[Digest]bool)
 	for _, e := range g.entries {
-		if !e.taken {
-			for _, d := range e.blobs {
-				needed[d] = true
-			}
+		for _, d := range e.needs() {
+			needed[d] = true
 		}
 	}
 	var doomed []file
@@ -353,6 +371,22 @@ func (g *collector) takeBlobs(ctx context.Context) error {
 		g.report.Over = max(0, g.report.Kept.Bytes-g.opts.MaxBytes)
 	}
 	return nil
+}
+
+// needs lists the blobs that an entry keeps in the store. Bytes of one that
+// was evicted earlier have been made again since if they are there.
+func (c *candidate) needs() []Digest {
+	if c.taken {
+		return nil
+	}
+	var ds []Digest
+	if c.record != "" {
+		ds = append(ds, c.record)
+	}
+	if !c.chosen || !c.evicted {
+		ds = append(ds, c.blobs...)
+	}
+	return ds
 }
 
 // takeRecords removes the small files that have lost their meaning.

@@ -43,12 +43,19 @@ func fill(t testing.TB, dir string, entries []filled) {
 	}
 }
 
-// left lists the entries e0, e1, … that are still there, without using them.
+// left lists the entries e0, e1, … that are still there with their bytes,
+// without using them. One whose bytes are evicted is "(e0)".
 func left(s *Store, n int) string {
 	var names []string
 	for i := range n {
-		if exists(s.shard(dirAct, key(fmt.Sprint("e", i)))) {
-			names = append(names, fmt.Sprint("e", i))
+		name := fmt.Sprint("e", i)
+		e, _, err := s.readEntry(key(name))
+		switch {
+		case err != nil || e == nil:
+		case e.Outputs[0].Class == Evicted:
+			names = append(names, "("+name+")")
+		default:
+			names = append(names, name)
 		}
 	}
 	return strings.Join(names, " ")
@@ -83,11 +90,11 @@ func TestGCPolicies(t *testing.T) {
 		{name: "age", opts: GCOptions{MaxAge: 55 * time.Hour}, want: "e0 e3 e4"},
 		{name: "age below the spared age", opts: GCOptions{MaxAge: time.Minute}, want: "e4"},
 		{name: "size already fits", opts: GCOptions{MaxBytes: 50_000}, want: "e0 e1 e2 e3 e4"},
-		{name: "size takes the cheapest per byte, the older of equals", opts: GCOptions{MaxBytes: 31_000 + trees}, want: "e0 e2 e3 e4"},
-		{name: "size takes two", opts: GCOptions{MaxBytes: 21_000 + trees}, want: "e0 e2 e4"},
-		{name: "size takes three", opts: GCOptions{MaxBytes: 20_500 + trees}, want: "e0 e4"},
-		{name: "size cannot take the young", opts: GCOptions{MaxBytes: 1}, want: "e4"},
-		{name: "age and size", opts: GCOptions{MaxAge: 80 * time.Hour, MaxBytes: 30_000 + trees}, want: "e0 e3 e4"},
+		{name: "size takes the cheapest per byte, the older of equals", opts: GCOptions{MaxBytes: 31_000 + trees}, want: "e0 (e1) e2 e3 e4"},
+		{name: "size takes two", opts: GCOptions{MaxBytes: 21_000 + trees}, want: "e0 (e1) e2 (e3) e4"},
+		{name: "size takes three", opts: GCOptions{MaxBytes: 20_500 + trees}, want: "e0 (e1) (e2) (e3) e4"},
+		{name: "size cannot take the young", opts: GCOptions{MaxBytes: 1}, want: "(e0) (e1) (e2) (e3) e4"},
+		{name: "age and size", opts: GCOptions{MaxAge: 80 * time.Hour, MaxBytes: 30_000 + trees}, want: "e0 (e1) e3 e4"},
 		{name: "roots", opts: GCOptions{Roots: []Digest{e(1)}}, want: "e1 e4"},
 		{name: "a root that is a blob keeps no entry", opts: GCOptions{Roots: []Digest{Sum(blob("e1", 10_000))}}, want: "e4"},
 		{name: "runs", want: "e1 e3 e4", runs: func(t *testing.T, s *Store) {
@@ -258,12 +265,12 @@ func TestGCLooksAgain(t *testing.T) {
 			if err := g.mark(); err != nil {
 				t.Fatal(err)
 			}
-			victims := g.choose()
+			victims, _ := g.choose()
 			if len(victims) != 2 {
 				t.Fatalf("%d victims", len(victims))
 			}
 			c.use(t, other)
-			if err := errors.Join(g.takeEntries(t.Context(), victims), g.takeBlobs(t.Context()), g.takeRecords(t.Context())); err != nil {
+			if err := errors.Join(g.takeEntries(t.Context(), victims, &g.report.Entries, g.takeOld, func(c *candidate) { c.taken = true }), g.takeBlobs(t.Context()), g.takeRecords(t.Context())); err != nil {
 				t.Fatal(err)
 			}
 			if got := left(s, 2); got != "e0" {
@@ -284,7 +291,7 @@ func TestGCSeesLateEntries(t *testing.T) {
 	if err := errors.Join(s.exclusive(g.leases.refresh), g.mark()); err != nil {
 		t.Fatal(err)
 	}
-	victims := g.choose()
+	victims, _ := g.choose()
 	other, err := Open(dir, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -293,7 +300,7 @@ func TestGCSeesLateEntries(t *testing.T) {
 	if err := other.Close(); err != nil { // no lease helps any more
 		t.Fatal(err)
 	}
-	if err := errors.Join(g.takeEntries(t.Context(), victims), g.takeBlobs(t.Context())); err != nil {
+	if err := errors.Join(g.takeEntries(t.Context(), victims, &g.report.Entries, g.takeOld, func(c *candidate) { c.taken = true }), g.takeBlobs(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	wantHit(t, s, key("late"), true)
@@ -452,7 +459,11 @@ func TestGCProperties(t *testing.T) {
 		}
 		unprotected := 0
 		for i, f := range entries {
-			there := exists(s.shard(dirAct, key(fmt.Sprint("e", i))))
+			e, _, err := s.readEntry(key(fmt.Sprint("e", i)))
+			if err != nil {
+				rt.Fatal(err)
+			}
+			there := e != nil && e.Outputs[0].Class == Durable
 			if protected := i == rooted || f.hours < 24; protected && !there {
 				rt.Errorf("entry %d is gone", i)
 			} else if !protected && there {

@@ -1,8 +1,6 @@
 package cache
 
 import (
-	"cmp"
-	"math"
 	"os"
 	"slices"
 )
@@ -11,10 +9,24 @@ import (
 type candidate struct {
 	action    Digest
 	file      file
-	seconds   float64  // to make it again
-	blobs     []Digest // each once
+	seconds   float64  // to run it
+	use       float64  // how likely it is to be wanted, from 0 to 1
+	blobs     []Digest // of its outputs, each once
+	record    Digest   // the blob of its key record, or ""
+	inputs    []Digest // trees that it reads
+	outputs   []treeOutput
 	protected bool
-	taken     bool
+	chosen    bool // gc wants it out, or its bytes
+	taken     bool // out of the index
+	evicted   bool // its bytes are gone, or were when gc began
+	seen      int  // see rebuilder
+}
+
+// treeOutput is an output as gc sees it; stored says that its bytes are to be
+// in the store.
+type treeOutput struct {
+	digest Digest
+	stored bool
 }
 
 // mark finds out what is there and what is protected.
@@ -25,6 +37,13 @@ func (g *collector) mark() error {
 	}
 	if err := g.markRuns(); err != nil {
 		return err
+	}
+	g.tainted = make(map[Digest]bool)
+	for f, err := range g.s.files(dirTaint) {
+		if err != nil {
+			return err
+		}
+		g.tainted[Digest(f.name)] = true
 	}
 	g.known = make(map[string]bool)
 	for f, err := range g.s.files(dirAct) {
@@ -58,12 +77,15 @@ func (g *collector) addEntry(f file) {
 	if err != nil {
 		return
 	}
-	c := &candidate{action: action, file: f, seconds: e.Seconds}
-	c.protected = g.roots[action] || g.leases.held[action] || g.young(f.info)
-	c.blobs = digestsOf(e.blobs(isAny))
-	if e.KeyRecord != "" {
-		c.blobs = append(c.blobs, e.KeyRecord)
+	c := &candidate{action: action, file: f, seconds: e.Seconds, use: useRate(g.now.Sub(f.info.ModTime())), inputs: e.Inputs, record: e.KeyRecord}
+	for _, o := range e.Outputs {
+		c.outputs = append(c.outputs, treeOutput{o.Digest, isStored(o.Class)})
+		c.evicted = c.evicted || o.Class == Evicted
 	}
+	// Of a tainted action nobody knows whether it would give the same again.
+	c.protected = g.roots[action] || g.leases.held[action] || g.young(f.info)
+	c.protected = c.protected || g.tainted[action]
+	c.blobs = digestsOf(e.blobs(isAny))
 	slices.Sort(c.blobs)
 	c.blobs = slices.Compact(c.blobs)
 	g.entries = append(g.entries, c)
@@ -107,88 +129,31 @@ func (g *collector) markRuns() error {
 	return nil
 }
 
-// choose returns the entries to take, in the order in which to take them.
-func (g *collector) choose() []*candidate {
-	var victims, rest []*candidate
+// choose returns the entries to take out, and those whose bytes are to be
+// evicted, each in the order in which to do it.
+func (g *collector) choose() (out, evict []*candidate) {
+	var rest []*candidate
 	for _, e := range g.entries {
 		switch {
 		case e.protected:
 		case g.opts.MaxAge == 0 && g.opts.MaxBytes == 0,
 			g.opts.MaxAge > 0 && g.now.Sub(e.file.info.ModTime()) >= g.opts.MaxAge:
-			victims = append(victims, e)
+			out = append(out, e)
+			e.taken, e.chosen = true, true // until it turns out to be in use
 		default:
 			rest = append(rest, e)
 		}
 	}
-	if g.opts.MaxBytes == 0 {
-		return victims
+	if g.opts.MaxBytes > 0 {
+		evict = g.evict(rest)
 	}
-	return append(victims, g.cheapest(victims, rest)...)
-}
-
-// cheapest chooses among candidates until the blobs left fit MaxBytes. The
-// price of an entry is the time to make it again per byte that it frees; a
-// blob that several candidates share counts in equal parts for each, and one
-// that a protected entry needs does not count.
-func (g *collector) cheapest(victims, candidates []*candidate) []*candidate {
-	users := make(map[Digest]int) // entries that keep a blob
-	fixed := make(map[Digest]bool)
-	gone := make(map[*candidate]bool)
-	for _, v := range victims {
-		gone[v] = true
+	for _, e := range out {
+		e.taken = false
 	}
-	for _, e := range g.entries {
-		if gone[e] {
-			continue
-		}
-		for _, d := range e.blobs {
-			users[d]++
-			fixed[d] = fixed[d] || e.protected
-		}
+	for _, e := range evict {
+		e.evicted = false
 	}
-	var total int64
-	removable := func(d Digest) int64 {
-		f, ok := g.blobs[d]
-		if !ok || fixed[d] || g.roots[d] || g.leases.held[d] || g.young(f.info) {
-			return 0
-		}
-		return f.info.Size()
-	}
-	for d, f := range g.blobs { // a sum of integers: the order does not matter
-		if users[d] > 0 || removable(d) == 0 {
-			total += f.info.Size()
-		}
-	}
-	price := make(map[*candidate]float64, len(candidates))
-	for _, c := range candidates {
-		var frees float64
-		for _, d := range c.blobs {
-			frees += float64(removable(d)) / float64(users[d])
-		}
-		price[c] = math.Inf(1)
-		if frees > 0 {
-			price[c] = c.seconds / frees
-		}
-	}
-	order := slices.Clone(candidates)
-	slices.SortFunc(order, func(a, b *candidate) int {
-		return cmp.Or(cmp.Compare(price[a], price[b]),
-			a.file.info.ModTime().Compare(b.file.info.ModTime()),
-			cmp.Compare(a.action, b.action))
-	})
-	var chosen []*candidate
-	for _, c := range order {
-		if total <= g.opts.MaxBytes || math.IsInf(price[c], 1) {
-			break
-		}
-		for _, d := range c.blobs {
-			if users[d]--; users[d] == 0 {
-				total -= removable(d)
-			}
-		}
-		chosen = append(chosen, c)
-	}
-	return chosen
+	return out, evict
 }
 
 func sortedKeys[V any](m map[Digest]V) []Digest {

@@ -38,6 +38,8 @@ type node struct {
 
 	// recalled says that a memo told of it: its trees are not known.
 	recalled bool
+	// evicted says that the store has given its bytes up; see cache.Evicted.
+	evicted bool
 
 	job *job // first run or rewind under way
 

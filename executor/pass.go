@@ -300,6 +300,9 @@ func (e *Executor) find(ctx context.Context, n *node) (*cache.Entry, error) {
 		if o.class != action.Durable || have.Class == cache.Durable && !e.checkpointing.Load() {
 			continue
 		}
+		if have.Class == cache.Evicted {
+			continue // it is made again when somebody reads it
+		}
 		// Leaves that a checkpoint may have, and be about to take along.
 		tree, err := artifact.DecodeTree(have.Tree)
 		if err != nil {
@@ -383,6 +386,7 @@ func (p *pass) hit(n *node, entry *cache.Entry) {
 	for _, o := range n.outs {
 		have := entryOutput(entry, o.name)
 		o.setTree(artifact.Digest(have.Digest), have.Tree, nil, have.Bytes)
+		n.evicted = n.evicted || have.Class == cache.Evicted
 	}
 	out := Outcome{Status: Cached, Seconds: entry.Seconds, PeakBytes: entry.PeakBytes}
 	if a, ok := p.e.landed(n.key); ok {

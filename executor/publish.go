@@ -60,7 +60,14 @@ func (e *Executor) carry(n *node, how []keeping, r *execution, w *leafWriter) er
 // It may run in any goroutine.
 func (e *Executor) publish(n *node, how []keeping, r *execution, rewind bool) error {
 	if rewind || r.again {
-		if err := e.compare(n, r); err != nil || rewind {
+		err := e.compare(n, r)
+		if err == nil && rewind && n.evicted {
+			// Its bytes are in the store again, and may be promised.
+			entry := e.entry(n, how, r)
+			entry.KeyRecord = ""
+			err = e.store.PutEntry(entry)
+		}
+		if err != nil || rewind {
 			return err
 		}
 	}
@@ -98,6 +105,9 @@ func digests(ds []artifact.Digest) []cache.Digest {
 func (e *Executor) entry(n *node, how []keeping, r *execution) *cache.Entry {
 	entry := &cache.Entry{Action: cache.Digest(n.key), Kernel: n.a.Kernel.Name, Seconds: r.seconds,
 		PeakBytes: r.peak, Producer: e.o.Producer, KeyRecord: cache.Digest(artifact.Sum(n.record))}
+	for _, in := range n.ins {
+		entry.Inputs = append(entry.Inputs, cache.Digest(in.out.digest))
+	}
 	for i, o := range n.outs {
 		t := r.trees[o.name]
 		class := cache.Transient

@@ -362,7 +362,7 @@ func (pr *Prediction) visit(a *action.Action, output string, bytes bool) {
 	f := Work
 	if pr.entry(a) != nil {
 		f = Hit
-		if bytes && a.OutputClass(output) != action.Durable {
+		if bytes && (a.OutputClass(output) != action.Durable || evicted(pr.entry(a), output)) {
 			f = Rerun
 		}
 	}
@@ -373,6 +373,11 @@ func (pr *Prediction) visit(a *action.Action, output string, bytes bool) {
 	for _, in := range a.Inputs {
 		pr.visit(in.Ref.Action, in.Ref.Output, f != Hit)
 	}
+}
+
+// evicted reports whether gc has taken an output's bytes.
+func evicted(e *cache.Entry, output string) bool {
+	return slices.ContainsFunc(e.Outputs, func(o cache.Output) bool { return o.Name == output && o.Class == cache.Evicted })
 }
 
 // digest returns the digest that an output is on record with.

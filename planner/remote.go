@@ -119,7 +119,7 @@ func (c *consultation) ask(a *action.Action) error {
 // there. What came from a remote is on record without bytes.
 func whole(store *cache.Store, a *action.Action, e *cache.Entry) bool {
 	for _, o := range e.Outputs {
-		if o.Class == cache.Durable || a.OutputClass(o.Name) != action.Durable {
+		if o.Class == cache.Durable || o.Class == cache.Evicted || a.OutputClass(o.Name) != action.Durable {
 			continue
 		}
 		t, err := artifact.DecodeTree(o.Tree)

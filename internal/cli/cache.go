@@ -88,18 +88,22 @@ func (a *app) cacheDuCmd() *cobra.Command {
 
 func (a *app) cacheGCCmd() *cobra.Command {
 	var size string
-	var age time.Duration
+	var age, rebuild time.Duration
 	var keep int
 	var dry, now, asJSON bool
 	c := &cobra.Command{
 		Use: "gc", Short: "Delete what no recent run needs",
 		Long: `Deletes results that none of the last runs of any pipeline relies on and that no
 process is using. What was written within a day is spared. Blobs go to the trash
-first and are deleted by the next gc, or at once with -now.`,
+first and are deleted by the next gc, or at once with -now.
+
+With -size only the bytes of results go, beginning with what is cheapest to make
+again for each byte freed, all that it needs included; the results stay on record,
+so that nothing runs for them until their bytes are read.`,
 		Example: "  compressc cache gc -size 20GB\n  compressc cache gc -age 720h -dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := cache.GCOptions{MaxAge: age, KeepRuns: keep, DryRun: dry, Now: now}
+			o := cache.GCOptions{MaxAge: age, MaxRebuild: rebuild, KeepRuns: keep, DryRun: dry, Now: now}
 			if size != "" {
 				n, err := parseBytes("-size", size, "20GB")
 				if err != nil {
@@ -121,12 +125,13 @@ first and are deleted by the next gc, or at once with -now.`,
 			}
 			a.showGC(r, dry, now)
 			if r.Over > 0 {
-				fmt.Fprintf(a.Out, "%s over the size asked for are in use, or younger than a day.\n", spell.Bytes(r.Over))
+				fmt.Fprintf(a.Out, "%s over the size asked for are in use, of a recent run, younger than a day, or take longer than -max-rebuild to make again.\n", spell.Bytes(r.Over))
 			}
 			return nil
 		},
 	}
 	c.Flags().StringVar(&size, "size", "", "evict until the blobs take at most this `SIZE`, such as 20GB")
+	c.Flags().DurationVar(&rebuild, "max-rebuild", 0, "with -size, evict only what can be made again within this `TIME`, such as 10m")
 	c.Flags().DurationVar(&age, "age", 0, "evict results that were not used for this `TIME`, such as 720h")
 	c.Flags().IntVar(&keep, "keep-runs", cache.DefaultKeepRuns, "keep the results of the last `N` runs of each pipeline")
 	c.Flags().BoolVar(&dry, "dry-run", false, "delete nothing, say what would go")
@@ -149,6 +154,9 @@ func (a *app) showGC(r cache.GCReport, dry, now bool) {
 		fmt.Fprintf(a.Out, "%s %s of %s.\n", verb, what, spell.Bytes(r.Blobs.Bytes))
 	default:
 		fmt.Fprintf(a.Out, "%s %s of %s into the trash; the next gc deletes them.\n", verb, what, spell.Bytes(r.Blobs.Bytes))
+	}
+	if n := r.Evicted.Files; n > 0 {
+		fmt.Fprintf(a.Out, "Of %s the bytes alone: they stay on record and are made again when something reads them, in at most %.2g s each.\n", spell.Plural(n, "result", "results"), r.Rebuild)
 	}
 	if r.Freed.Bytes > 0 {
 		fmt.Fprintf(a.Out, "%s: %s.\n", map[bool]string{true: "Would delete for good", false: "Deleted for good"}[dry], spell.Bytes(r.Freed.Bytes))
