@@ -37,7 +37,7 @@ data "text" "test" {
 }
 
 sweep "grid" "nudge" {
-  damping = [0.01, 0.0100001, 0.0099999, 0.01001]
+  damping = [0.01, 0.0100001, 0.01001]
 }
 
 quantize "gptq" "gptq3" {

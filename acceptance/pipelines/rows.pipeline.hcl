@@ -58,6 +58,10 @@ data "text" "held_out" {
 }
 
 sweep "grid" "rank" {
+  rank = [32, 64]
+}
+
+sweep "grid" "wide" {
   rank = [32, 64, 128]
 }
 
@@ -250,7 +254,7 @@ compensate "eora" "g3e" {
   model     = quantize.g3
   reference = model.base
   data      = data.calib
-  rank      = sweep.rank.rank
+  rank      = sweep.wide.rank
   targets   = var.targets
 }
 
@@ -258,7 +262,7 @@ compensate "eora" "s24e" {
   model     = prune.s24
   reference = model.base
   data      = data.calib
-  rank      = sweep.rank.rank
+  rank      = sweep.wide.rank
   targets   = var.targets
 }
 
@@ -327,14 +331,6 @@ evaluate "perplexity" "s24_held" {
   data  = data.held_out
 }
 
-# PERP's default: norms and masked low-rank updates.
-retrain "perp" "p24l" {
-  model   = prune.m24
-  data    = data.train
-  steps   = var.steps
-  targets = var.targets
-}
-
 compensate "lorc" "s24g4l" {
   model     = quantize.s24g4
   reference = model.base
@@ -342,22 +338,35 @@ compensate "lorc" "s24g4l" {
   targets   = var.targets
 }
 
-evaluate "perplexity" "p24l" {
-  model = retrain.p24l
-  data  = data.test
-}
-
 evaluate "perplexity" "s24g4l" {
   model = compensate.s24g4l
   data  = data.test
 }
 
+# One rank of each on the windows that nothing was tuned on; they share all work
+# with the sweep.
+compensate "eora" "s24g4e64" {
+  model     = quantize.s24g4
+  reference = model.base
+  data      = data.calib
+  rank      = 64
+  targets   = var.targets
+}
+
+compensate "eora" "wlg4e64" {
+  model     = quantize.wlg4
+  reference = model.base
+  data      = data.calib
+  rank      = 64
+  targets   = var.targets
+}
+
 evaluate "perplexity" "s24g4e_held" {
-  model = compensate.s24g4e
+  model = compensate.s24g4e64
   data  = data.held_out
 }
 
 evaluate "perplexity" "wlg4e_held" {
-  model = compensate.wlg4e
+  model = compensate.wlg4e64
   data  = data.held_out
 }

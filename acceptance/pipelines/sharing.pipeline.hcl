@@ -13,7 +13,7 @@ variable "targets" {
 
 variable "windows" {
   type        = number
-  default     = 20
+  default     = 4
   description = "how many windows of the test text to measure on"
 }
 

@@ -25,7 +25,7 @@ func (r *report) heldOut(p *page) error {
 		if err != nil {
 			return err
 		}
-		b, err := perplexity(rec, w.name+"_held", w.point)
+		b, err := perplexity(rec, w.name+"_held", "")
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ func (r *report) memory(p *page) error {
 	}{
 		{"SparseGPT 2:4 → GPTQ 4 bit → EoRA 64", "oneshot", "", 600e6},
 		{"SparseGPT 2:4 → GPTQ 4 bit → EoRA 64", "oneshot", "350MB", 350e6},
-		{"Wanda 2:4 → masked LoRA → GPTQ 4 bit → EoRA 64", "chain", "", 1500e6},
+		{"Wanda 2:4 → masked LoRA, 10 steps → GPTQ 4 bit → EoRA 64", "chain", "", 1500e6},
 	} {
 		dir, err := r.empty(c.pipeline)
 		if err != nil {

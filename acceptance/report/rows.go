@@ -53,7 +53,6 @@ var rows = []row{
 	{"SparseGPT 2:4 → GPTQ 4 bit, mask kept", "s24g4", "", 118.72, "SparseGPT_24_GPTQ4_mask_kept", 0.03, "quantize.s24g4", 0},
 	{"… + EoRA 32", "s24g4e", "rank=32", 74.73, "", 0.03, "", 0},
 	{"… + EoRA 64", "s24g4e", "rank=64", 64.21, "SparseGPT_24_GPTQ4_mask_kept_eora64", 0.03, "compensate.s24g4e", 0},
-	{"… + EoRA 128", "s24g4e", "rank=128", 0, "", 0, "", 0},
 	{"… + LoRC 64", "s24g4l", "", 0, "", 0, "", 0},
 	{"Wanda 2:4 → masked LoRA, 40 steps", "wl", "", 70.07, "", 0.03, "", 0},
 	{"… → GPTQ 4 bit, mask kept", "wlg4", "", 93.18, "Wanda_24_LoRA_GPTQ4_mask_kept", 0.03, "quantize.wlg4", 0},
@@ -61,7 +60,6 @@ var rows = []row{
 	{"… + EoRA 64", "wlg4e", "rank=64", 63.78, "Wanda_24_LoRA_GPTQ4_mask_kept_eora64", 0.03, "compensate.wlg4e", 0},
 	{"GPTQ 4 bit + LoRC 32", "g4l", "", 0, "", 0, "", 0},
 	{"magnitude 2:4 → PERP, norms, 40 steps", "p24", "", 0, "", 0, "", 0},
-	{"magnitude 2:4 → PERP, norms and masked LoRA, 40 steps", "p24l", "", 0, "", 0, "", 0},
 }
 
 // reasons say why a row is out of its tolerance; section "Noise" measures what
