@@ -100,6 +100,22 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 	if beta != 0 && beta != 1 {
 		scale(part, m, n, beta, c, ldc)
 	}
+	if part == whole && n == 1 {
+		inc := ldb
+		if tB {
+			inc = 1
+		}
+		gemv(p, tA, m, k, alpha, a, lda, b, inc, beta != 0, c, ldc)
+		return
+	}
+	if part == whole && m == 1 {
+		inc := 1
+		if tA {
+			inc = lda
+		}
+		gemv(p, !tB, n, k, alpha, b, ldb, a, inc, beta != 0, c, 1)
+		return
+	}
 	if m*n*k < serialBelow {
 		p = nil
 	}

@@ -38,7 +38,7 @@ type product struct {
 
 func drawProduct(t *rapid.T) product {
 	// Sizes around tile edges, and K around block edges.
-	size := rapid.OneOf(rapid.IntRange(1, 60), rapid.IntRange(1, 200))
+	size := rapid.OneOf(rapid.IntRange(1, 60), rapid.IntRange(1, 200), rapid.Just(1))
 	p := product{
 		tA: rapid.Bool().Draw(t, "tA"), tB: rapid.Bool().Draw(t, "tB"),
 		part: triangle(rapid.IntRange(0, 2).Draw(t, "part")),
@@ -102,33 +102,36 @@ func byContract[T kernel.Float](x product, a, b, c []T, fma func(a, b, c T) T) {
 	}
 }
 
-func TestProductsFollowTheContract(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		x := drawProduct(t)
-		a32, b32, c32 := narrow(x.a), narrow(x.b), narrow(x.c)
-		want64 := append([]float64{}, x.c...)
-		byContract(x, x.a, x.b, want64, math.FMA)
-		want32 := append([]float32{}, c32...)
-		byContract(x, a32, b32, want32, kernel.FMA32)
-		for _, path := range kernel.Paths() {
-			restore := kernel.Use(path)
-			for th := 1; th <= 3; th++ {
-				p := NewPool(th)
-				got64 := append([]float64{}, x.c...)
-				gemm(p, x.part, x.tA, x.tB, x.m, x.n, x.k, x.alpha, x.a, x.lda, x.b, x.ldb, x.beta, got64, x.ldc)
-				got32 := append([]float32{}, c32...)
-				gemm(p, x.part, x.tA, x.tB, x.m, x.n, x.k, float32(x.alpha), a32, x.lda, b32, x.ldb, float32(x.beta), got32, x.ldc)
-				p.Close()
-				if !sameBits64(got64, want64) {
-					t.Errorf("float64 %s %d threads: not what the contract says", path, th)
-				}
-				if !sameBits32(got32, want32) {
-					t.Errorf("float32 %s %d threads: not what the contract says", path, th)
-				}
+func TestProductsFollowTheContract(t *testing.T) { rapid.Check(t, checkProduct) }
+
+// FuzzProducts looks for shapes and values on which a path breaks the contract.
+func FuzzProducts(f *testing.F) { f.Fuzz(rapid.MakeFuzz(checkProduct)) }
+
+func checkProduct(t *rapid.T) {
+	x := drawProduct(t)
+	a32, b32, c32 := narrow(x.a), narrow(x.b), narrow(x.c)
+	want64 := append([]float64{}, x.c...)
+	byContract(x, x.a, x.b, want64, math.FMA)
+	want32 := append([]float32{}, c32...)
+	byContract(x, a32, b32, want32, kernel.FMA32)
+	for _, path := range kernel.Paths() {
+		restore := kernel.Use(path)
+		for th := 1; th <= 3; th++ {
+			p := NewPool(th)
+			got64 := append([]float64{}, x.c...)
+			gemm(p, x.part, x.tA, x.tB, x.m, x.n, x.k, x.alpha, x.a, x.lda, x.b, x.ldb, x.beta, got64, x.ldc)
+			got32 := append([]float32{}, c32...)
+			gemm(p, x.part, x.tA, x.tB, x.m, x.n, x.k, float32(x.alpha), a32, x.lda, b32, x.ldb, float32(x.beta), got32, x.ldc)
+			p.Close()
+			if !sameBits64(got64, want64) {
+				t.Errorf("float64 %s %d threads: not what the contract says", path, th)
 			}
-			restore()
+			if !sameBits32(got32, want32) {
+				t.Errorf("float32 %s %d threads: not what the contract says", path, th)
+			}
 		}
-	})
+		restore()
+	}
 }
 
 // Large enough for several tasks, K blocks and column stretches.

@@ -106,6 +106,13 @@ func TestTilesAndGemvStayInside(t *testing.T) {
 }
 
 func tileInside[T Float](t *testing.T) {
+	v := SelectVector[T]()
+	for _, kc := range []int{1, 5} {
+		ldb := v.Width + 3
+		x, b, y := guarded[T](t, kc), guarded[T](t, (kc-1)*ldb+v.Width), guarded[T](t, v.Width)
+		v.Run(kc, &x[0], &b[0], ldb, &y[0], 1, 0)
+		v.Run(kc, &x[0], &b[0], ldb, &y[0], 1, 1)
+	}
 	for _, n := range []int{4, 100} {
 		g := Select[T](n)
 		for _, kc := range []int{1, 3, 4, 9} {

@@ -23,6 +23,18 @@ func sgemm6x16AVX2(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 func dgemm6x8AVX2(kc int, a, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
+func svectorAVX512(kc int, x, b *float32, ldb int, y *float32, alpha float32, add int)
+
+//go:noescape
+func svectorAVX2(kc int, x, b *float32, ldb int, y *float32, alpha float32, add int)
+
+//go:noescape
+func dvectorAVX512(kc int, x, b *float64, ldb int, y *float64, alpha float64, add int)
+
+//go:noescape
+func dvectorAVX2(kc int, x, b *float64, ldb int, y *float64, alpha float64, add int)
+
+//go:noescape
 func transpackF32AVX512(nblk int, src *float32, ld int, dst *float32, stride int, mask int)
 
 //go:noescape

@@ -9,6 +9,12 @@ func sgemm8x12NEON(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 func dgemm8x6NEON(kc int, a, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
+func svectorNEON(kc int, x, b *float32, ldb int, y *float32, alpha float32, add int)
+
+//go:noescape
+func dvectorNEON(kc int, x, b *float64, ldb int, y *float64, alpha float64, add int)
+
+//go:noescape
 func gemvRowsNEON(m, n int, a *float64, lda int, x, y *float64)
 
 //go:noescape

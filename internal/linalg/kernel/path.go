@@ -26,6 +26,8 @@ type table struct {
 	path               Path
 	sgemm, sgemmNarrow Gemm[float32]
 	dgemm, dgemmNarrow Gemm[float64]
+	svector            Vector[float32]
+	dvector            Vector[float64]
 	packF32            func(dst, src []float32, ld, kc, w, cnt, avail int, trans bool)
 	packF64            func(dst, src []float64, ld, kc, w, cnt, avail int, trans bool)
 	gemvRows           func(m, n int, a *float64, lda int, x, y *float64)
@@ -42,6 +44,8 @@ var goTable = table{
 	sgemmNarrow: Gemm[float32]{MR: 4, NR: 16, Run: sgemm4x16Go},
 	dgemm:       Gemm[float64]{MR: 4, NR: 16, Run: dgemm4x16Go},
 	dgemmNarrow: Gemm[float64]{MR: 4, NR: 16, Run: dgemm4x16Go},
+	svector:     Vector[float32]{Width: 16, Run: vectorGo[float32]},
+	dvector:     Vector[float64]{Width: 16, Run: vectorGo[float64]},
 	packF32:     packGo[float32],
 	packF64:     packGo[float64],
 	gemvRows:    gemvRowsGo,

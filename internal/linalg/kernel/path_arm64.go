@@ -8,6 +8,8 @@ var neonTable = table{
 	sgemmNarrow: Gemm[float32]{MR: 8, NR: 12, Run: sgemm8x12NEON},
 	dgemm:       Gemm[float64]{MR: 8, NR: 6, Run: dgemm8x6NEON},
 	dgemmNarrow: Gemm[float64]{MR: 8, NR: 6, Run: dgemm8x6NEON},
+	svector:     Vector[float32]{Width: 32, Run: svectorNEON},
+	dvector:     Vector[float64]{Width: 16, Run: dvectorNEON},
 	packF32:     packGo[float32],
 	packF64:     packGo[float64],
 	gemvRows:    gemvRowsNEON,

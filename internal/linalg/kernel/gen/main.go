@@ -118,6 +118,46 @@ func (k tile) emit() {
 	p("")
 }
 
+// vectorTile is a product of a row and kc rows of nv vectors each: 1 by nv
+// vectors of C.
+func vectorTile(name string, f64, zmm bool, nv int) {
+	es, sh, ty, sfx, bc := 4, 2, "float32", "PS", "VBROADCASTSS"
+	if f64 {
+		es, sh, ty, sfx, bc = 8, 3, "float64", "PD", "VBROADCASTSD"
+	}
+	R, vb, zero := "Y", 32, "VXORPS"
+	if zmm {
+		R, vb, zero = "Z", 64, "VPXORD"
+	}
+	mov, fma := "VMOVU"+sfx, "VFMADD231"+sfx
+	fn(name, fmt.Sprintf("kc int, x, b *%s, ldb int, y *%s, alpha %s, add int", ty, ty, ty), 56)
+	p("\tMOVQ kc+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tMOVQ b+16(FP), DI\n\tMOVQ ldb+24(FP), R8\n\tMOVQ y+32(FP), DX\n\tMOVQ add+48(FP), R10\n\tSHLQ $%d, R8", sh)
+	for v := range nv {
+		p("\t%s %s%d, %s%d, %s%d", zero, R, v, R, v, R, v)
+	}
+	p("%s_k:\n\t%s (SI), %s15", name, bc, R)
+	for v := range nv {
+		p("\t%s %d(DI), %s15, %s%d", fma, v*vb, R, R, v)
+	}
+	p("\tADDQ $%d, SI\n\tADDQ R8, DI\n\tDECQ CX\n\tJNZ %s_k", es, name)
+	p("\t%s alpha+40(FP), %s15\n\tTESTQ R10, R10\n\tJZ %s_store", bc, R, name)
+	for _, load := range []bool{true, false} {
+		if !load {
+			p("%s_store:", name)
+		}
+		for v := range nv {
+			if load {
+				p("\t%s %d(DX), %s14", mov, v*vb, R)
+			} else {
+				p("\t%s %s14, %s14, %s14", zero, R, R, R)
+			}
+			p("\t%s %s%d, %s15, %s14\n\t%s %s14, %d(DX)", fma, R, v, R, R, mov, R, v*vb)
+		}
+		p("\tVZEROUPPER\n\tRET")
+	}
+	p("")
+}
+
 // transpack512 reads w rows (stride ld) of nblk blocks of w columns and writes
 // column k, masked, at dst + k·stride; w is one vector.
 func transpack512(f64 bool) {
@@ -404,6 +444,11 @@ func main() {
 		{"dgemm6x8AVX2", true, false, 6, 2, false},
 	} {
 		k.emit()
+	}
+	for _, f64 := range []bool{false, true} {
+		prefix := map[bool]string{false: "s", true: "d"}[f64]
+		vectorTile(prefix+"vectorAVX512", f64, true, 8)
+		vectorTile(prefix+"vectorAVX2", f64, false, 8)
 	}
 	transpack512(false)
 	transpack512(true)
