@@ -178,7 +178,7 @@ func (l *loader) blockSchema(b *Block, def hcl.Range) *schema.Schema {
 		names := l.opt.Registry.methodNames(b.Type)
 		if len(names) == 0 {
 			b.Broken = true
-			l.errorAt(def, "No such method", "There are no methods of %s in this version.", b.Type)
+			l.errorAt(def, "No such method", "There are no methods of %s in this version. Verbs with methods are %s.", b.Type, l.opt.Registry.verbs())
 			return nil
 		}
 		kinds(b.Type+" method", names)

@@ -75,11 +75,22 @@ func (l *loader) unsupportedArg(a *Attr, known []string) {
 		l.errorAt(a.NameRange, "Unsupported argument", "There is no count: give the instances names with for_each = toset([\"a\", \"b\"]), or try several values with a sweep.")
 		return
 	}
-	l.errorAt(a.NameRange, "Unsupported argument", "An argument named %q is not expected here.%s", a.Name, didyoumean.Hint(a.Name, known))
+	hint := didyoumean.Hint(a.Name, known)
+	if hint == "" && len(known) > 0 {
+		hint = " Those that are: " + strings.Join(known, ", ") + "."
+	}
+	l.errorAt(a.NameRange, "Unsupported argument", "An argument named %q is not expected here.%s", a.Name, hint)
 }
 
 func (l *loader) unsupportedBlock(n *Body, known []string) {
-	l.errorAt(n.DefRange, "Unsupported block", "Blocks of type %q are not expected here.%s", n.Type, didyoumean.Hint(n.Type, known))
+	hint := didyoumean.Hint(n.Type, known)
+	switch {
+	case hint == "" && len(known) > 0:
+		hint = " Those that are: " + strings.Join(known, ", ") + "."
+	case hint == "":
+		hint = " There are only arguments: name = value."
+	}
+	l.errorAt(n.DefRange, "Unsupported block", "Blocks of type %q are not expected here.%s", n.Type, hint)
 }
 
 // checkBody checks names, labels and presence; values are checked when they

@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -107,7 +108,7 @@ func (l *loader) enter(call *Block, e *entry) {
 	}
 	if f.lost {
 		e.lost = true
-		l.errorAt(call.Body.Attr("source").Expr.Range(), "Module cannot be read", "%s", f.reason)
+		l.errorAt(call.Body.Attr("source").Expr.Range(), "Module cannot be read", "%s%s", f.reason, nearFolder(dir))
 		return
 	}
 	m := newModule(call.Module, call, dir)
@@ -128,6 +129,24 @@ func readModule(opt Options, dir string) *folder {
 		return &folder{lost: true, reason: diags[0].Detail}
 	}
 	return parseFolder(files)
+}
+
+// nearFolder names the folder beside dir that is spelled most like it.
+func nearFolder(dir string) string {
+	entries, err := os.ReadDir(filepath.Dir(dir))
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && e.Name() != filepath.Base(dir) {
+			names = append(names, e.Name())
+		}
+	}
+	if hint := didyoumean.Hint(filepath.Base(dir), names); hint != "" {
+		return hint
+	}
+	return " A module is a folder of files whose names end in " + PipelineSuffix + "."
 }
 
 // prefetch reads the folders of calls side by side; what is wrong with them is
@@ -193,7 +212,7 @@ func (l *loader) moduleDir(call *Block) (string, bool) {
 	}
 	for m := call.Module; m != nil; m = m.Parent {
 		if filepath.Clean(m.Dir) == filepath.Clean(dir) {
-			l.errorAt(a.Expr.Range(), "Module calls itself", "The folder %s is that of a module this call stands in, so that there would be no end to it.", source)
+			l.errorAt(a.Expr.Range(), "Module calls itself", "The folder %s is that of a module this call stands in, so that there would be no end to it. What both need belongs into a third folder.", source)
 			return "", false
 		}
 	}

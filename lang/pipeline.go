@@ -47,6 +47,8 @@ type Pipeline struct {
 	Blocks []*Block
 	// Files by the names diagnostics use, for snippets.
 	Files map[string]*hcl.File
+	// Faulty is set where loading found an error, in a block or elsewhere.
+	Faulty bool
 	// Functions of expressions.
 	Functions map[string]function.Function
 

@@ -3,6 +3,7 @@ package lang
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -163,7 +164,7 @@ func (l *loader) resolveTraversal(m *Module, t hcl.Traversal) (refs []Ref, empty
 	}
 	b := e.declared
 	if proto.All && b.Kind != KindVerb {
-		l.errorAt(whole, "Invalid reference", "The list all.%s is there for blocks that have results; %s is a %s.", b.LocalAddr(), b.LocalAddr(), rootNoun(root))
+		l.errorAt(whole, "Invalid reference", "The list all.%s is there for blocks that have results; %s is a %s. Name it without all.", b.LocalAddr(), b.LocalAddr(), rootNoun(root))
 		return nil, nil, false
 	}
 	if !b.Keyed {
@@ -212,10 +213,18 @@ func keysOf(blocks []*Block) []string {
 	return keys
 }
 
+func joinQuoted(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = strconv.Quote(s)
+	}
+	return strings.Join(quoted, ", ")
+}
+
 func (l *loader) unknownKey(at hcl.Range, name, key string, keys []string) {
 	has := "Its for_each is empty."
 	if len(keys) > 0 {
-		has = fmt.Sprintf("It has %q.", keys)
+		has = "It has " + joinQuoted(keys) + "."
 		if len(keys) > 12 {
 			has = fmt.Sprintf("It has %d, the first of them %q.", len(keys), keys[0])
 		}
@@ -354,8 +363,47 @@ func (l *loader) unknownName(m *Module, at hcl.Range, root, name string) {
 		detail += fmt.Sprintf(" Did you mean %q?", named)
 	} else if near := didyoumean.Nearest(name, m.named(root)); near != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", root+"."+near)
+	} else if inner := m.within(root + "." + name); inner != "" {
+		detail += fmt.Sprintf(" %s has one; to the outside a module has the values of its outputs.", inner)
+	} else if root == "var" {
+		detail += fmt.Sprintf(" Declare it: variable %q { … }.", name)
+	} else if known := m.named(root); len(known) > 0 && len(known) <= 12 {
+		detail += " There is " + didyoumean.Join(known) + "."
+	} else {
+		detail += fmt.Sprintf(" Write one: %s.", exampleOf(root, name))
 	}
 	l.errorAt(at, "Unknown reference", "%s", detail)
+}
+
+// within returns a module that m calls and that has a block of that local
+// address.
+func (m *Module) within(addr string) string {
+	for _, b := range m.blocks {
+		if b.Kind != KindModule {
+			continue
+		}
+		for _, inner := range m.entries[b.LocalAddr()].modules {
+			if inner.entries[addr] != nil {
+				return inner.Path
+			}
+		}
+	}
+	return ""
+}
+
+// exampleOf is how a block of that name would begin.
+func exampleOf(root, name string) string {
+	switch root {
+	case "local":
+		return fmt.Sprintf("locals { %s = … }", name)
+	case "model", "select", "gate", "module":
+		return fmt.Sprintf("%s %q { … }", root, name)
+	case "data":
+		return fmt.Sprintf("data \"text\" %q { … }", name)
+	case "sweep":
+		return fmt.Sprintf("sweep \"grid\" %q { … }", name)
+	}
+	return fmt.Sprintf("%s \"method\" %q { … }", root, name)
 }
 
 // checkRefAttr checks the attribute of references whose attributes are fixed.
@@ -584,6 +632,7 @@ func (l *loader) reportCycle(cycle []*Block) {
 		fmt.Fprintf(&way, "\n  %s needs %s, at %s", b.Addr(), next.Addr(), where(at))
 		b.Broken, b.inCycle = true, true
 	}
+	way.WriteString("\nOne of these references must go.")
 	if len(cycle) == 1 {
 		l.errorAt(cycle[0].Body.DefRange, "Cycle", "%s refers to itself:%s", cycle[0].Addr(), way.String())
 		return

@@ -3,6 +3,7 @@ package lang
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/compressc/compressc/internal/schema"
 	"github.com/compressc/compressc/passes"
@@ -95,6 +96,17 @@ func (r *Registry) Lookup(verb, method string) *Method {
 
 // Methods returns the methods of a verb in the order they were registered.
 func (r *Registry) Methods(verb string) []*Method { return slices.Clone(r.methods[verb]) }
+
+// verbs lists the verbs that have methods.
+func (r *Registry) verbs() string {
+	var names []string
+	for _, v := range Verbs {
+		if len(r.methods[v.Name]) > 0 {
+			names = append(names, v.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
 
 func (r *Registry) methodNames(verb string) []string {
 	var names []string

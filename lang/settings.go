@@ -72,6 +72,6 @@ func (l *loader) checkVersion(a *Attr, required string) {
 	}
 	v, err := version.NewVersion(l.opt.Version)
 	if err == nil && !constraint.Check(v.Core()) {
-		l.errorAt(a.Expr.Range(), "Unsupported version", "The pipeline requires compressc %s, and this is %s.", required, l.opt.Version)
+		l.errorAt(a.Expr.Range(), "Unsupported version", "The pipeline requires compressc %s, and this is %s. Install one that will do, or loosen the constraint.", required, l.opt.Version)
 	}
 }

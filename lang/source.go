@@ -144,7 +144,8 @@ func LoadFiles(dir string, files map[string][]byte, opt Options) (*Pipeline, hcl
 	l.instantiate(p.Root)
 	l.resolve()
 	l.checkBlocks()
-	return p, sortDiagnostics(l.diags)
+	p.Faulty = l.diags.HasErrors()
+	return p, sortDiagnostics(tidy(l.diags))
 }
 
 // folder is the text of a pipeline or module, parsed.
@@ -214,7 +215,8 @@ func parseFile(name string, src []byte) (*hcl.File, hcl.Diagnostics) {
 	} else {
 		f, diags = hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	}
-	if f == nil || f.Body == nil {
+	// What is left of JSON behind a syntax error says nothing that was meant.
+	if f == nil || f.Body == nil || diags.HasErrors() && strings.HasSuffix(name, ".json") {
 		f = &hcl.File{Body: hcl.EmptyBody(), Bytes: src}
 	}
 	return f, diags

@@ -24,7 +24,11 @@ func typeConstraint(e hcl.Expression) (cty.Type, *typeexpr.Defaults, hcl.Diagnos
 		uses = uses || is
 	}
 	if !uses {
-		return typeexpr.TypeConstraintWithDefaults(e)
+		t, defaults, diags := typeexpr.TypeConstraintWithDefaults(e)
+		for _, d := range diags {
+			d.Detail += " Types are string, number, bool, any, model, data, adapter, list(…), set(…), map(…), tuple([…]) and object({…})."
+		}
+		return t, defaults, diags
 	}
 	t, diags := blockTypeConstraint(e)
 	return t, nil, diags

@@ -215,6 +215,7 @@ func checkTokenizers(s *schema.Schema, in schema.Input) (list diag.List) {
 			list.Errorf(a.Name, "Data of another tokenizer",
 				"%s was made with another tokenizer than that of %s, so that its numbers mean other words. Give the data block the tokenizer of this model.",
 				d.From, m.From)
+			list.Since(d.From)
 		}
 	}
 	return list

@@ -65,6 +65,8 @@ type expander struct {
 	nodes   []*Node
 	byBlock map[*lang.Block][]*Node
 	byPlace map[*lang.Block]map[string]*Node
+	// made are the blocks by the addresses of their nodes.
+	made map[string]*lang.Block
 	// vanished are the places where a block without a model is not enabled.
 	vanished map[*lang.Block]map[string]bool
 	// broken blocks have no nodes at all; damaged ones lack some, for they have
@@ -83,7 +85,7 @@ type expander struct {
 func Expand(p *lang.Pipeline, sources Sources) (*Expansion, hcl.Diagnostics) {
 	x := &expander{pipeline: p, sources: sources,
 		reach: map[*lang.Block]reach{}, rank: map[*lang.Block]int{},
-		byBlock: map[*lang.Block][]*Node{}, byPlace: map[*lang.Block]map[string]*Node{},
+		byBlock: map[*lang.Block][]*Node{}, byPlace: map[*lang.Block]map[string]*Node{}, made: map[string]*lang.Block{},
 		vanished: map[*lang.Block]map[string]bool{}, broken: map[*lang.Block]bool{}, damaged: map[*lang.Block]bool{},
 		anyGates: map[*lang.Block]bool{}, places: map[*lang.Block]int{}}
 	order := x.order()
@@ -178,11 +180,19 @@ func (x *expander) add(n *Node) {
 		x.byPlace[b] = map[string]*Node{}
 	}
 	x.byPlace[b][n.place.key()] = n
+	x.made[n.Addr()] = b
 }
 
 func (x *expander) expandBlock(b *lang.Block) {
 	for _, r := range x.brokenSweeps(b) {
 		if r {
+			x.broken[b], x.damaged[b] = true, true
+			return
+		}
+	}
+	// A sweep that is broken may be reached by way of others, too.
+	for _, a := range x.reachOf(b).axes {
+		if x.broken[a.Sweep] {
 			x.broken[b], x.damaged[b] = true, true
 			return
 		}
@@ -246,6 +256,11 @@ func (x *expander) local(b *lang.Block, at place) {
 	}
 	c, err := b.Convert(v)
 	if err != nil {
+		if t := b.TypeText(); t == "model" || t == "data" || t == "adapter" {
+			x.errorAt(b, &at, a.Expr.Range(), "Invalid value for variable", "The variable %q of the module takes what is of type %s, and %s is not. Name the block that yields it, without quotes.", b.Name, t, schema.Spell(v))
+			x.broken[b] = true
+			return
+		}
 		given := schema.Spell(v)
 		if a.Sensitive() {
 			given = "this value"

@@ -100,7 +100,7 @@ func typePrune(c *passes.Call) (passes.Result, diag.List) {
 	var ds diag.List
 	m := change(a.Model, func(l *model.Linear) {
 		if l.Format.Quantized() && len(ds) == 0 {
-			ds.Errorf("model", "Pruning after packing", "The weights of %s are codes since %s.", l.Path, l.ChangedBy)
+			ds.Errorf("model", "Pruning after packing", "The weights of %s are codes since %s.", l.Path, l.QuantizedBy)
 		}
 		l.Mask = schema.Resolve(*a, schema.Module{Path: l.Path, Role: l.Role, Block: l.Block}).Sparsity.Pattern
 	})
@@ -121,7 +121,7 @@ func typeGPTQ(c *passes.Call) (passes.Result, diag.List) {
 		}
 		l.Format = model.Format{Bits: a.Bits, GroupSize: a.GroupSize}
 		l.StoredBits = float64(a.Bits) + 32/float64(a.GroupSize)
-		l.ChangedBy = c.Node
+		l.QuantizedBy = c.Node
 	})
 	return passes.Result{Model: m}, ds
 }

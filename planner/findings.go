@@ -43,7 +43,13 @@ func (x *expander) report(b *lang.Block, at *place, diags ...*hcl.Diagnostic) {
 }
 
 func (x *expander) reportList(n *Node, list diag.List) {
-	x.report(n.Block, &n.place, n.Block.Body.Diagnostics(list)...)
+	diags := n.Block.Body.Diagnostics(list)
+	for i, d := range list {
+		if b := x.made[d.Origin]; b != nil && b != n.Block {
+			diags[i].Detail += fmt.Sprintf("\n%s stands at %s line %d.", b.Addr(), b.Body.DefRange.Filename, b.Body.DefRange.Start.Line)
+		}
+	}
+	x.report(n.Block, &n.place, diags...)
 }
 
 // diagnostics makes one diagnostic of a mistake that shows at several points.
@@ -222,22 +228,37 @@ func (x *expander) checkExports() {
 		if n.Result.Export == nil {
 			continue
 		}
+		clash := false // one file says what is wrong with the others
 		for _, f := range n.Result.Export.Files {
 			f = path.Clean(filepath.ToSlash(f))
 			for _, w := range writers[f] {
-				if w == n || !w.place.agrees(n.place) {
+				if clash || w == n || !w.place.agrees(n.place) {
 					continue
 				}
-				hint := ""
+				hint := " Give each a path of its own."
 				if w.Block == n.Block {
-					hint = " Put the point into the path: \"out/${sweep.name.axis}.gguf\"."
+					hint = pathHint(w, n)
 				}
 				x.errorAt(n.Block, &n.place, n.Block.Body.Range("path"), "File written twice", "%s would write %q too.%s", w.Addr(), f, hint)
+				clash = true
 				break
 			}
 			writers[f] = append(writers[f], n)
 		}
 	}
+}
+
+// pathHint says how the path can tell two points of an export apart.
+func pathHint(w, n *Node) string {
+	for _, c := range n.Point {
+		if w.Point.index(c.Axis) != c.Index {
+			return fmt.Sprintf(" Put the point into the path: \"…-${sweep.%s.%s}\".", c.Axis.Sweep.Name, c.Axis.Name)
+		}
+	}
+	if n.Block.Keyed {
+		return " Put the key into the path: \"…-${each.key}\"."
+	}
+	return " Put into the path what differs."
 }
 
 // roots tells the blocks that a run is for: evaluations, gates, selections,
@@ -292,7 +313,7 @@ func (x *expander) markNeeded() {
 			visit(n)
 		}
 	}
-	sound := !x.hasErrors()
+	sound := !x.hasErrors() && !x.pipeline.Faulty
 	for _, b := range x.pipeline.Blocks {
 		// What a module puts out may go unused, and what it says of its calls.
 		if roots(b) || b.Module.Path != "" && b.Kind == lang.KindLocal {

@@ -170,7 +170,7 @@ func (x *expander) expandSweep(b *lang.Block) {
 	}
 	if len(s.admitted) == 0 {
 		x.broken[b] = true
-		x.errorAt(b, nil, b.Body.DefRange, "Sweep without points", "The filter where admits none of the points of this sweep.")
+		x.errorAt(b, nil, b.Body.DefRange, "Sweep without points", "The filter where admits none of the points of this sweep. Loosen it, or give the axes other values.")
 	}
 }
 
@@ -200,7 +200,7 @@ func (x *expander) axis(b *lang.Block, attr *lang.Attr) (*Axis, bool) {
 		a.Values, a.Texts = append(a.Values, e), append(a.Texts, text)
 	}
 	if len(a.Values) == 0 {
-		x.errorAt(b, nil, attr.Expr.Range(), "Empty axis", "The axis %s has no values, so that nothing which depends on it would run.", a.ID())
+		x.errorAt(b, nil, attr.Expr.Range(), "Empty axis", "The axis %s has no values, so that nothing which depends on it would run. Give it one value or more.", a.ID())
 		return nil, false
 	}
 	return a, true

@@ -129,7 +129,7 @@ func TestOpenFolderAndFile(t *testing.T) {
 		}
 		ty := c.Type("model.m")
 		for _, l := range ty.Linears {
-			if l.StoredBits != 16 || l.Format.Quantized() || l.ChangedBy != "" {
+			if l.StoredBits != 16 || l.Format.Quantized() || l.QuantizedBy != "" {
 				t.Errorf("%s: %+v", l.Path, l)
 			}
 		}
@@ -169,8 +169,8 @@ func TestOpenPacked(t *testing.T) {
 			for _, s := range compressedtensors.Suffixes() {
 				bytes += len(f.tensors[module+s].data)
 			}
-			if want := (model.Format{Bits: 5, GroupSize: 32, ScaleBits: 16}); l.Format != want || l.StoredBits != float64(8*bytes)/(64*32) || l.ChangedBy != "model.m" {
-				t.Errorf("type %+v, %v bits, changed by %q", l.Format, l.StoredBits, l.ChangedBy)
+			if want := (model.Format{Bits: 5, GroupSize: 32, ScaleBits: 16}); l.Format != want || l.StoredBits != float64(8*bytes)/(64*32) || l.QuantizedBy != "model.m" {
+				t.Errorf("type %+v, %v bits, changed by %q", l.Format, l.StoredBits, l.QuantizedBy)
 			}
 		}
 	}

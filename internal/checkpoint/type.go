@@ -17,7 +17,7 @@ func (c *Checkpoint) Type(from string) *model.Type {
 		l.StoredBits = float64(8*bytes[l.Path]) / (float64(l.Out) * float64(l.In))
 		if s, ok := c.Quantized[l.Path]; ok {
 			l.Format = model.Format{Bits: s.Bits, GroupSize: s.GroupSize, Symmetric: s.Symmetric, ScaleBits: s.ScaleBits()}
-			l.ChangedBy = from
+			l.QuantizedBy = from
 		}
 	}
 	for _, t := range c.Tensors {

@@ -29,6 +29,9 @@ type Diagnostic struct {
 	// nested block's argument is spelled "optimizer.learning_rate", an
 	// override's "override[1].sparsity".
 	Arg string
+	// Origin is the address of the block that made the state which the finding is
+	// about, "" where there is none: the language says where it stands.
+	Origin string
 }
 
 // List is a set of findings in the order they were made.
@@ -46,13 +49,17 @@ func (l List) HasErrors() bool {
 
 // Errorf appends an error about arg.
 func (l *List) Errorf(arg, summary, format string, a ...any) {
-	*l = append(*l, Diagnostic{Error, summary, fmt.Sprintf(format, a...), arg})
+	*l = append(*l, Diagnostic{Severity: Error, Summary: summary, Detail: fmt.Sprintf(format, a...), Arg: arg})
 }
 
 // Warnf appends a warning about arg.
 func (l *List) Warnf(arg, summary, format string, a ...any) {
-	*l = append(*l, Diagnostic{Warning, summary, fmt.Sprintf(format, a...), arg})
+	*l = append(*l, Diagnostic{Severity: Warning, Summary: summary, Detail: fmt.Sprintf(format, a...), Arg: arg})
 }
+
+// Since says of the finding appended last which block made the state it is
+// about.
+func (l List) Since(addr string) { l[len(l)-1].Origin = addr }
 
 // Err returns the errors as one error value, or nil.
 func (l List) Err() error {

@@ -40,8 +40,9 @@ type Linear struct {
 	// StoredBits is what a weight costs where it is stored now, scales and
 	// zero points counted.
 	StoredBits float64
-	// ChangedBy is the address of the block that last changed the state.
-	ChangedBy string
+	// MaskedBy, QuantizedBy and SidedBy are the addresses of the blocks that the
+	// mask, the format and the newest side path are from.
+	MaskedBy, QuantizedBy, SidedBy string
 }
 
 // Masked reports whether some weights are fixed zeros.

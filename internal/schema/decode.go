@@ -154,7 +154,7 @@ func (a *Arg) set(dst reflect.Value, v cty.Value, prefix string, diags *diag.Lis
 	case Reference:
 		r, ok := RefOf(v)
 		if !ok || r.Value == nil || !reflect.TypeOf(r.Value).AssignableTo(a.typ) {
-			diags.Errorf(name, "Wrong type of argument", "The argument %q takes %s, not %s.", a.Name, article(a.RefKind), Spell(v))
+			diags.Errorf(name, "Wrong type of argument", "The argument %q takes %s, not %s.%s", a.Name, article(a.RefKind), Spell(v), unquoted(v, a.RefKind))
 			return
 		}
 		dst.Set(reflect.ValueOf(r.Value))
@@ -187,6 +187,26 @@ func (a *Arg) set(dst reflect.Value, v cty.Value, prefix string, diags *diag.Lis
 	default:
 		a.setScalar(dst, v, name, diags)
 	}
+}
+
+// yielding are the words that references to models, data and adapters begin
+// with.
+var yielding = []string{"model", "data", "adapter", "module", "select", "var", "local", "each",
+	"prune", "retrain", "quantize", "compensate", "merge", "transform", "train", "search"}
+
+// unquoted says what to write instead of v where a reference belongs.
+func unquoted(v cty.Value, kind string) string {
+	if v.IsKnown() && !v.IsNull() && v.Type() == cty.String {
+		typ, name, ok := strings.Cut(v.AsString(), ".")
+		if ok && name != "" && slices.Contains(yielding, typ) {
+			return " A reference stands without quotes: " + v.AsString() + "."
+		}
+	}
+	example := map[string]string{"model": "prune.name", "data": "data.name", "adapter": "retrain.name.adapter"}[kind]
+	if example == "" {
+		return ""
+	}
+	return " Name what yields " + article(kind) + ", such as " + example + "."
 }
 
 // sentence makes an error text stand alone.

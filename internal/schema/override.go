@@ -90,6 +90,21 @@ func (o Overrides) For(m Module) []Setting {
 	return nil
 }
 
+// Where names the argument as findings do that holds for m: the override's own
+// where the first one that selects m sets it.
+func (o Overrides) Where(arg string, m Module) string {
+	for i, v := range o {
+		if !v.Selector.Match(m) {
+			continue
+		}
+		if slices.ContainsFunc(v.Set, func(s Setting) bool { return s.Arg == arg }) {
+			return fmt.Sprintf("override[%d].%s", i, arg)
+		}
+		break
+	}
+	return arg
+}
+
 // OverridesOf returns the overrides in the argument struct that args points to,
 // nil where its schema has none.
 func (s *Schema) OverridesOf(args any) Overrides {

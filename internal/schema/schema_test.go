@@ -208,8 +208,8 @@ func TestDecodeFindings(t *testing.T) {
 	}{
 		{"missing", Input{}, "model: Missing argument: The argument \"model\" (model) is required, but was not given.\n"},
 		{"null", Input{Values: map[string]cty.Value{"model": cty.NullVal(cty.DynamicPseudoType)}}, "model: Missing argument: The argument \"model\" (model) is required, but is null.\n"},
-		{"wrong kind", Input{Values: map[string]cty.Value{"model": modelValue(&other{})}}, "model: Wrong type of argument: The argument \"model\" takes a model, not data.\n"},
-		{"no reference", Input{Values: map[string]cty.Value{"model": cty.StringVal("base")}}, "model: Wrong type of argument: The argument \"model\" takes a model, not \"base\".\n"},
+		{"wrong kind", Input{Values: map[string]cty.Value{"model": modelValue(&other{})}}, "model: Wrong type of argument: The argument \"model\" takes a model, not data. Name what yields a model, such as prune.name.\n"},
+		{"no reference", Input{Values: map[string]cty.Value{"model": cty.StringVal("base")}}, "model: Wrong type of argument: The argument \"model\" takes a model, not \"base\". Name what yields a model, such as prune.name.\n"},
 		{"misspelt", Input{Values: map[string]cty.Value{"model": model, "dampng": cty.Zero}}, "dampng: Unsupported argument: An argument named \"dampng\" is not expected here. Did you mean \"damping\"?\n"},
 		{"enum", Input{Values: map[string]cty.Value{"model": model, "mode": cty.StringVal("outputs")}}, "mode: Invalid value: The argument \"mode\" is \"outputs\", but must be \"reference\", \"input\" or \"output\". Did you mean \"output\"?\n"},
 		{"number enum", Input{Values: map[string]cty.Value{"model": model, "bits": cty.NumberIntVal(5)}}, "bits: Invalid value: The argument \"bits\" is 5, but must be 2, 3, 4 or 8.\n"},

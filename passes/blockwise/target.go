@@ -2,6 +2,7 @@ package blockwise
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/compressc/compressc/internal/diag"
@@ -62,11 +63,13 @@ func CheckReference(ty *model.Type, ref *passes.Model) (ds diag.List) {
 	}
 	ds.Errorf("reference", "Reference of another shape", "The reference %s has %d blocks of width %d, the model has %d of width %d. Expected the model that this one was made from.",
 		ref.From, ref.Type.Config.Layers, ref.Type.Config.Hidden, ty.Config.Layers, ty.Config.Hidden)
+	ds.Since(ref.From)
 	return ds
 }
 
 // Paths abbreviates a list of layers for a message: layers that differ only in
-// the block's number become one.
+// the block's number become one, and so do those of one module:
+// model.layers.*.mlp.{gate,up}_proj.
 func Paths(ls []*model.Linear) string {
 	var order []string
 	count := map[string]int{}
@@ -78,12 +81,32 @@ func Paths(ls []*model.Linear) string {
 		}
 		count[l.Name]++
 	}
-	for i, n := range order {
-		if count[n] == 1 {
-			order[i] = first[n].Path
-		} else {
-			order[i] = strings.Replace(first[n].Path, fmt.Sprintf(".%d.", first[n].Block), ".*.", 1)
-		}
+	type group struct {
+		head, tail string
+		names      []string
 	}
-	return strings.Join(order, ", ")
+	var groups []*group
+	for _, n := range order {
+		path := first[n].Path
+		if count[n] > 1 {
+			path = strings.Replace(path, fmt.Sprintf(".%d.", first[n].Block), ".*.", 1)
+		}
+		dot := strings.LastIndexByte(path, '.') + 1
+		name, tail, _ := strings.Cut(path[dot:], "_")
+		g := &group{head: path[:dot], tail: path[dot+len(name):], names: []string{name}}
+		if i := slices.IndexFunc(groups, func(o *group) bool { return o.head == g.head && o.tail == g.tail && tail != "" }); i >= 0 {
+			groups[i].names = append(groups[i].names, name)
+			continue
+		}
+		groups = append(groups, g)
+	}
+	list := make([]string, len(groups))
+	for i, g := range groups {
+		name := g.names[0]
+		if len(g.names) > 1 {
+			name = "{" + strings.Join(g.names, ",") + "}"
+		}
+		list[i] = g.head + name + g.tail
+	}
+	return strings.Join(list, ", ")
 }

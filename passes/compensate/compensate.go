@@ -40,7 +40,8 @@ func (a Common) typeOf(node string, rank func(*model.Linear) int) (passes.Result
 		}
 		if a.Reference.Type != nil && i < len(a.Reference.Type.Linears) && a.Reference.Type.Linears[i].Format.Quantized() {
 			ds.Errorf("reference", "Reference is compressed", "%s was quantised by %s; compensation brings a model back to its original, so reference must be the model before compression.",
-				a.Reference.From, a.Reference.Type.Linears[i].ChangedBy)
+				a.Reference.From, a.Reference.Type.Linears[i].QuantizedBy)
+			ds.Since(a.Reference.Type.Linears[i].QuantizedBy)
 			break
 		}
 		r := rank(l)
@@ -50,7 +51,7 @@ func (a Common) typeOf(node string, rank func(*model.Linear) int) (passes.Result
 		}
 		l.Sides = append(l.Sides, r)
 		l.SideBits = 32
-		l.ChangedBy = node
+		l.SidedBy = node
 	}
 	if len(clamped) > 0 {
 		ds.Warnf("rank", "Rank is larger than the layer", "%s have no more than %d independent directions; the rank is lowered to that there.", blockwise.Paths(clamped), min(clamped[0].Out, clamped[0].In))

@@ -70,13 +70,16 @@ func (a Common) check() (ds diag.List) {
 			or = `, or into the weights with adapters = "merge"`
 		}
 		ds.Errorf("adapters", "Side paths need a place", "%s carry side paths since %s. Write them to a file of their own with adapters = \"file\"%s.",
-			blockwise.Paths(sided), sided[0].ChangedBy, or)
+			blockwise.Paths(sided), sided[0].SidedBy, or)
+		ds.Since(sided[0].SidedBy)
 	case len(packed) > 0 && a.Adapters == "merge":
 		ds.Errorf("adapters", "Merging into codes", "%s are %d-bit codes; adding a side path would need them quantised again, and undo what it makes up for. Use adapters = \"file\".",
 			blockwise.Paths(packed), packed[0].Format.Bits)
+		ds.Since(packed[0].QuantizedBy)
 	case len(masked) > 0 && a.Adapters == "merge":
 		ds.Errorf("adapters", "Merging would fill zeros", "%s are pruned to %s; adding a side path to the weights would fill the zeros. Use adapters = \"file\".",
 			blockwise.Paths(masked), masked[0].Mask)
+		ds.Since(masked[0].MaskedBy)
 	case len(sided) == 0 && a.Adapters != "":
 		ds.Warnf("adapters", "No side paths", "%s has no side paths, so adapters has no effect.", a.Model.From)
 	}

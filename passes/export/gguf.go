@@ -116,9 +116,11 @@ func holdable(ty *model.Type) (ds diag.List) {
 	}
 	if len(wide) > 0 {
 		ds.Errorf("model", "GGUF cannot hold the codes", "%s have %d-bit codes with a zero point, for which GGUF has no blocks. Quantise with symmetric = true, or export \"safetensors\".", blockwise.Paths(wide), wide[0].Format.Bits)
+		ds.Since(wide[0].QuantizedBy)
 	}
 	if len(odd) > 0 {
 		ds.Errorf("model", "GGUF cannot hold the groups", "%s have groups of %d of %d inputs, but a GGUF block is 32 inputs that share a scale. Use a group_size that is a multiple of 32, or export \"safetensors\".", blockwise.Paths(odd), odd[0].Format.GroupSize, odd[0].In)
+		ds.Since(odd[0].QuantizedBy)
 	}
 	if len(rounded) > 0 {
 		ds.Warnf("model", "Scales are rounded", "GGUF stores scales as f16, but %s were quantised with f32 scales, so weights move by up to 0.05 %%. Quantise with scale_dtype = \"f16\" for a file that is exact.", blockwise.Paths(rounded))
@@ -130,6 +132,7 @@ func holdable(ty *model.Type) (ds diag.List) {
 func readable(c *arch.Config, from string) (ds diag.List) {
 	if s := c.RopeScaling; s != nil && s.Type == "llama3" && c.ModelType != "llama" {
 		ds.Errorf("model", "GGUF cannot hold the rotary scaling", "%s is a %s model with rope_type llama3, which readers of GGUF know in llama models alone. Export \"safetensors\".", from, c.ModelType)
+		ds.Since(from)
 	}
 	if c.SlidingWindow > 0 {
 		ds.Warnf("model", "llama.cpp has no sliding window here", "%s attends to the last %d positions; llama.cpp lets a %s model attend to all, and gives other results for longer texts.", from, c.SlidingWindow, c.ModelType)

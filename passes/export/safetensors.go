@@ -122,6 +122,7 @@ func packable(ty *model.Type, dtype string) (ds diag.List) {
 	}
 	if len(short) > 0 {
 		ds.Errorf("model", "Short groups", "The last group of a row of %s is shorter than the others, which compressed-tensors cannot hold. Use layout = \"dense\", or quantise with a group_size that divides %d.", blockwise.Paths(short), short[0].In)
+		ds.Since(short[0].QuantizedBy)
 	}
 	if len(rounded) > 0 {
 		ds.Warnf("dtype", "Readers may round scales", "%s were quantised with f32 scales, which are written as they are; programs that load a model in %s, as its config.json says, round them. Quantise with scale_dtype = \"f16\", or export with dtype = \"f32\".", blockwise.Paths(rounded), dtype)

@@ -164,7 +164,7 @@ func (m *toy) putLayer(t testing.TB, rng *rand.Rand, b *artifact.Builder, block 
 	}
 	for i, r := range s.sides {
 		blockwise.PutSide(b, l.Name, i, r, normal(rng, []int{r, l.In}, 0.2), normal(rng, []int{l.Out, r}, 0.2))
-		ty.Sides, ty.SideBits, ty.ChangedBy = append(ty.Sides, r), 32, "compensate.toy"
+		ty.Sides, ty.SideBits, ty.SidedBy = append(ty.Sides, r), 32, "compensate.toy"
 	}
 }
 

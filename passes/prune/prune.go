@@ -27,7 +27,7 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*mod
 	ds := t.Check(m.Type)
 	ty := m.Type.Clone()
 	var packed, sided, ragged, looser []*model.Linear
-	for _, l := range ty.Linears {
+	for i, l := range ty.Linears {
 		s := sparsity(l)
 		if !t.Selects(l) || s.IsZero() {
 			continue
@@ -43,26 +43,29 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*mod
 			ragged = append(ragged, l)
 		}
 		if l.Masked() && s.Sparsity() < l.Mask.Sparsity() {
-			looser = append(looser, l)
+			looser = append(looser, m.Type.Linears[i])
 		}
 		l.Mask = s.Pattern
 		l.StoredBits = DenseBits
-		l.ChangedBy = node
+		l.MaskedBy = node
 	}
 	if len(packed) > 0 {
 		ds.Errorf("model", "Pruning after quantisation", "%s: the weights are %d-bit codes since %s, and a code has no zero to prune to. Prune first, then quantise; the quantiser keeps the mask.",
-			blockwise.Paths(packed), packed[0].Format.Bits, packed[0].ChangedBy)
+			blockwise.Paths(packed), packed[0].Format.Bits, packed[0].QuantizedBy)
+		ds.Since(packed[0].QuantizedBy)
 	}
 	if len(sided) > 0 {
 		ds.Errorf("model", "Pruning beside side paths", "%s carry side paths since %s, which pruning would not touch. Prune before the compensation.",
-			blockwise.Paths(sided), sided[0].ChangedBy)
+			blockwise.Paths(sided), sided[0].SidedBy)
+		ds.Since(sided[0].SidedBy)
 	}
 	if len(ragged) > 0 {
 		ds.Warnf("sparsity", "Pattern does not divide the inputs", "%d inputs of %s are not a multiple of the group of %s; the last group of each row keeps its share, rounded up.",
 			ragged[0].In, blockwise.Paths(ragged), sparsity(ragged[0]))
 	}
 	if len(looser) > 0 {
-		ds.Warnf("sparsity", "Model is sparser already", "%s were pruned to %s by %s; zeros stay zero.", blockwise.Paths(looser), m.Type.Linears[0].Mask, looser[0].ChangedBy)
+		ds.Warnf("sparsity", "Model is sparser already", "%s were pruned to %s by %s; zeros stay zero.", blockwise.Paths(looser), looser[0].Mask, looser[0].MaskedBy)
+		ds.Since(looser[0].MaskedBy)
 	}
 	out.Type = ty
 	return passes.Result{Model: out}, ds

@@ -62,7 +62,8 @@ var SparseGPT = &passes.Pass{
 		if a.Model.Type != nil {
 			for _, l := range a.Model.Type.Linears {
 				if l.Masked() && a.Selects(l) {
-					ds.Errorf("model", "Pruning a pruned model", "%s already has the mask %s from %s. SparseGPT updates what it keeps, which would bring zeros back. Prune once with the final sparsity, or use prune \"wanda\" or \"magnitude\", which keep earlier zeros.", l.Path, l.Mask, l.ChangedBy)
+					ds.Errorf("model", "Pruning a pruned model", "%s already has the mask %s from %s. SparseGPT updates what it keeps, which would bring zeros back. Prune once with the final sparsity, or use prune \"wanda\" or \"magnitude\", which keep earlier zeros.", l.Path, l.Mask, l.MaskedBy)
+					ds.Since(l.MaskedBy)
 					break
 				}
 			}

@@ -3,6 +3,7 @@ package quantize
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/compressc/compressc/internal/diag"
@@ -61,21 +62,47 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Lin
 		s := g.spec()
 		l.Format = model.Format{Bits: g.Bits, GroupSize: g.GroupSize, Symmetric: g.Symmetric, PartialGroup: g.GroupSize > 0 && l.In%g.GroupSize != 0, ScaleBits: s.ScaleBits()}
 		l.StoredBits = s.BitsPerWeight(l.Out, l.In)
-		l.ChangedBy = node
+		l.QuantizedBy = node
 	}
 	if len(again) > 0 {
 		ds.Errorf("model", "Quantised already", "%s: the weights are %d-bit codes since %s. Quantise the model from before that block, or leave these layers out with targets.",
-			blockwise.Paths(again), again[0].Format.Bits, again[0].ChangedBy)
+			blockwise.Paths(again), again[0].Format.Bits, again[0].QuantizedBy)
+		ds.Since(again[0].QuantizedBy)
 	}
 	if len(sided) > 0 {
 		ds.Errorf("model", "Quantising beside side paths", "%s carry side paths since %s, which would make up for other weights than these become. Quantise before the compensation.",
-			blockwise.Paths(sided), sided[0].ChangedBy)
+			blockwise.Paths(sided), sided[0].SidedBy)
+		ds.Since(sided[0].SidedBy)
 	}
 	if len(ragged) > 0 {
-		ds.Errorf("group_size", "Group size does not divide", "%s", raggedDetail(ragged, of))
+		for _, at := range placesOf(ragged, t) {
+			ds.Errorf(at.arg, "Group size does not divide", "%s", raggedDetail(at.layers, of))
+			ds.Since(m.Type.Source)
+		}
 	}
 	out.Type = ty
 	return passes.Result{Model: out}, ds
+}
+
+// setAt are layers whose group_size is set in one place.
+type setAt struct {
+	arg    string
+	layers []*model.Linear
+}
+
+// placesOf parts layers by where their group_size is set.
+func placesOf(ls []*model.Linear, t blockwise.Target) []*setAt {
+	var list []*setAt
+	for _, l := range ls {
+		arg := t.Overrides.Where("group_size", blockwise.ModuleOf(l))
+		i := slices.IndexFunc(list, func(s *setAt) bool { return s.arg == arg })
+		if i < 0 {
+			i = len(list)
+			list = append(list, &setAt{arg: arg})
+		}
+		list[i].layers = append(list[i].layers, l)
+	}
+	return list
 }
 
 func raggedDetail(ragged []*model.Linear, of func(*model.Linear) Grid) string {

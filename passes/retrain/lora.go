@@ -101,25 +101,27 @@ var LoRA = &passes.Pass{
 			}
 			if side {
 				l.Sides = append(l.Sides, r)
-				l.SideBits = 32
+				l.SideBits, l.SidedBy = 32, c.Node
 			} else {
 				l.StoredBits = prune.DenseBits
 			}
-			l.ChangedBy = c.Node
 		}
 		if len(filled) > 0 {
 			ds.Errorf("merge", "Merging would fill zeros", "%s are pruned to %s by %s; merge = \"dense\" adds a full update and fills the zeros. Use merge = \"masked\", which trains and merges only where the mask keeps, or \"keep\" for a side path.",
-				blockwise.Paths(filled), filled[0].Mask, a.Model.From)
+				blockwise.Paths(filled), filled[0].Mask, filled[0].MaskedBy)
+			ds.Since(filled[0].MaskedBy)
 		}
 		if len(packed) > 0 {
 			ds.Errorf("merge", "Merging into codes", "%s are %d-bit codes; an update cannot be merged without quantising again. Use merge = \"keep\", or retrain before quantising.",
 				blockwise.Paths(packed), packed[0].Format.Bits)
+			ds.Since(packed[0].QuantizedBy)
 		}
 		if len(wide) > 0 {
 			ds.Errorf("rank", "Rank is larger than the layer", "%s are [%d, %d] and have no update of rank %d; at most %d.", blockwise.Paths(wide), wide[0].Out, wide[0].In, a.rank(wide[0]), min(wide[0].Out, wide[0].In))
 		}
 		if len(unmasked) > 0 && len(unmasked) == len(ty.Linears) {
 			ds.Errorf("merge", "No mask to keep", "%s is not pruned, so there is no mask; leave merge out, or prune first.", a.Model.From)
+			ds.Since(a.Model.From)
 		}
 		out.Type = ty
 		return passes.Result{Model: out, Adapter: a.adapter(c.Node)}, ds

@@ -91,7 +91,6 @@ var PERP = &passes.Pass{
 				wide = append(wide, l)
 			}
 			l.StoredBits = prune.DenseBits
-			l.ChangedBy = c.Node
 		}
 		if !masked {
 			ds.Warnf("model", "Nothing pruned", "%s has no mask, so there are no zeros to keep; retrain \"lora\" trains the same parameters.", a.Model.From)
@@ -104,9 +103,11 @@ var PERP = &passes.Pass{
 		}
 		if len(packed) > 0 {
 			ds.Errorf("model", "Merging into codes", "%s are %d-bit codes; an update cannot be merged without quantising again. Retrain before quantising, or train [\"norms\"].", blockwise.Paths(packed), packed[0].Format.Bits)
+			ds.Since(packed[0].QuantizedBy)
 		}
 		if len(sided) > 0 {
-			ds.Errorf("model", "Retraining beside side paths", "%s carry side paths since %s, which would no longer fit. Retrain before the compensation.", blockwise.Paths(sided), sided[0].ChangedBy)
+			ds.Errorf("model", "Retraining beside side paths", "%s carry side paths since %s, which would no longer fit. Retrain before the compensation.", blockwise.Paths(sided), sided[0].SidedBy)
+			ds.Since(sided[0].SidedBy)
 		}
 		if len(wide) > 0 {
 			ds.Errorf("rank", "Rank is larger than the layer", "%s have at most rank %d.", blockwise.Paths(wide), min(wide[0].Out, wide[0].In))

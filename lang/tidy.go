@@ -1,0 +1,43 @@
+package lang
+
+import (
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// tidy takes away what the parser says several times of one mistake, and says
+// better what it says badly.
+func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
+	const block, quote, unterminated = "Invalid block definition", "Invalid multi-line string", "Unterminated template string"
+	type line struct {
+		file string
+		line int
+	}
+	at := func(d *hcl.Diagnostic) line { return line{d.Subject.Filename, d.Subject.Start.Line} }
+	explained := map[line]bool{}
+	open := map[string]bool{}
+	for _, d := range diags {
+		if d.Subject != nil && d.Summary == "Unsupported block" {
+			explained[at(d)] = true
+		}
+	}
+	return slices.DeleteFunc(diags, func(d *hcl.Diagnostic) bool {
+		switch {
+		case d.Subject == nil:
+			return false
+		case d.Summary == block:
+			// "model model.base" has been said to lack an equals sign.
+			return explained[at(d)]
+		case d.Summary == quote || d.Summary == unterminated:
+			// A quote that is not closed turns the rest of the file inside out.
+			if open[d.Subject.Filename] {
+				return true
+			}
+			open[d.Subject.Filename] = true
+			d.Summary = "Text without an end"
+			d.Detail = "The quote that begins this text is not closed on its line. Close it; for a text of several lines write \\n, or <<EOT and EOT around it."
+		}
+		return false
+	})
+}
