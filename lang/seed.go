@@ -20,5 +20,5 @@ func Seed(v cty.Value) (uint64, error) {
 			return u, nil
 		}
 	}
-	return 0, fmt.Errorf("A seed is a whole number from 0 to 18446744073709551615, not %s", schema.Spell(v))
+	return 0, fmt.Errorf("a seed is a whole number from 0 to 18446744073709551615, not %s", schema.Spell(v))
 }
