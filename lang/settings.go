@@ -42,7 +42,7 @@ func (l *loader) addSettings(def hcl.Range, body hcl.Body) {
 		if a.Name == "seed" {
 			seed, err := Seed(v)
 			if err != nil {
-				l.errorAt(a.Expr.Range(), "Invalid seed", "The value does not do: %v.", err)
+				l.errorAt(a.Expr.Range(), "Invalid seed", "Wrong seed: %v.", err)
 			}
 			l.Settings.Seed = seed
 			continue

@@ -255,7 +255,7 @@ func (x *expander) seed(b *lang.Block, at place) (uint64, bool) {
 	}
 	seed, err := lang.Seed(v)
 	if err != nil {
-		x.errorAt(b, &at, a.Expr.Range(), "Invalid seed", "The value does not do: %v.", err)
+		x.errorAt(b, &at, a.Expr.Range(), "Invalid seed", "Wrong seed: %v.", err)
 		return 0, false
 	}
 	return seed, true
