@@ -188,7 +188,8 @@ func (c *client) note(format string, args ...any) { fmt.Fprintf(&c.log, format+"
 
 // golden of a session: the folder's name is taken out.
 func (c *client) golden(name string) {
-	golden(c.t, name, strings.ReplaceAll(c.log.String(), c.uri(""), "file:///pipeline"))
+	log := strings.ReplaceAll(c.log.String(), c.uri(""), "file:///pipeline")
+	golden(c.t, name, strings.ReplaceAll(log, c.dir+string(filepath.Separator), ""))
 }
 
 // json writes an answer as the log keeps it.
