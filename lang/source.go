@@ -145,6 +145,9 @@ func LoadFiles(dir string, files map[string][]byte, opt Options) (*Pipeline, hcl
 	l.resolve()
 	l.checkBlocks()
 	p.Faulty = l.diags.HasErrors()
+	for _, d := range l.diags {
+		p.NearestFunction(d)
+	}
 	return p, sortDiagnostics(tidy(l.diags))
 }
 

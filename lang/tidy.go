@@ -1,10 +1,33 @@
 package lang
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/compressc/compressc/internal/didyoumean"
 )
+
+// NearestFunction says of a call of an unknown function which one is spelled
+// most like it. The parser's own suggestion is another one each time.
+func (p *Pipeline) NearestFunction(d *hcl.Diagnostic) {
+	if d.Summary != "Call to unknown function" {
+		return
+	}
+	_, rest, _ := strings.Cut(d.Detail, `"`)
+	name, _, ok := strings.Cut(rest, `"`)
+	if !ok {
+		return
+	}
+	names := make([]string, 0, len(p.Functions))
+	for n := range p.Functions {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	d.Detail = fmt.Sprintf("There is no function named %q.%s", name, didyoumean.Hint(name, names))
+}
 
 // tidy takes away what the parser says several times of one mistake, and says
 // better what it says badly.

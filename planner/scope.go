@@ -62,6 +62,7 @@ func (e *evaluation) attr(a *lang.Attr, at place) (cty.Value, bool) {
 		if secret {
 			d.EvalContext = nil // it would be shown
 		}
+		e.x.pipeline.NearestFunction(d)
 		// The attribute is what a reader looks for; hcl has only the expression.
 		if d.Subject == nil {
 			d.Subject = a.Expr.Range().Ptr()
