@@ -2,6 +2,7 @@ package linalg
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/compressc/compressc/internal/linalg/kernel"
 )
@@ -127,40 +128,26 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 	aBuf := takeBuffer[T](panelsA*mr*min(kcMax, k) + kernel.PanelSlack)
 	bBuf := takeBuffer[T]((min(n, ncMax)+nr-1)/nr*nr*min(kcMax, k) + kernel.PanelSlack)
 	scratch := takeBuffer[T](p.Threads() * kernel.MaxTile)
+	t := takeTiling[T]()
+	t.kernel, t.part, t.alpha = kn, part, alpha
+	t.m, t.a, t.b, t.c, t.ldc, t.scratch = m, aBuf.s, bBuf.s, c, ldc, scratch.s
+	t.panelsA = panelsA
 	for jc := 0; jc < n; jc += ncMax {
 		nc := min(ncMax, n-jc)
 		for pc := 0; pc < k; pc += kcMax {
 			kc := min(kcMax, k-pc)
-			t := tiling[T]{
-				kernel: kn, part: part, alpha: alpha, add: beta != 0 || pc > 0,
-				m: m, n: nc, jc: jc, kc: kc,
-				a: aBuf.s, b: bBuf.s, c: c, ldc: ldc, scratch: scratch.s,
-			}
-			panelsB := (nc + nr - 1) / nr
-			packs := [2]packing[T]{
+			t.add = beta != 0 || pc > 0
+			t.n, t.jc, t.kc = nc, jc, kc
+			t.panelsB = (nc + nr - 1) / nr
+			t.packs = [2]packing[T]{
 				{dst: bBuf.s, src: b, ld: ldb, trans: !tB, first: jc, count: nc, rows: n, width: nr, k0: pc, kc: kc},
 				{dst: aBuf.s, src: a, ld: lda, trans: tA, count: m, rows: m, width: mr, k0: pc, kc: kc},
 			}
-			groupsB := packs[0].groups()
-			p.For(groupsB+packs[1].groups(), func(_, task int) {
-				if task < groupsB {
-					packs[0].group(task)
-				} else {
-					packs[1].group(task - groupsB)
-				}
-			})
-			rowTasks := (panelsA + taskPanelsA - 1) / taskPanelsA
-			colTasks := (panelsB + taskPanelsB - 1) / taskPanelsB
-			p.For(rowTasks*colTasks, func(w, task int) {
-				ti, tj := task/colTasks, task%colTasks
-				for q := tj * taskPanelsB; q < min(panelsB, (tj+1)*taskPanelsB); q++ {
-					for r := ti * taskPanelsA; r < min(panelsA, (ti+1)*taskPanelsA); r++ {
-						t.tile(w, r, q)
-					}
-				}
-			})
+			p.For(t.packs[0].groups()+t.packs[1].groups(), t.packTask)
+			p.For(t.taskRows()*t.taskColumns(), t.tileTask)
 		}
 	}
+	t.give()
 	aBuf.give()
 	bBuf.give()
 	scratch.give()
@@ -232,18 +219,67 @@ func scale[T kernel.Float](part triangle, m, n int, beta T, c []T, ldc int) {
 	}
 }
 
-// tiling is the work between packing and C for one K block and one stretch of
-// columns.
+// tiling is a product's work on one K block and one stretch of columns. It is
+// pooled, with its tasks as functions, so that a product allocates nothing.
 type tiling[T kernel.Float] struct {
-	kernel  kernel.Gemm[T]
-	part    triangle
-	alpha   T
-	add     bool
-	m, n    int // n columns from jc on
-	jc, kc  int
-	a, b, c []T
-	ldc     int
-	scratch []T
+	kernel           kernel.Gemm[T]
+	part             triangle
+	alpha            T
+	add              bool
+	m, n             int // n columns from jc on
+	jc, kc           int
+	panelsA, panelsB int
+	packs            [2]packing[T] // of B and of A
+	a, b, c          []T
+	ldc              int
+	scratch          []T
+	sum              []float64 // of GramAdd, instead of c
+
+	packTask, tileTask, gramTask func(worker, task int)
+}
+
+var tilings32, tilings64 sync.Pool
+
+func tilingPool[T kernel.Float]() *sync.Pool {
+	var z T
+	if any(z) == any(float32(0)) {
+		return &tilings32
+	}
+	return &tilings64
+}
+
+func takeTiling[T kernel.Float]() *tiling[T] {
+	if v := tilingPool[T]().Get(); v != nil {
+		return v.(*tiling[T])
+	}
+	t := &tiling[T]{}
+	t.packTask, t.tileTask, t.gramTask = t.pack, t.tiles, t.gram
+	return t
+}
+
+func (t *tiling[T]) give() {
+	*t = tiling[T]{packTask: t.packTask, tileTask: t.tileTask, gramTask: t.gramTask} // keep no matrices alive
+	tilingPool[T]().Put(t)
+}
+
+func (t *tiling[T]) pack(_, task int) {
+	if g := t.packs[0].groups(); task >= g {
+		t.packs[1].group(task - g)
+	} else {
+		t.packs[0].group(task)
+	}
+}
+
+func (t *tiling[T]) taskRows() int    { return (t.panelsA + taskPanelsA - 1) / taskPanelsA }
+func (t *tiling[T]) taskColumns() int { return (t.panelsB + taskPanelsB - 1) / taskPanelsB }
+
+func (t *tiling[T]) tiles(worker, task int) {
+	ti, tj := task/t.taskColumns(), task%t.taskColumns()
+	for q := tj * taskPanelsB; q < min(t.panelsB, (tj+1)*taskPanelsB); q++ {
+		for r := ti * taskPanelsA; r < min(t.panelsA, (ti+1)*taskPanelsA); r++ {
+			t.tile(worker, r, q)
+		}
+	}
 }
 
 // tile computes the tile of A panel r and B panel q.

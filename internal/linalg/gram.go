@@ -1,8 +1,6 @@
 package linalg
 
 import (
-	"unsafe"
-
 	"github.com/compressc/compressc/internal/linalg/kernel"
 )
 
@@ -26,41 +24,43 @@ func (p *Pool) GramAdd(c []float64, x []float32, rows, n int) {
 	aBuf := takeBuffer[float32](panelsA*mr*rows + kernel.PanelSlack)
 	bBuf := takeBuffer[float32](panelsB*nr*rows + kernel.PanelSlack)
 	scratch := takeBuffer[float32](p.Threads() * kernel.MaxTile)
-	packs := [2]packing[float32]{
+	g := takeTiling[float32]()
+	g.kernel, g.m, g.n, g.kc = kn, n, n, rows
+	g.panelsA, g.panelsB = panelsA, panelsB
+	g.a, g.b, g.scratch = aBuf.s, bBuf.s, scratch.s
+	g.packs = [2]packing[float32]{
 		{dst: bBuf.s, src: x, ld: n, trans: true, count: n, rows: n, width: nr, kc: rows},
 		{dst: aBuf.s, src: x, ld: n, trans: true, count: n, rows: n, width: mr, kc: rows},
 	}
-	groupsB := packs[0].groups()
-	p.For(groupsB+packs[1].groups(), func(_, task int) {
-		if task < groupsB {
-			packs[0].group(task)
-		} else {
-			packs[1].group(task - groupsB)
-		}
-	})
-	rowTasks := (panelsA + taskPanelsA - 1) / taskPanelsA
-	p.For(rowTasks*panelsB, func(w, task int) {
-		q, first := task/rowTasks, task%rowTasks*taskPanelsA
-		j, width := q*nr, min(nr, n-q*nr)
-		tmp := scratch.s[w*kernel.MaxTile:][:mr*nr]
-		for r := first; r < min(panelsA, first+taskPanelsA); r++ {
-			i := r * mr
-			if j+width-1 < i {
-				return
-			}
-			kn.Run(rows, unsafe.SliceData(aBuf.s[r*mr*rows:]), unsafe.SliceData(bBuf.s[q*nr*rows:]), &tmp[0], nr, 1, 0)
-			for y := range min(mr, n-i) {
-				lo := min(max(0, i+y-j), width)
-				row := c[(i+y)*n+j+lo : (i+y)*n+j+width]
-				for z, v := range tmp[y*nr+lo : y*nr+width] {
-					row[z] += float64(v)
-				}
-			}
-		}
-	})
+	g.sum = c
+	p.For(g.packs[0].groups()+g.packs[1].groups(), g.packTask)
+	p.For(g.taskRows()*panelsB, g.gramTask)
+	g.give()
 	aBuf.give()
 	bBuf.give()
 	scratch.give()
+}
+
+// gram adds the tiles of a stretch of A panels and one B panel to sum [n, n].
+func (t *tiling[T]) gram(worker, task int) {
+	mr, nr, n := t.kernel.MR, t.kernel.NR, t.n
+	q, first := task/t.taskRows(), task%t.taskRows()*taskPanelsA
+	j, width := q*nr, min(nr, n-q*nr)
+	tmp := t.scratch[worker*kernel.MaxTile:][:mr*nr]
+	for r := first; r < min(t.panelsA, first+taskPanelsA); r++ {
+		i := r * mr
+		if j+width-1 < i {
+			return
+		}
+		t.kernel.Run(t.kc, &t.a[r*mr*t.kc], &t.b[q*nr*t.kc], &tmp[0], nr, 1, 0)
+		for y := range min(mr, n-i) {
+			lo := min(max(0, i+y-j), width)
+			row := t.sum[(i+y)*n+j+lo : (i+y)*n+j+width]
+			for z, v := range tmp[y*nr+lo : y*nr+width] {
+				row[z] += float64(v)
+			}
+		}
+	}
 }
 
 // GramMirror copies the strict upper triangle of C [n, n] to the lower one.

@@ -21,24 +21,27 @@ type Pool struct {
 	threads int
 	busy    atomic.Bool
 	closed  atomic.Bool
-	job     atomic.Pointer[job]
-	workers []worker // workers[i] has id i+1; id 0 is the caller
+	// ticket is the call of For under way, in one word so that a task is taken
+	// only of the call it was looked up in: a count of calls, the number of tasks
+	// and the next of them, taskBits each for the latter two.
+	ticket atomic.Uint64
+	// f, finished and panicked belong to that call. Whoever has taken a task may
+	// read f: the call cannot end before the task does.
+	f        func(worker, task int)
+	finished atomic.Int64
+	panicked atomic.Pointer[any]
+	workers  []worker // workers[i] has id i+1; id 0 is the caller
 }
+
+const (
+	taskBits = 20
+	tasksMax = 1<<taskBits - 1
+)
 
 type worker struct {
 	parked atomic.Bool
 	wake   chan struct{}
 	_      [40]byte // own cache line
-}
-
-// job is one call of For. Workers that see it late find no task left, so it may
-// outlive the call harmlessly.
-type job struct {
-	f        func(worker, task int)
-	tasks    int64
-	next     atomic.Int64
-	finished atomic.Int64
-	panicked atomic.Pointer[any]
 }
 
 // spinRounds × pausesPerRound pauses last about 30 µs: longer than the serial
@@ -98,14 +101,33 @@ func (p *Pool) For(tasks int, f func(worker, task int)) {
 		}
 		return
 	}
-	j := &job{f: f, tasks: int64(tasks)}
-	p.job.Store(j)
+	var r *any
+	for from := 0; from < tasks && r == nil; from += tasksMax {
+		g := f
+		if from > 0 {
+			g = func(worker, task int) { f(worker, from+task) }
+		}
+		r = p.call(min(tasks-from, tasksMax), g)
+	}
+	p.busy.Store(false)
+	if r != nil {
+		panic(*r)
+	}
+}
+
+// call does the tasks of a call that has the workers, and returns what a task
+// panicked with, if any did.
+func (p *Pool) call(tasks int, f func(worker, task int)) *any {
+	p.f = f
+	p.finished.Store(0)
+	p.panicked.Store(nil)
+	p.ticket.Store((p.ticket.Load()>>(2*taskBits)+1)<<(2*taskBits) | uint64(tasks)<<taskBits)
 	for i := range min(len(p.workers), tasks-1) {
 		p.wakeUp(i)
 	}
-	for !j.run(0) {
+	for !p.run(0) {
 	}
-	for round := 0; j.finished.Load() < j.tasks; round++ {
+	for round := 0; p.finished.Load() < int64(tasks); round++ {
 		switch {
 		case round < spinRounds:
 			kernel.Pause(pausesPerRound)
@@ -116,17 +138,27 @@ func (p *Pool) For(tasks int, f func(worker, task int)) {
 			time.Sleep(50 * time.Microsecond)
 		}
 	}
-	p.job.Store(nil)
-	j.f = nil // workers remember the job, and must not keep its matrices alive
-	p.busy.Store(false)
-	if r := j.panicked.Load(); r != nil {
-		panic(*r)
+	p.f = nil // it must not keep its matrices alive
+	return p.panicked.Load()
+}
+
+// take returns the next task, or -1 when none is left.
+func (p *Pool) take() int {
+	for {
+		t := p.ticket.Load()
+		next := t & tasksMax
+		if next >= t>>taskBits&tasksMax {
+			return -1
+		}
+		if p.ticket.CompareAndSwap(t, t+1) {
+			return int(next)
+		}
 	}
 }
 
 // run takes tasks until none is left, and then returns true. It returns false
 // after a task that panicked.
-func (j *job) run(id int) (done bool) {
+func (p *Pool) run(id int) (done bool) {
 	defer func() {
 		if done {
 			return
@@ -135,48 +167,48 @@ func (j *job) run(id int) (done bool) {
 		if r == nil {
 			r = "linalg: a task ended its goroutine"
 		}
-		j.panicked.CompareAndSwap(nil, &r)
-		j.finished.Add(1)
+		p.panicked.CompareAndSwap(nil, &r)
+		p.finished.Add(1)
 	}()
 	for {
-		t := j.next.Add(1) - 1
-		if t >= j.tasks {
+		t := p.take()
+		if t < 0 {
 			return true
 		}
-		if j.panicked.Load() == nil {
-			j.f(id, int(t))
+		if p.panicked.Load() == nil {
+			p.f(id, t)
 		}
-		j.finished.Add(1)
+		p.finished.Add(1)
 	}
 }
 
 func (p *Pool) loop(i int) {
 	w := &p.workers[i]
-	var last *job
-	for {
-		j := p.await(w, last)
-		if j == nil {
-			return
+	for p.await(w) {
+		for !p.run(i + 1) {
 		}
-		for !j.run(i + 1) {
-		}
-		last = j
 	}
 }
 
-// await returns the next job, or nil when the pool is closed.
-func (p *Pool) await(w *worker, last *job) *job {
+// waiting reports whether there is a task to take.
+func (p *Pool) waiting() bool {
+	t := p.ticket.Load()
+	return t&tasksMax < t>>taskBits&tasksMax
+}
+
+// await returns true when there may be a task, and false when the pool is closed.
+func (p *Pool) await(w *worker) bool {
 	for {
 		for range spinRounds {
-			if j := p.job.Load(); j != nil && j != last {
-				return j
+			if p.waiting() {
+				return true
 			}
 			kernel.Pause(pausesPerRound)
 		}
 		w.parked.Store(true)
-		// A job published, or a Close, after the last look and before parked was
+		// A call published, or a Close, after the last look and before parked was
 		// set would not have woken this worker: look again.
-		if j := p.job.Load(); j != nil && j != last || p.closed.Load() {
+		if p.waiting() || p.closed.Load() {
 			if !w.parked.CompareAndSwap(true, false) {
 				<-w.wake
 			}
@@ -184,7 +216,7 @@ func (p *Pool) await(w *worker, last *job) *job {
 			<-w.wake
 		}
 		if p.closed.Load() {
-			return nil
+			return false
 		}
 	}
 }

@@ -2,6 +2,7 @@ package linalg
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -136,5 +137,42 @@ func BenchmarkForOverhead(b *testing.B) {
 	defer p.Close()
 	for b.Loop() {
 		p.For(2, func(_, _ int) {})
+	}
+}
+
+// More tasks than one ticket counts.
+func TestForManyTasks(t *testing.T) {
+	p := NewPool(3)
+	defer p.Close()
+	const n = 2*tasksMax + 5
+	seen := make([]uint8, n)
+	p.For(n, func(_, task int) { seen[task]++ })
+	for i, c := range seen {
+		if c != 1 {
+			t.Fatalf("task %d ran %d times", i, c)
+		}
+	}
+}
+
+// Products and statistics allocate nothing once their buffers are there.
+func TestProductsAllocateNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool forget")
+	}
+	p := NewPool(2)
+	defer p.Close()
+	const m, n, k = 200, 150, 330
+	a, b, c, s := make([]float32, m*k), make([]float32, n*k), make([]float32, m*n), make([]float64, k*k)
+	a64, c64 := make([]float64, m*k), make([]float64, m*m)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties sync.Pool
+	for name, f := range map[string]func(){
+		"Sgemm":   func() { p.Sgemm(false, true, m, n, k, 1, a, k, b, k, 0, c, n) },
+		"Dsyrk":   func() { p.Dsyrk(true, false, m, k, 1, a64, k, 0, c64, m) },
+		"GramAdd": func() { p.GramAdd(s, a, m, k) },
+	} {
+		f()
+		if got := testing.AllocsPerRun(50, f); got >= 1 {
+			t.Errorf("%s allocates %v times", name, got)
+		}
 	}
 }
