@@ -27,7 +27,7 @@ func BuildProgram(ctx context.Context, root, dir string) (*Program, error) {
 	if os.PathSeparator == '\\' {
 		path += ".exe"
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/compressc")
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", path, "./cmd/compressc")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building the program: %w\n%s", err, out)

@@ -150,17 +150,28 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	kept := keptPages{dir: filepath.Join(o.dir, "sections"), key: key}
-	var pages []*page
+	wanted := func(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }
+	before := map[string]*page{}
 	var missing []string
 	for _, s := range r.sections() {
-		wanted := len(o.only) == 0 || slices.Contains(o.only, s.name)
-		if p := kept.load(s.name); p != nil && (len(o.only) == 0 || !wanted) {
+		// A section that is named is measured anew.
+		if p := kept.load(s.name); p != nil && (len(o.only) == 0 || !wanted(s.name)) {
+			before[s.name] = p
+		} else if !wanted(s.name) {
+			missing = append(missing, s.name)
+		}
+	}
+	if o.write != "" && len(missing) > 0 {
+		return fmt.Errorf("%s would not be whole: sections %s have not been measured with this program; leave -only out, or name the -dir where they were", o.write, strings.Join(missing, ", "))
+	}
+	var pages []*page
+	for _, s := range r.sections() {
+		if p := before[s.name]; p != nil {
 			log.Printf("%s: measured before, in %.0f s", s.name, p.Seconds)
 			pages = append(pages, p)
 			continue
 		}
-		if !wanted {
-			missing = append(missing, s.name)
+		if !wanted(s.name) {
 			continue
 		}
 		log.Printf("%s: begins", s.name)
@@ -180,12 +191,12 @@ func run(ctx context.Context, o options) error {
 	if o.small {
 		head += "\n**A small report: one block, two windows, two steps. It shows that the report works; its numbers mean nothing.**\n"
 	}
-	return finish(o.write, head, pages, missing)
+	return finish(o.write, head, pages)
 }
 
 // finish prints the pages under head, writes them where all are there, and fails if a
 // promise was not kept.
-func finish(write, head string, pages []*page, missing []string) error {
+func finish(write, head string, pages []*page) error {
 	text := head
 	var broken []string
 	var seconds float64
@@ -197,9 +208,6 @@ func finish(write, head string, pages []*page, missing []string) error {
 	fmt.Print(text)
 	log.Printf("all sections together: %.0f s", seconds)
 	if write != "" {
-		if len(missing) > 0 {
-			return fmt.Errorf("%s is not written: sections %s have not been measured with this program; leave -only out, or name the -dir where they were", write, strings.Join(missing, ", "))
-		}
 		if err := os.WriteFile(write, []byte(text), 0o666); err != nil {
 			return err
 		}
