@@ -194,8 +194,8 @@ func run(ctx context.Context, o options) error {
 	return finish(o.write, head, pages)
 }
 
-// finish prints the pages under head, writes them where all are there, and fails if a
-// promise was not kept.
+// finish prints the pages under head, writes them, and fails if a promise was
+// not kept.
 func finish(write, head string, pages []*page) error {
 	text := head
 	var broken []string
