@@ -109,6 +109,7 @@ func Head(c *action.Context, g blockwise.Geometry) (norm []float32, head *nn.Lin
 var Perplexity = &passes.Pass{
 	Verb: "evaluate", Method: "perplexity",
 	Summary: "Perplexity over windows of text, each from position 0.",
+	Paper:   "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks",
 	NewArgs: func() any { return &PerplexityArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*PerplexityArgs)

@@ -108,6 +108,7 @@ var initKernel = action.NewKernel("train.init", 1, func(c *action.Context, p ini
 var LanguageModel = &passes.Pass{
 	Verb: "train", Method: "language_model",
 	Summary: "Trains a small Llama from random weights; its tokens are bytes.",
+	Paper:   "the architecture: Touvron et al. 2023, arXiv:2302.13971; the optimizer: Loshchilov and Hutter 2017, arXiv:1711.05101",
 	NewArgs: func() any { return &LanguageModelArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*LanguageModelArgs)
