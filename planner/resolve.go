@@ -29,8 +29,9 @@ import (
 // Resolver finds sources. Typing reads headers, configurations and file sizes;
 // lowering hashes. It is safe for one expansion at a time.
 type Resolver struct {
-	// Dir is the folder that relative paths start from.
-	Dir string
+	// Dir is the folder that relative paths start from; what is not there is
+	// looked for in Fallback, if that is set.
+	Dir, Fallback string
 	// Hub is the folder of the local Hugging Face cache; "" takes the usual one.
 	Hub string
 	// Lock is what the sources were when they were locked, nil without a lock
@@ -57,6 +58,17 @@ type textSource struct {
 	params text.Params
 	from   *passes.Model
 	locked *lock.Data // nil without an entry
+}
+
+// local is where a relative path leads.
+func (r *Resolver) local(path string) string {
+	here := filepath.Join(r.Dir, path)
+	if r.Fallback != "" {
+		if _, err := os.Stat(here); err != nil {
+			return filepath.Join(r.Fallback, path)
+		}
+	}
+	return here
 }
 
 // Model types a model block. Where the source is not on this machine the
@@ -157,7 +169,7 @@ func (r *Resolver) locate(a *lang.ModelArgs, entry *lock.Model, ds *diag.List) (
 		}
 	}
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(r.Dir, path)
+		path = r.local(path)
 	}
 	if _, err := os.Stat(path); entry != nil && errors.Is(err, fs.ErrNotExist) {
 		return "", false // its entry says what it is
@@ -221,7 +233,7 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 	}
 	path := a.Source
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(r.Dir, path)
+		path = r.local(path)
 	}
 	entry := r.Lock.Text(a.Source)
 	if entry == nil && r.Strict {

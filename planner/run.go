@@ -479,7 +479,7 @@ func count(c *record.Counts, s executor.Status) {
 
 func (r *execution) recordNode(res *Results, s *Step) {
 	n := s.Node
-	out := record.Node{Name: n.Block.Addr(), Point: RecordPoint(n), Verb: n.Block.Type, Method: n.Block.Method}
+	out := record.Node{Name: n.Block.Addr(), Point: RecordPoint(n), Verb: n.Block.Type, Method: n.Block.Method, Arguments: r.Arguments(n)}
 	var errs []string
 	for _, a := range s.Actions {
 		o := r.ex.Outcome(a)

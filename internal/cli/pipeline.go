@@ -31,6 +31,8 @@ type inputs struct {
 	saved *savedPlan
 	// overlay holds texts that win over the disk.
 	overlay map[string][]byte
+	// prepare, where set, has its way with what was read before it is expanded.
+	prepare func(*loaded)
 }
 
 // inputFlag keeps -var and -var-file in the order of the command line: a later
@@ -126,6 +128,9 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 			return nil, err
 		}
 	}
+	if in.prepare != nil {
+		in.prepare(l)
+	}
 	var more hcl.Diagnostics
 	l.expansion, more = planner.Expand(l.pipeline, planner.Sources{Model: l.resolver.Model, Data: l.resolver.Data})
 	l.diags = lang.Merge(l.diags, more)
@@ -152,18 +157,25 @@ func (a *app) ready(path string, in *inputs, asJSON bool) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if asJSON && l.diags.HasErrors() {
-		err = lang.WriteJSON(a.Out, l.diags, l.files())
-	} else {
-		err = a.showDiagnostics(l.diags, l.files())
+	if l.diags.HasErrors() {
+		return nil, a.failed(l.diags, l.files(), asJSON)
 	}
-	if err != nil {
+	if err := a.showDiagnostics(l.diags, l.files()); err != nil {
 		return nil, err
 	}
-	if l.diags.HasErrors() {
-		return nil, exit(ExitError)
-	}
 	return l, nil
+}
+
+// failed ends a command with errors in a pipeline.
+func (a *app) failed(diags hcl.Diagnostics, files map[string]*hcl.File, asJSON bool) error {
+	show := a.showDiagnostics
+	if asJSON {
+		show = func(d hcl.Diagnostics, f map[string]*hcl.File) error { return lang.WriteJSON(a.Out, d, f) }
+	}
+	if err := show(diags, files); err != nil {
+		return err
+	}
+	return exit(ExitError)
 }
 
 // reporting wraps a command that may print JSON: what ends it before it has a

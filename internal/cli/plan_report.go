@@ -12,7 +12,7 @@ import (
 
 // planFormat is the version of plan -json: its first part is raised when a
 // field changes its meaning or goes, its second when one comes.
-const planFormat = "1.0"
+const planFormat = "1.1"
 
 // planReport is a plan for people and programs.
 type planReport struct {
@@ -32,6 +32,8 @@ type planReport struct {
 	Gates   []planGate   `json:"gates"`
 	Selects []planSelect `json:"selects"`
 	Exports []planExport `json:"exports"`
+	// Outputs since 1.1.
+	Outputs []planOutput `json:"outputs"`
 	// Saved counts the actions that several nodes ask for and that run once.
 	Saved int `json:"saved"`
 }
@@ -60,6 +62,9 @@ type planNode struct {
 	PeakBytes  int64         `json:"peak_bytes"`
 	WriteBytes int64         `json:"write_bytes"`
 	Model      *record.Model `json:"model,omitempty"`
+	// Arguments are those at the point, defaults filled in; a reference is the
+	// address it leads to. Since 1.1.
+	Arguments map[string]any `json:"arguments,omitempty"`
 }
 
 // planGate is a gate at one point: "passed" or "failed" where no run is needed
@@ -69,12 +74,23 @@ type planGate struct {
 	Point   record.Point `json:"point"`
 	Status  string       `json:"status"`
 	Message string       `json:"message,omitempty"`
+	// Arguments are as they are written. Since 1.1.
+	Arguments map[string]any `json:"arguments,omitempty"`
 }
 
 type planSelect struct {
 	Name       string       `json:"name"`
 	Point      record.Point `json:"point"`
 	Candidates []string     `json:"candidates"`
+	// Arguments are as they are written. Since 1.1.
+	Arguments map[string]any `json:"arguments,omitempty"`
+}
+
+// planOutput is an output at one point; its arguments are as they are written.
+type planOutput struct {
+	Name      string         `json:"name"`
+	Point     record.Point   `json:"point"`
+	Arguments map[string]any `json:"arguments,omitempty"`
 }
 
 // planExport says which files an export block writes, and whether they are
@@ -104,7 +120,7 @@ func (r *planReport) gateFailed() bool {
 }
 
 func newPlanReport(p *planner.Plan, store *cache.Store, name string) *planReport {
-	r := &planReport{FormatVersion: planFormat, Pipeline: name, Saved: p.Graph.Reused, Gates: []planGate{}, Selects: []planSelect{}, Exports: []planExport{}}
+	r := &planReport{FormatVersion: planFormat, Pipeline: name, Saved: p.Graph.Reused, Gates: []planGate{}, Selects: []planSelect{}, Exports: []planExport{}, Outputs: []planOutput{}}
 	certain, choices := split(p.Roots())
 	all := p.Predict(store, slices.Concat(certain, slices.Concat(choices...)))
 	expected := p.Predict(store, certain)
@@ -133,6 +149,29 @@ func newPlanReport(p *planner.Plan, store *cache.Store, name string) *planReport
 	}
 	for _, x := range r.Exports {
 		r.Work = r.Work || r.exportStatus(x) == planWrite
+	}
+	return r
+}
+
+// expansionReport is what is known of a pipeline that cannot be planned: its
+// blocks, without what they cost.
+func expansionReport(e *planner.Expansion) *planReport {
+	r := &planReport{FormatVersion: planFormat}
+	for _, n := range e.Nodes {
+		if !n.Needed {
+			continue
+		}
+		point, args := planner.RecordPoint(n), e.Arguments(n)
+		switch n.Block.Kind {
+		case lang.KindGate:
+			r.Gates = append(r.Gates, planGate{Name: n.Block.Addr(), Point: point, Arguments: args})
+		case lang.KindSelect:
+			r.Selects = append(r.Selects, planSelect{Name: n.Block.Addr(), Point: point, Arguments: args})
+		case lang.KindOutput:
+			r.Outputs = append(r.Outputs, planOutput{Name: n.Block.Addr(), Point: point, Arguments: args})
+		case lang.KindVerb, lang.KindModel, lang.KindData:
+			r.Nodes = append(r.Nodes, planNode{Name: n.Block.Addr(), Point: point, Verb: n.Block.Type, Method: n.Block.Method, Choice: choiceOf(n), Model: planner.RecordModel(n), Arguments: args})
+		}
 	}
 	return r
 }
@@ -187,18 +226,21 @@ func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Predictio
 	point := planner.RecordPoint(n)
 	switch n.Block.Kind {
 	case lang.KindGate:
-		g := planGate{Name: n.Block.Addr(), Point: point, Status: afterRun}
+		g := planGate{Name: n.Block.Addr(), Point: point, Status: afterRun, Arguments: p.Arguments(n)}
 		if v := n.Settled; v != nil {
 			g.Status, g.Message = v.Decision.String(), v.Message
 		}
 		r.Gates = append(r.Gates, g)
 		return
 	case lang.KindSelect:
-		sel := planSelect{Name: n.Block.Addr(), Point: point, Candidates: []string{}}
+		sel := planSelect{Name: n.Block.Addr(), Point: point, Candidates: []string{}, Arguments: p.Arguments(n)}
 		for _, c := range n.Candidates {
 			sel.Candidates = append(sel.Candidates, c.Addr())
 		}
 		r.Selects = append(r.Selects, sel)
+		return
+	case lang.KindOutput:
+		r.Outputs = append(r.Outputs, planOutput{Name: n.Block.Addr(), Point: point, Arguments: p.Arguments(n)})
 		return
 	case lang.KindVerb, lang.KindModel, lang.KindData:
 	default:
@@ -214,7 +256,7 @@ func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Predictio
 	sh := pr.Share(s)
 	node := planNode{Name: n.Block.Addr(), Point: point, Verb: n.Block.Type, Method: n.Block.Method, Choice: choiceOf(n),
 		Actions: planActions{sh.Total, sh.Cached, sh.Again, sh.Run}, Seconds: sh.Seconds, PeakBytes: sh.Peak, WriteBytes: sh.Bytes,
-		Model: planner.RecordModel(n)}
+		Model: planner.RecordModel(n), Arguments: p.Arguments(n)}
 	switch {
 	case n.Block.Kind == lang.KindModel:
 		node.Status = planSource

@@ -109,6 +109,7 @@ func (a *app) root() *cobra.Command {
 		a.graphCmd(),
 		a.reportCmd(),
 		a.provenanceCmd(),
+		a.diffCmd(),
 		a.migrateCmd(),
 		a.lspCmd(),
 		a.schemaCmd(),

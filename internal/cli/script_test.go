@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(e.WorkDir, "text.txt"), text(6000), 0o666)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": scriptExits, "truncate": scriptTruncate, "lyinggguf": scriptLyingGGUF, "othertokenizer": scriptOtherTokenizer, "text": scriptText, "damage": scriptDamage,
+			"exits": scriptExits, "truncate": scriptTruncate, "lyinggguf": scriptLyingGGUF, "othertokenizer": scriptOtherTokenizer, "text": scriptText, "damage": scriptDamage, "runids": scriptRunIDs,
 			"remoteserver": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Setenv("REMOTE", reapitest.New(t, reapitest.Faults{}).Address)
 			},
@@ -134,6 +134,17 @@ func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
 	b[len(b)/2] ^= 1
 	ts.Check(os.Chmod(largest, 0o644))
 	ts.Check(os.WriteFile(largest, b, 0o644))
+}
+
+// scriptRunIDs sets FIRST and SECOND to the IDs of two records: runids A B
+func scriptRunIDs(ts *testscript.TestScript, _ bool, args []string) {
+	for i, name := range []string{"FIRST", "SECOND"} {
+		var rec struct {
+			ID string `json:"id"`
+		}
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[i])), &rec))
+		ts.Setenv(name, rec.ID)
+	}
 }
 
 // text is n bytes that look a little like words.

@@ -11,7 +11,7 @@ import (
 
 // FormatVersion is raised in its first part when a field changes its meaning or
 // goes, in its second when one comes.
-const FormatVersion = "1.3"
+const FormatVersion = "1.4"
 
 // Status of a run, node, gate or output.
 const (
@@ -91,6 +91,9 @@ type Node struct {
 	// Source is what a model or data was read from, as the pipeline names it.
 	// Since 1.2.
 	Source string `json:"source,omitempty"`
+	// Arguments are those at the point, defaults filled in; a reference is the
+	// address it leads to. Since 1.4.
+	Arguments map[string]any `json:"arguments,omitempty"`
 	// Digest identifies what the node yielded; "" when it yielded nothing.
 	Digest    string  `json:"digest,omitempty"`
 	Seconds   float64 `json:"seconds"`

@@ -1,0 +1,61 @@
+package planner
+
+import (
+	"strings"
+
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/passes"
+)
+
+// Arguments returns what a node's arguments are at its point, for people and
+// programs that compare: evaluated values of verbs and sources with defaults
+// filled in, references as the address they lead to, and of all other blocks
+// the expressions as they are written. Credentials are left out.
+func (e *Expansion) Arguments(n *Node) map[string]any {
+	out := map[string]any{}
+	var args any
+	switch {
+	case n.Call != nil:
+		args = n.Call.Args
+	case n.ModelArgs != nil:
+		args = n.ModelArgs
+	case n.DataArgs != nil:
+		args = n.DataArgs
+	}
+	if args == nil || n.Block.Schema == nil {
+		if n.Block.Schema == nil {
+			e.written(n.Block.Body, "", out)
+		}
+		return out
+	}
+	for _, a := range n.Block.Schema.Arguments(args) {
+		switch v := a.Value.(type) {
+		case *passes.Model:
+			out[a.Arg] = v.From
+		case *passes.Data:
+			out[a.Arg] = v.From
+		case *passes.Adapter:
+			out[a.Arg] = v.From
+		default:
+			if a.Arg != "token" {
+				out[a.Arg] = v
+			}
+		}
+	}
+	if o := n.Block.Schema.OverridesOf(args); len(o) > 0 {
+		out["override"] = o
+	}
+	return out
+}
+
+// written takes the expressions of a body as they stand in the text.
+func (e *Expansion) written(b *lang.Body, prefix string, out map[string]any) {
+	for _, a := range b.Attrs {
+		if f := e.Pipeline.Files[a.Expr.Range().Filename]; f != nil && a.Expr.Range().CanSliceBytes(f.Bytes) {
+			out[prefix+a.Name] = strings.TrimSpace(string(a.Expr.Range().SliceBytes(f.Bytes)))
+		}
+	}
+	for _, n := range b.Blocks {
+		e.written(n, prefix+n.Type+".", out)
+	}
+}
