@@ -7,6 +7,7 @@
 //
 //	go run ./acceptance/performance -python python3 -write docs/performance.md
 //	go run ./acceptance/performance -suite kernels -only eigen -rounds 3
+//	go run ./acceptance/performance -suite processes -llm-python venv/bin/python
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"log"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -35,6 +37,9 @@ type options struct {
 	only    *regexp.Regexp
 	gonum   bool
 	cpu     bool
+
+	llm       string
+	reference string
 }
 
 // suite is one table.
@@ -46,6 +51,7 @@ type suite struct {
 var suites = []suite{
 	{"kernels", "Products and factorizations beside OpenBLAS", kernelTable},
 	{"decoder", "Decoder and passes beside PyTorch", decoderTable},
+	{"processes", "Whole processes beside llm-compressor", processTable},
 }
 
 func main() {
@@ -55,10 +61,12 @@ func main() {
 	write := flag.String("write", "", "the file to write the tables to")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds, each of both programs")
 	threads := flag.String("threads", "1,2", "numbers of threads, separated by commas")
+	flag.StringVar(&o.llm, "llm-python", "python3", "an interpreter with llmcompressor")
+	flag.StringVar(&o.reference, "reference", filepath.Join("..", "shared", "reference"), "the folder with the reference model and text")
 	only := flag.String("only", "", "a regular expression: just the rows whose keys match")
 	which := flag.String("suite", "", "just this table")
 	flag.BoolVar(&o.gonum, "gonum", true, "time gonum as well, where it takes seconds at most")
-	flag.BoolVar(&o.cpu, "cpu", false, "take one thread's processor time instead of the clock's: for a machine that is busy with other work; only with -threads 1")
+	flag.BoolVar(&o.cpu, "cpu", false, "take one thread's processor time, and of whole processes all of it, instead of the clock's: for a machine that is busy with other work; only with -threads 1")
 	flag.Parse()
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
@@ -70,6 +78,9 @@ func main() {
 			log.Fatalf("-threads %q: expected numbers such as 1,2", *threads)
 		}
 		o.threads = append(o.threads, n)
+	}
+	if o.reference, err = filepath.Abs(o.reference); err != nil {
+		log.Fatal(err)
 	}
 	if o.cpu && (len(o.threads) != 1 || o.threads[0] != 1) {
 		log.Fatal("-cpu needs -threads 1")

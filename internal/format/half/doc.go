@@ -4,8 +4,9 @@
 //
 // Widening is exact. Narrowing rounds to nearest, ties to even. Infinities,
 // signed zeros and subnormals are kept in both directions; a NaN stays a NaN
-// with its sign, made quiet when narrowed. All conversions are integer
-// arithmetic on the bit patterns, so results are the same bits on any CPU.
+// with its sign, made quiet when narrowed, and a binary16 one when widened too.
+// All conversions are integer arithmetic on the bit patterns, or vector
+// instructions that give the same: results are the same bits on any CPU.
 //
 // Slice functions read and write little-endian bytes and panic when the byte
 // slice is not exactly as long as the float slice needs. They are safe for

@@ -238,3 +238,68 @@ func BenchmarkF32ToF16(b *testing.B) {
 		F32ToF16(dst, src)
 	}
 }
+
+// The vector loops give the bits of the scalar conversions: every 16-bit pattern,
+// float32 patterns of every exponent with ties and NaNs, every length around the
+// step, and nothing written past the end.
+func TestVectorsAgree(t *testing.T) {
+	f32 := make([]float32, 0, 1<<18)
+	for u := uint64(0); u < 1<<32; u += 32749 {
+		f32 = append(f32, math.Float32frombits(uint32(u)), math.Float32frombits(uint32(u)&^0xffff|0x8000), math.Float32frombits(uint32(u)&^0x1fff|0x1000))
+	}
+	h16 := make([]byte, 2<<16)
+	for i := range 1 << 16 {
+		binary.LittleEndian.PutUint16(h16[2*i:], uint16(i))
+	}
+	for _, c := range []struct {
+		name  string
+		wide  func(dst []float32, src []byte)
+		thin  func(dst []byte, src []float32)
+		wide1 func(uint16) float32
+		thin1 func(float32) uint16
+	}{{"F16", F16ToF32, F32ToF16, FromF16, ToF16}, {"BF16", BF16ToF32, F32ToBF16, FromBF16, ToBF16}} {
+		got := make([]float32, 1<<16)
+		c.wide(got, h16)
+		for i, v := range got {
+			if math.Float32bits(v) != math.Float32bits(c.wide1(uint16(i))) {
+				t.Fatalf("%s %#04x is widened to %#x, want %#x", c.name, i, math.Float32bits(v), math.Float32bits(c.wide1(uint16(i))))
+			}
+		}
+		out := make([]byte, 2*len(f32))
+		c.thin(out, f32)
+		for i, v := range f32 {
+			if b := binary.LittleEndian.Uint16(out[2*i:]); b != c.thin1(v) {
+				t.Fatalf("%s: %#x is narrowed to %#04x, want %#04x", c.name, math.Float32bits(v), b, c.thin1(v))
+			}
+		}
+		for n := range 50 {
+			w, b := make([]float32, n+1), make([]byte, 2*n+1)
+			w[n], b[2*n] = 7, 7
+			c.wide(w[:n], h16[0x3f00*2:][:2*n])
+			c.thin(b[:2*n], f32[1000:][:n])
+			if w[n] != 7 || b[2*n] != 7 {
+				t.Fatalf("%s writes past the end of %d", c.name, n)
+			}
+			for i := range n {
+				if w[i] != c.wide1(uint16(0x3f00+i)) || binary.LittleEndian.Uint16(b[2*i:]) != c.thin1(f32[1000+i]) {
+					t.Fatalf("%s: element %d of %d is wrong", c.name, i, n)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkConvert(b *testing.B) {
+	narrow, wide := make([]byte, 2<<22), make([]float32, 1<<22)
+	for name, f := range map[string]func(){
+		"BF16ToF32": func() { BF16ToF32(wide, narrow) }, "F32ToBF16": func() { F32ToBF16(narrow, wide) },
+		"F16ToF32": func() { F16ToF32(wide, narrow) }, "F32ToF16": func() { F32ToF16(narrow, wide) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(6 << 22) // read and written
+			for b.Loop() {
+				f()
+			}
+		})
+	}
+}

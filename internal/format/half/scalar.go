@@ -8,7 +8,11 @@ func FromF16(h uint16) float32 {
 	em := uint32(h & 0x7fff)
 	switch {
 	case em >= 0x7c00: // infinity or NaN: all exponent bits set
-		return math.Float32frombits(sign | 0x7f800000 | (em&0x3ff)<<13)
+		bits := sign | 0x7f800000 | (em&0x3ff)<<13
+		if em > 0x7c00 { // as the vector instruction does
+			bits |= 1 << 22
+		}
+		return math.Float32frombits(bits)
 	case em >= 0x0400: // normal: rebias the exponent from 15 to 127
 		return math.Float32frombits(sign | (em<<13 + 112<<23))
 	default:

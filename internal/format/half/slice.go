@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"unsafe"
 
 	"github.com/compressc/compressc/internal/tensor"
 )
@@ -17,6 +18,8 @@ func check(what string, floats, bytes, size int) {
 // F16ToF32 widens len(dst) binary16 values; src has 2·len(dst) bytes.
 func F16ToF32(dst []float32, src []byte) {
 	check("F16ToF32", len(dst), len(src), 2)
+	done := widenF16(dst, src)
+	dst, src = dst[done:], src[2*done:]
 	for len(dst) >= 4 {
 		w := binary.LittleEndian.Uint64(src)
 		d := dst[:4:4]
@@ -34,6 +37,8 @@ func F16ToF32(dst []float32, src []byte) {
 // F32ToF16 narrows len(src) values; dst has 2·len(src) bytes.
 func F32ToF16(dst []byte, src []float32) {
 	check("F32ToF16", len(src), len(dst), 2)
+	done := narrowF16(dst, src)
+	dst, src = dst[2*done:], src[done:]
 	for len(src) >= 4 {
 		s := src[:4:4]
 		w := uint64(ToF16(s[0])) | uint64(ToF16(s[1]))<<16 | uint64(ToF16(s[2]))<<32 | uint64(ToF16(s[3]))<<48
@@ -48,6 +53,8 @@ func F32ToF16(dst []byte, src []float32) {
 // BF16ToF32 widens len(dst) bfloat16 values; src has 2·len(dst) bytes.
 func BF16ToF32(dst []float32, src []byte) {
 	check("BF16ToF32", len(dst), len(src), 2)
+	done := widenBF16(dst, src)
+	dst, src = dst[done:], src[2*done:]
 	for len(dst) >= 4 {
 		w := binary.LittleEndian.Uint64(src)
 		d := dst[:4:4]
@@ -65,6 +72,8 @@ func BF16ToF32(dst []float32, src []byte) {
 // F32ToBF16 narrows len(src) values; dst has 2·len(src) bytes.
 func F32ToBF16(dst []byte, src []float32) {
 	check("F32ToBF16", len(src), len(dst), 2)
+	done := narrowBF16(dst, src)
+	dst, src = dst[2*done:], src[done:]
 	for len(src) >= 4 {
 		s := src[:4:4]
 		w := uint64(ToBF16(s[0])) | uint64(ToBF16(s[1]))<<16 | uint64(ToBF16(s[2]))<<32 | uint64(ToBF16(s[3]))<<48
@@ -104,29 +113,33 @@ func F8E5M2ToF32(dst []float32, src []byte) {
 // 4·len(dst) bytes.
 func F32FromBytes(dst []float32, src []byte) {
 	check("F32FromBytes", len(dst), len(src), 4)
-	for len(dst) >= 2 {
-		w := binary.LittleEndian.Uint64(src)
-		d := dst[:2:2]
-		d[0] = math.Float32frombits(uint32(w))
-		d[1] = math.Float32frombits(uint32(w >> 32))
-		dst, src = dst[2:], src[8:]
+	if littleEndian {
+		copy(bytesOf(dst), src)
+		return
 	}
-	if len(dst) == 1 {
-		dst[0] = math.Float32frombits(binary.LittleEndian.Uint32(src))
+	for i := range dst {
+		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
 	}
 }
 
 // F32ToBytes writes src as little-endian bytes; dst has 4·len(src) bytes.
 func F32ToBytes(dst []byte, src []float32) {
 	check("F32ToBytes", len(src), len(dst), 4)
-	for len(src) >= 2 {
-		s := src[:2:2]
-		binary.LittleEndian.PutUint64(dst, uint64(math.Float32bits(s[0]))|uint64(math.Float32bits(s[1]))<<32)
-		dst, src = dst[8:], src[2:]
+	if littleEndian {
+		copy(dst, bytesOf(src))
+		return
 	}
-	if len(src) == 1 {
-		binary.LittleEndian.PutUint32(dst, math.Float32bits(src[0]))
+	for i, v := range src {
+		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(v))
 	}
+}
+
+// littleEndian says that the machine's own order is that of files.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// bytesOf is the memory of x.
+func bytesOf(x []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
 }
 
 // Decode converts len(dst) elements of a float dtype to float32; src has
