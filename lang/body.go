@@ -38,8 +38,10 @@ func readBody(typ string, labels []string, def hcl.Range, body hcl.Body, s *sche
 	content, rest, diags := body.PartialContent(&header)
 	for _, n := range content.Blocks {
 		var inner *schema.Schema
-		if known := s.Block(n.Type); known != nil {
-			inner = known.Schema
+		if s != nil {
+			if known := s.Block(n.Type); known != nil {
+				inner = known.Schema
+			}
 		}
 		nested, d := readBody(n.Type, n.Labels, n.DefRange, n.Body, inner)
 		diags = append(diags, d...)

@@ -353,6 +353,11 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("variable \"v\" {\n  type = list(object({a=optional(string)}))\n  default = [{}]\n}\n"), false)
 	f.Add([]byte(`{"prune": {"wanda": {"p": {"model": "${model.base}", "override": [{"match": "*"}]}}}}`), true)
 	f.Add([]byte("gate \"g\" {\n  condition = evaluate.x.y\n}\nselect \"s\" {\n  from = prune[\"p\"]\n}\n"), false)
+	f.Add([]byte("prune \"wanda\" \"p\" {\n  for_each = { a = model.base, b = 2 }\n  model = each.value\n}\nlocals {\n  x = prune.p[\"a\"].size\n  y = [for k, v in prune.p : each.key]\n}\n"), false)
+	f.Add([]byte("variable \"v\" {\n  type = map(model)\n  validation {\n    condition = var.v != null\n    error_message = \"${var.v}\"\n  }\n}\nmodule \"m\" {\n  source = \"./m\"\n  for_each = toset([\"a\"])\n  v = {}\n}\noutput \"o\" {\n  value = module.m[\"a\"].o\n}\n"), false)
+	f.Add([]byte(`{"module": {"m": {"source": "./m", "for_each": {"k": 1}, "v": "${each.value}"}}, "variable": {"x": {"validation": [{"condition": "${var.x > 1}"}]}}}`), true)
+	module := []byte("variable \"v\" {\n  default = 1\n}\nmodule \"n\" {\n  source = \"../n\"\n  w = var.v\n}\noutput \"o\" {\n  value = module.n.o\n}\n")
+	inner := []byte("variable \"w\" {}\noutput \"o\" {\n  value = [var.w, path.module]\n}\n")
 	f.Fuzz(func(t *testing.T, src []byte, json bool) {
 		name := "a.pipeline.hcl"
 		if json {
@@ -360,7 +365,9 @@ func FuzzLoad(f *testing.F) {
 		}
 		var first string
 		for i := range 2 {
-			p, diags := LoadFiles(t.TempDir(), map[string][]byte{name: src}, testOptions(t))
+			opt := testOptions(t)
+			opt.Overlay = map[string][]byte{"m/a.pipeline.hcl": module, "n/a.pipeline.hcl": inner}
+			p, diags := LoadFiles(".", map[string][]byte{name: src}, opt)
 			var b strings.Builder
 			if err := WriteText(&b, diags, p.Files, TextOptions{Color: true, Width: 60}); err != nil {
 				t.Fatal(err)

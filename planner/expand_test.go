@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,6 +124,146 @@ prune "wanda" "b" {
 			t.Errorf("%s has the seed %d, want %d", n.Addr(), n.Call.Seed, want[n.Addr()])
 		}
 	}
+}
+
+// The JSON form has modules, for_each and overrides as arrays, and makes the
+// same nodes.
+func TestJSONModules(t *testing.T) {
+	module := []byte("variable \"model\" {\n  type = model\n}\nvariable \"keep\" {}\nprune \"wanda\" \"p\" {\n  model = var.model\n  sparsity = var.keep\n}\noutput \"model\" {\n  value = prune.p\n}\n")
+	moduleJSON := []byte(`{"variable": {"model": {"type": "model"}, "keep": {}}, "prune": {"wanda": {"p": {"model": "${var.model}", "sparsity": "${var.keep}"}}}, "output": {"model": {"value": "${prune.p}"}}}`)
+	native := []byte(`
+variable "keep" {
+  default = { light = 0.25, heavy = 0.75 }
+  validation {
+    condition     = length(var.keep) > 1
+    error_message = "one is none"
+  }
+}
+model "base" {
+  source = "base"
+}
+data "text" "test" {
+  source          = "x+y.txt"
+  tokenizer       = model.base
+  sequence_length = 8
+}
+module "m" {
+  source   = "./m"
+  for_each = var.keep
+  model    = model.base
+  keep     = each.value
+}
+prune "wanda" "q" {
+  for_each = var.keep
+  model    = module.m[each.key].model
+  override "model.layers.0.*" {
+    sparsity = 0
+  }
+  override {
+    match    = ["model.layers.1.*"]
+    sparsity = 0.125
+  }
+}
+evaluate "perplexity" "e" {
+  for_each = prune.q
+  model    = each.value
+  data     = data.test
+}
+gate "g" {
+  for_each  = var.keep
+  condition = evaluate.e[each.key].perplexity < 10
+}
+`)
+	asJSON := []byte(`{
+  "variable": {"keep": {"default": {"light": 0.25, "heavy": 0.75}, "validation": {"condition": "${length(var.keep) > 1}", "error_message": "one is none"}}},
+  "model": {"base": {"source": "base"}},
+  "data": {"text": {"test": {"source": "x+y.txt", "tokenizer": "${model.base}", "sequence_length": 8}}},
+  "module": {"m": {"source": "./m", "for_each": "${var.keep}", "model": "${model.base}", "keep": "${each.value}"}},
+  "prune": {"wanda": {"q": {"for_each": "${var.keep}", "model": "${module.m[each.key].model}",
+    "override": [{"match": ["model.layers.0.*"], "sparsity": 0}, {"match": ["model.layers.1.*"], "sparsity": 0.125}]}}},
+  "evaluate": {"perplexity": {"e": {"for_each": "${prune.q}", "model": "${each.value}", "data": "${data.test}"}}},
+  "gate": {"g": {"for_each": "${var.keep}", "condition": "${evaluate.e[each.key].perplexity < 10}"}}
+}`)
+	text := func(name string, src, module []byte) string {
+		x, diags := load(t, map[string][]byte{name: src}, lang.Options{Overlay: map[string][]byte{"m/" + name: module}})
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		var b strings.Builder
+		for _, n := range x.Nodes {
+			if n.Call != nil {
+				// A pattern is a label or match: the same selector.
+				fmt.Fprintf(&b, "%s %d\n", n.Addr(), n.Call.Seed)
+				if p, ok := n.Call.Args.(*fakePrune); ok {
+					fmt.Fprintln(&b, p.Sparsity, p.Overrides)
+				}
+			}
+		}
+		return b.String() + nodesText(x)
+	}
+	a, b := text("a.pipeline.hcl", native, module), text("a.pipeline.hcl.json", asJSON, moduleJSON)
+	if a != b || !strings.Contains(a, `module.m["heavy"].prune.p`) {
+		t.Errorf("got\n%s\nwant\n%s", b, a)
+	}
+}
+
+// Expressions are evaluated or refused, whatever they are.
+func FuzzEvaluate(f *testing.F) {
+	for _, seed := range []string{"1 + 2", "prune.p[\"a\"].size", "[for k, v in prune.p : v.sparsity]", "evaluate.e.perplexity", "all.evaluate.e[*].point.s.x",
+		"sweep.s.x * 2", "{ a = model.base }", "each.key", "module.m.out", "\"${data.test.windows}\"", "prune.p[sweep.s.x == 1 ? \"a\" : \"b\"]", "null", "var.v", "local.l.x.y", "path.module",
+		"merge({a = 1}, {b = model.base.layers})", "try(model.nothing, 1)", "evaluate.e == null"} {
+		f.Add(seed)
+	}
+	src := `
+variable "v" {}
+locals {
+  l = { x = prune.p }
+}
+model "base" {
+  source = "base"
+}
+data "text" "test" {
+  source          = "x+y.txt"
+  tokenizer       = model.base
+  sequence_length = 8
+}
+sweep "grid" "s" {
+  x = [1, 2]
+}
+prune "wanda" "p" {
+  for_each = { a = 0.25, b = 0.5 }
+  model    = model.base
+  sparsity = each.value / sweep.s.x
+}
+evaluate "perplexity" "e" {
+  model = prune.p["a"]
+  data  = data.test
+}
+module "m" {
+  source = "./m"
+  model  = prune.p["b"]
+}
+`
+	module := []byte("variable \"model\" {\n  type = model\n}\noutput \"out\" {\n  value = var.model.size\n}\n")
+	f.Fuzz(func(t *testing.T, expr string) {
+		if strings.Contains(expr, "range") || strings.Contains(expr, "file") || strings.Contains(expr, "pow") || strings.Contains(expr, "format") {
+			return // what takes long, and the disk, are not what is tested
+		}
+		x, diags := load(t, map[string][]byte{"a.pipeline.hcl": []byte(src)}, lang.Options{Overlay: map[string][]byte{"m/a.pipeline.hcl": module}})
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		for range 2 {
+			values, diags := x.Evaluate(expr, "<console>")
+			if len(values) == 0 && !diags.HasErrors() {
+				t.Errorf("%q has neither a value nor an error", expr)
+			}
+			var b strings.Builder
+			if err := lang.WriteText(&b, diags, x.Pipeline.Files, lang.TextOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
 
 // Expansion survives whatever loads, and results whatever expands.

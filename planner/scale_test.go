@@ -28,7 +28,8 @@ func (m mockSources) sources() Sources {
 			return &passes.Model{Type: t, From: addr}, nil
 		},
 		Data: func(addr string, a *lang.DataArgs, _ uint64) (*passes.Data, diag.List) {
-			return &passes.Data{From: addr, Type: passes.DataType{Windows: 128, SequenceLength: a.SequenceLength, Tokenizer: "tok"}}, nil
+			return &passes.Data{From: addr, Type: passes.DataType{Windows: 128, SequenceLength: a.SequenceLength, Tokenizer: "tok",
+				WindowDigests: []string{fmt.Sprint(a.Source, a.SequenceLength)}}}, nil
 		},
 	}
 }
@@ -47,7 +48,7 @@ func (m mockSources) LowerModel(g *action.Graph, _ *cache.Store, out *passes.Mod
 }
 
 func (m mockSources) LowerData(g *action.Graph, _ *cache.Store, out *passes.Data) error {
-	out.Tokens = m.leaf(g, out.From, 1<<20)
+	out.Tokens = m.leaf(g, out.Type.WindowDigests[0], 1<<20)
 	return nil
 }
 
