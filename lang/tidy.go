@@ -40,6 +40,7 @@ func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 	at := func(d *hcl.Diagnostic) line { return line{d.Subject.Filename, d.Subject.Start.Line} }
 	explained := map[line]bool{}
 	open := map[string]bool{}
+	odd := map[line]bool{}
 	for _, d := range diags {
 		if d.Subject != nil && d.Summary == "Unsupported block" {
 			explained[at(d)] = true
@@ -52,6 +53,11 @@ func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 		case d.Summary == block:
 			// "model model.base" has been said to lack an equals sign.
 			return explained[at(d)]
+		case d.Summary == "Invalid character":
+			// One a line: of a file that is no text there would be one a byte.
+			twice := odd[at(d)]
+			odd[at(d)] = true
+			return twice
 		case d.Summary == quote || d.Summary == unterminated:
 			// A quote that is not closed turns the rest of the file inside out.
 			if open[d.Subject.Filename] {
