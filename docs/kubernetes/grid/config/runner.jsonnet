@@ -1,0 +1,4 @@
+{
+  buildDirectoryPath: '/worker/build',
+  grpcServers: [{ listenPaths: ['/worker/runner'], authenticationPolicy: { allow: {} } }],
+}
