@@ -53,7 +53,7 @@ func (c *client) run(during func()) *record.Record {
 		during()
 	}
 	if err := cmd.Wait(); err != nil {
-		c.g.t.Fatalf("%v: %s", err, c.errs)
+		c.g.t.Fatalf("%v: %s%s", err, c.errs, &out)
 	}
 	rec := &record.Record{}
 	if err := json.Unmarshal(out.Bytes(), rec); err != nil {
