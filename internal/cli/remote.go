@@ -136,6 +136,20 @@ func (r *remotes) close() {
 	}
 }
 
+// quietly is how long what is still to be sent may take without a word.
+const quietly = 2 * time.Second
+
+// flush waits until what was computed has been sent, or ctx ends.
+func (r *remotes) flush(ctx context.Context, say func(string)) {
+	short, cancel := context.WithTimeout(ctx, quietly)
+	defer cancel()
+	r.cache.Flush(short)
+	if short.Err() != nil && ctx.Err() == nil {
+		say("Sending results to " + r.cache.Client().Address() + "; interrupt twice to leave the rest.")
+		r.cache.Flush(ctx)
+	}
+}
+
 // open connects to what was asked for; what there is to tell goes to say. x may
 // be nil. Wrong arguments are errors, a server that is not there is none.
 func (r *remoteFlags) open(ctx context.Context, x *executorFlags, store *cache.Store, say func(string)) (*remotes, error) {

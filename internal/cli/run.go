@@ -168,9 +168,7 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 			Cost:   func(a *action.Action) float64 { return forecast.Costs[a] },
 			Events: view.event,
 			Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }}})
-	if ctx.Err() == nil {
-		rem.cache.Flush(ctx)
-	}
+	rem.flush(ctx, view.note)
 	view.finish()
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -24,6 +25,9 @@ func (a *app) actionCmd() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			// Nearly all bytes are in large slices without pointers: collecting often
+			// costs next to nothing, and memory is what a worker has least of.
+			debug.SetGCPercent(20)
 			if code := dispatch.Perform(ctx, ".", a.Err); code != 0 {
 				return exit(code)
 			}
