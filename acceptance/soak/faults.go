@@ -49,7 +49,7 @@ func injections() []injection {
 			injection{name: "clock jumps " + string(m) + " in a gc", arm: armed(fault.Clock, m, 6), gc: true, says: []string{"clock"}, sound: true})
 	}
 	for _, kind := range []string{"blobs", "act", "def", "runs", "leases", "memo", "stat", "ext", "VERSION"} {
-		all = append(all, injection{name: "bit flipped in " + kind, arm: flipIn(kind), says: []string{"VERSION"}})
+		all = append(all, injection{name: "bit flipped in " + kind, arm: flipIn(kind), says: []string{"VERSION", "layout version"}})
 	}
 	return append(all, injection{name: "folder without write permission", arm: func(s *soak) (string, error) { return "", nil }, says: []string{"permission"}, sound: true})
 }
@@ -177,7 +177,7 @@ func (s *soak) mend(ctx context.Context) error {
 		return err
 	}
 	if p.wait(); p.err != nil {
-		if !strings.Contains(p.said(), "VERSION") {
+		if !strings.Contains(p.said(), "VERSION") && !strings.Contains(p.said(), "layout version") {
 			return fmt.Errorf("the cache does not open: %s", p.said())
 		}
 		if err := os.Remove(filepath.Join(s.cache, "VERSION")); err != nil {
