@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/tensor"
 )
 
 func unmarshal(b []byte, v any) error { return json.Unmarshal(b, v) }
@@ -670,4 +672,52 @@ func TestOptions(t *testing.T) {
 	if e.PeakAnon() <= 0 {
 		t.Error("no anonymous memory was seen")
 	}
+}
+
+// With the cache's Recompute, as COMPRESSC_VERIFY=1 asks for, everything runs
+// again and is compared with what is on record: a kernel that gives other bytes
+// is named, and nobody trusts it afterwards.
+func TestVerifyNamesTheKernel(t *testing.T) {
+	w := newWorld(t)
+	honest := w.toy(toyParams{Name: "honest"}, durable, w.source("x"))
+	fickle := w.toyOf(fickleKernel, durable, honest)
+	after := w.toy(toyParams{Name: "after"}, durable, fickle)
+	w.executor().Run(t.Context(), []action.Ref{after})
+	w.opts.Recompute = true
+	w.reopen()
+	e := w.executor()
+	_, err := e.Run(t.Context(), []action.Ref{after})
+	var c *cache.Conflict
+	if !errors.As(err, &c) || !strings.Contains(err.Error(), "kernel fickle gave two different results") {
+		t.Fatalf("%v", err)
+	}
+	if st := e.Outcome(honest.Action).Status; st != Ran {
+		t.Errorf("the honest action is %s", st)
+	}
+	if st := e.Outcome(after.Action).Status; st != Skipped {
+		t.Errorf("what depends on it is %s", st)
+	}
+	w.opts.Recompute = false
+	w.reopen()
+	if _, err := w.executor().Run(t.Context(), []action.Ref{after}); !errors.As(err, &c) {
+		t.Errorf("later: %v", err)
+	}
+}
+
+var fickleCalls atomic.Int64
+
+// fickleKernel gives other bytes each time.
+var fickleKernel = action.NewKernel("fickle", 1, func(c *action.Context, _ toyParams) error {
+	b := []byte{byte(fickleCalls.Add(1))}
+	c.Output("out").PutBytes("leaf", tensor.Meta{DType: tensor.U8, Shape: []int{1}}, b)
+	return nil
+})
+
+// toyOf adds an action of another kernel.
+func (w *world) toyOf(k *action.Kernel, class action.Class, ins ...action.Ref) action.Ref {
+	s := action.Spec{Kernel: k, Params: toyParams{}, Node: "node", Outputs: []action.Output{{Name: "out", Class: class, Bytes: 1}}}
+	for i, in := range ins {
+		s.Inputs = append(s.Inputs, action.Input{Name: fmt.Sprint(i), Ref: in})
+	}
+	return action.Ref{Action: w.g.Add(s), Output: "out"}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,14 @@ func (a *app) openStore() (*cache.Store, error) {
 	if dir == "" {
 		dir = cache.DefaultDir()
 	}
-	return cache.Open(dir, cache.Options{Logf: func(format string, args ...any) {
+	var recompute bool
+	if v := os.Getenv("COMPRESSC_VERIFY"); v != "" {
+		var err error
+		if recompute, err = strconv.ParseBool(v); err != nil {
+			return nil, fmt.Errorf("COMPRESSC_VERIFY=%s: expected 1, to compute everything again and compare, or 0", v)
+		}
+	}
+	return cache.Open(dir, cache.Options{Recompute: recompute, Logf: func(format string, args ...any) {
 		fmt.Fprintf(a.Err, "%s %s\n", a.paint(yellow, "Cache:"), fmt.Sprintf(format, args...))
 	}})
 }

@@ -13,6 +13,7 @@ func (a *app) planCmd() *cobra.Command {
 	var out string
 	var cut cutFlags
 	var rem remoteFlags
+	var explain string
 	var asJSON, detailed bool
 	c := &cobra.Command{
 		Use: "plan [flags] [PIPELINE]", Short: "Say what a run would do, and what of it is done already",
@@ -51,6 +52,9 @@ status 3. With -json errors are printed as validate -json prints them.`,
 			if err := plan.Consult(c.Context(), store, servers.cache, plan.Steps); err != nil {
 				return err
 			}
+			if explain != "" {
+				return a.why(plan, store, explain, asJSON)
+			}
 			r := newPlanReport(plan, store, pipelineName(pipelineArg(args)))
 			if asJSON {
 				if err := printJSON(a.Out, r); err != nil {
@@ -78,6 +82,7 @@ status 3. With -json errors are printed as validate -json prints them.`,
 	cut.flags(c)
 	rem.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
+	c.Flags().StringVar(&explain, "explain", "", "instead, say why `NODE` would run or not, as why does")
 	c.Flags().StringVar(&out, "out", "", "save the plan to `FILE`, for run")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if there is work to do")
 	return c

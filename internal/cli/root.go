@@ -98,7 +98,7 @@ func (a *app) root() *cobra.Command {
 		a.fmtCmd(),
 		a.testCmd(),
 		a.lockCmd(),
-		a.planCmd(),
+		a.planCmd(), a.whyCmd(),
 		a.runCmd(),
 		a.workerCmd(),
 		a.actionCmd(),
