@@ -136,19 +136,28 @@ func AsBytes[T float32 | float64 | int32 | uint8 | int64](s []T) []byte {
 }
 
 // DecodeFloat32 decodes a tensor's bytes to float32 in Hugging Face row order.
-func DecodeFloat32(m tensor.Meta, b []byte) ([]float32, error) {
+func DecodeFloat32(m tensor.Meta, b []byte) ([]float32, error) { return decodeInto(m, b, nil) }
+
+// decodeInto is DecodeFloat32 into buf where that has room.
+func decodeInto(m tensor.Meta, b []byte, buf []float32) ([]float32, error) {
 	n := m.Elements()
+	room := func() []float32 {
+		if cap(buf) >= n {
+			return buf[:n]
+		}
+		return make([]float32, n)
+	}
 	if m.Encoding == "" && m.DType.Size()*n != len(b) {
 		return nil, fmt.Errorf("%v needs %d bytes, found %d", m, m.DType.Size()*n, len(b))
 	}
 	if m.Encoding != "" || m.RotaryHeadDim > 0 {
-		out := make([]float32, n)
+		out := room()
 		return out, gguf.DequantizeRows(m, out, b)
 	}
 	if m.DType == tensor.F32 {
 		return view[float32](b), nil
 	}
-	out := make([]float32, n)
+	out := room()
 	switch m.DType {
 	case tensor.F16:
 		half.F16ToF32(out, b)

@@ -89,11 +89,9 @@ func (s *Schema) decode(dst reflect.Value, in Input, prefix string, unknown *[]s
 			}
 			v = a.Default
 		}
-		if !v.IsWhollyKnown() {
-			if _, isRef := RefOf(v); !isRef {
-				*unknown = append(*unknown, prefix+a.Name)
-				continue
-			}
+		if !decided(v) {
+			*unknown = append(*unknown, prefix+a.Name)
+			continue
 		}
 		a.set(dst.FieldByIndex(a.index), v, prefix, diags)
 	}
@@ -119,6 +117,26 @@ func (s *Schema) decode(dst reflect.Value, in Input, prefix string, unknown *[]s
 		dst.FieldByIndex(s.overrides).Set(reflect.ValueOf(s.decodeOverrides(in, prefix, unknown, diags)))
 	}
 }
+
+// decided reports whether v is known as far as an argument asks: of references,
+// alone or in collections, what they refer to; of anything else, all.
+func decided(v cty.Value) bool {
+	if _, isRef := RefOf(v); isRef {
+		return true
+	}
+	if !v.IsKnown() || !v.CanIterateElements() {
+		return v.IsWhollyKnown()
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		if _, e := it.Element(); !decided(e) {
+			return false
+		}
+	}
+	return true
+}
+
+// isList reports whether the elements of v have an order.
+func isList(v cty.Value) bool { return v.Type().IsTupleType() || v.Type().IsListType() }
 
 func (s *Schema) checkNames(in Input, prefix string, diags *diag.List) {
 	names := make([]string, 0, len(in.Values))
@@ -158,6 +176,22 @@ func (a *Arg) set(dst reflect.Value, v cty.Value, prefix string, diags *diag.Lis
 			return
 		}
 		dst.Set(reflect.ValueOf(r.Value))
+	case ReferenceList:
+		if !isList(v) {
+			diags.Errorf(name, "Wrong type of argument", "The argument %q takes a %s, not %s.", a.Name, a.typeName, Spell(v))
+			return
+		}
+		out := reflect.MakeSlice(a.typ, 0, v.LengthInt())
+		for it := v.ElementIterator(); it.Next(); {
+			i, e := it.Element()
+			r, ok := RefOf(e)
+			if !ok || r.Value == nil || !reflect.TypeOf(r.Value).AssignableTo(a.typ.Elem()) {
+				diags.Errorf(name, "Wrong type of argument", "The argument %q takes a %s; its element %s is %s.", a.Name, a.typeName, Spell(i), Spell(e))
+				return
+			}
+			out = reflect.Append(out, reflect.ValueOf(r.Value))
+		}
+		dst.Set(out)
 	case Custom:
 		if err := dst.Addr().Interface().(Scalar).ParseArg(v); err != nil {
 			diags.Errorf(name, "Invalid value", "The argument %q takes a %s. %s", a.Name, a.typeName, sentence(err))

@@ -147,6 +147,12 @@ func (a *Arg) setKind(t reflect.Type) error {
 		a.typeName = a.RefKind
 		return nil
 	}
+	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Pointer && t.Elem().Implements(kinderType) {
+		a.Kind = ReferenceList
+		a.RefKind = reflect.New(t.Elem().Elem()).Interface().(Kinder).RefKind()
+		a.typeName = "list of " + plural(a.RefKind)
+		return nil
+	}
 	if reflect.PointerTo(t).Implements(scalarType) {
 		named, ok := reflect.Zero(t).Interface().(interface{ ArgType() string })
 		if !ok {
@@ -185,7 +191,7 @@ func (a *Arg) setKind(t reflect.Type) error {
 // parseDefault reads a default tag: JSON for lists, the plain text else.
 func (a *Arg) parseDefault(text string) (cty.Value, error) {
 	switch a.Kind {
-	case Reference:
+	case Reference, ReferenceList:
 		return cty.NilVal, fmt.Errorf("a reference has no default")
 	case String:
 		return cty.StringVal(text), nil

@@ -21,6 +21,8 @@ const (
 	FloatList
 	// Reference is a model, data, an adapter: what another block yields.
 	Reference
+	// ReferenceList is several of them, in order.
+	ReferenceList
 	// Custom is a scalar with a parser of its own.
 	Custom
 )
@@ -41,7 +43,7 @@ var Reserved = []string{"enabled", "override", "requires", "seed"}
 type Arg struct {
 	Name string
 	Kind Kind
-	// RefKind is "model", "data" or "adapter" for references.
+	// RefKind is "model", "data" or "adapter" for references and lists of them.
 	RefKind  string
 	Required bool
 	// Default is cty.NilVal where there is none.
@@ -180,6 +182,14 @@ func Spell(v cty.Value) string {
 		return article(r.kind())
 	}
 	return article(t.FriendlyName())
+}
+
+// plural is what several of a kind are called.
+func plural(noun string) string {
+	if noun == "data" {
+		return noun
+	}
+	return noun + "s"
 }
 
 func article(noun string) string {

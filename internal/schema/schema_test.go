@@ -56,6 +56,7 @@ type sample struct {
 	common
 	Model  *thing    `arg:"model" doc:"the model"`
 	Ref    *thing    `arg:"reference" optional:"true"`
+	Many   []*thing  `arg:"models" optional:"true"`
 	Mode   string    `arg:"mode" default:"output" enum:"reference|input|output"`
 	Bits   int       `arg:"bits" enum:"2|3|4|8" default:"4" per_module:"true"`
 	Damp   float64   `arg:"damping" default:"0.01" min:"0" max:"1" per_module:"true"`
@@ -93,7 +94,7 @@ func modelValue(k Kinder) cty.Value {
 
 func TestSchemaOfStruct(t *testing.T) {
 	s := schemaOf(t, &sample{})
-	if got, want := strings.Join(s.ArgNames(), " "), "targets model reference mode bits damping flag level ranks ratios salt old"; got != want {
+	if got, want := strings.Join(s.ArgNames(), " "), "targets model reference models mode bits damping flag level ranks ratios salt old"; got != want {
 		t.Errorf("arguments %s, want %s", got, want)
 	}
 	if got := strings.Join(s.PerModule(), " "); got != "bits damping level" {
@@ -102,6 +103,7 @@ func TestSchemaOfStruct(t *testing.T) {
 	for _, c := range []struct{ name, typ, def, rng string }{
 		{"targets", "list of strings", "", ""},
 		{"model", "model", "", ""},
+		{"models", "list of models", "", ""},
 		{"mode", "string", `"output"`, ""},
 		{"damping", "number", "0.01", "at least 0 and at most 1"},
 		{"level", `number or "full"`, `"full"`, ""},
@@ -295,6 +297,45 @@ func TestSpell(t *testing.T) {
 	} {
 		if got := Spell(c.v); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
+		}
+	}
+}
+
+// A list of references is decided once it is known which blocks they are; what
+// else is known of those does not matter.
+func TestReferenceList(t *testing.T) {
+	a, b := &thing{"a"}, &thing{"b"}
+	with := func(v cty.Value) map[string]cty.Value {
+		return map[string]cty.Value{"model": modelValue(a), "models": v}
+	}
+	var got sample
+	if ds := Decode(&got, with(cty.TupleVal([]cty.Value{modelValue(b), modelValue(a), modelValue(b)}))); len(ds) > 0 || len(got.Many) != 3 || got.Many[0] != b || got.Many[1] != a || got.Many[2] != b {
+		t.Errorf("%v, %s", got.Many, list(ds))
+	}
+	got = sample{}
+	if ds := Decode(&got, with(cty.EmptyTupleVal)); len(ds) > 0 || len(got.Many) != 0 {
+		t.Errorf("empty: %v, %s", got.Many, list(ds))
+	}
+	for _, c := range []struct {
+		v    cty.Value
+		want string
+	}{
+		{modelValue(b), "takes a list of models, not a model"},
+		{cty.StringVal("b"), "takes a list of models, not \"b\""},
+		{cty.TupleVal([]cty.Value{modelValue(b), cty.NumberIntVal(3)}), "element 1 is 3"},
+		{cty.TupleVal([]cty.Value{modelValue(&other{})}), "element 0 is data"},
+		{cty.ObjectVal(map[string]cty.Value{"x": modelValue(b)}), "takes a list of models, not an object"},
+		{cty.TupleVal([]cty.Value{cty.NullVal(cty.DynamicPseudoType)}), "element 0 is null"},
+	} {
+		if ds := Decode(&sample{}, with(c.v)); len(ds) != 1 || !strings.Contains(ds[0].Detail, c.want) {
+			t.Errorf("%s, want %s", list(ds), c.want)
+		}
+	}
+	s := schemaOf(t, &sample{})
+	for _, v := range []cty.Value{cty.DynamicVal, cty.TupleVal([]cty.Value{modelValue(a), cty.DynamicVal})} {
+		unknown, ds := s.Decode(&sample{}, Input{Values: with(v)})
+		if len(ds) > 0 || strings.Join(unknown, " ") != "models" {
+			t.Errorf("unknown %v, %s", unknown, list(ds))
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/compressc/compressc/passes/compensate"
 	"github.com/compressc/compressc/passes/evaluate"
 	"github.com/compressc/compressc/passes/export"
+	"github.com/compressc/compressc/passes/merge"
 	"github.com/compressc/compressc/passes/prune"
 	"github.com/compressc/compressc/passes/quantize"
 	"github.com/compressc/compressc/passes/retrain"
@@ -16,5 +17,5 @@ import (
 
 // Passes returns the methods, verb by verb.
 func Passes() []*passes.Pass {
-	return slices.Concat(prune.All(), retrain.All(), quantize.All(), compensate.All(), train.All(), evaluate.All(), export.All())
+	return slices.Concat(prune.All(), retrain.All(), quantize.All(), compensate.All(), merge.All(), train.All(), evaluate.All(), export.All())
 }

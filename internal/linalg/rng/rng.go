@@ -58,6 +58,20 @@ func (s *Stream) Uint64At(i uint64) uint64 {
 	return uint64(out[0]) | uint64(out[1])<<32
 }
 
+// Uint32s fills dst with 32-bit values: those at 2i and 2i+1 are the lower and
+// the upper half of element i. from, the position of the first, is even.
+func (s *Stream) Uint32s(dst []uint32, from uint64) {
+	if from&1 != 0 {
+		panic("rng: Uint32s starts at an even position")
+	}
+	for len(dst) > 0 {
+		b := from >> 2
+		out := philox([4]uint32{uint32(b), uint32(b >> 32)}, [2]uint32{uint32(s.key), uint32(s.key >> 32)})
+		n := copy(dst, out[from&3:])
+		dst, from = dst[n:], from+uint64(n)
+	}
+}
+
 // Float64At returns element i as a multiple of 2⁻⁵³ in [0, 1).
 func (s *Stream) Float64At(i uint64) float64 {
 	return float64(s.Uint64At(i)>>11) * 0x1p-53

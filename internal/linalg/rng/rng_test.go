@@ -112,3 +112,24 @@ func TestPerm(t *testing.T) {
 }
 
 const goldenElement = 0x485d7142cacf3072
+
+func TestUint32s(t *testing.T) {
+	s := New(3, "halves")
+	rapid.Check(t, func(t *rapid.T) {
+		from := 2 * rapid.Uint64Range(0, 1<<40).Draw(t, "from")
+		got := make([]uint32, rapid.IntRange(0, 21).Draw(t, "length"))
+		s.Uint32s(got, from)
+		for i, v := range got {
+			at := from + uint64(i)
+			if want := uint32(s.Uint64At(at/2) >> (32 * (at & 1))); v != want {
+				t.Fatalf("value %d is %x, want %x", at, v, want)
+			}
+		}
+	})
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic for an odd position")
+		}
+	}()
+	s.Uint32s(make([]uint32, 1), 3)
+}

@@ -1,0 +1,166 @@
+package merge
+
+import "math"
+
+// Magnitudes are compared as float32 numbers, whose bits without the sign order
+// them. The threshold is found in two counts, of the upper and then of the lower
+// bits, so that nothing is sorted and nothing kept.
+const (
+	lowBits  = 15
+	upperBin = 1 << (31 - lowBits)
+	lowerBin = 1 << lowBits
+)
+
+func magnitude(x float64) uint32 { return math.Float32bits(float32(x)) &^ (1 << 31) }
+
+// largest selects the elements of greatest magnitude of each delta of a tensor;
+// of equals the first.
+type largest struct {
+	of []threshold
+}
+
+// threshold keeps what is above bits, and ties of those equal to it; before[k]
+// ties lie in the chunks before k.
+type threshold struct {
+	all    bool
+	bits   uint32
+	ties   int
+	before []int
+}
+
+// findLargest returns the choice of the counts[t] largest elements of delta t. A
+// count of all elements chooses all.
+func findLargest(t *Tensor, counts []int) (*largest, error) {
+	s := &largest{of: make([]threshold, len(counts))}
+	work := false
+	for i, n := range counts {
+		s.of[i].all = n >= t.Elements()
+		work = work || !s.of[i].all
+	}
+	if !work {
+		return s, nil
+	}
+	upper, err := s.histogram(t, upperBin, func(_ int, m uint32) (uint32, bool) { return m >> lowBits, true })
+	if err != nil {
+		return nil, err
+	}
+	bins, left := make([]uint32, len(counts)), make([]int, len(counts))
+	for i, n := range counts {
+		if !s.of[i].all {
+			bins[i], left[i] = cut(upper[i], n)
+		}
+	}
+	lower, err := s.histogram(t, lowerBin, func(i int, m uint32) (uint32, bool) { return m & (lowerBin - 1), m>>lowBits == bins[i] })
+	if err != nil {
+		return nil, err
+	}
+	tied := false
+	for i := range counts {
+		if s.of[i].all {
+			continue
+		}
+		low, ties := cut(lower[i], left[i])
+		s.of[i].bits, s.of[i].ties = bins[i]<<lowBits|low, ties
+		tied = tied || ties < int(lower[i][low])
+		s.of[i].before = make([]int, t.Chunks()+1)
+	}
+	if !tied {
+		// All that equal the threshold are kept.
+		for i := range s.of {
+			s.of[i].ties = math.MaxInt
+		}
+		return s, nil
+	}
+	err = t.Each(func(c *Chunk) {
+		for i, d := range c.Deltas {
+			if s.of[i].all {
+				continue
+			}
+			n := 0
+			for _, x := range d {
+				if magnitude(x) == s.of[i].bits {
+					n++
+				}
+			}
+			s.of[i].before[c.Index+1] = n
+		}
+	})
+	for i := range s.of {
+		for k := 1; k < len(s.of[i].before); k++ {
+			s.of[i].before[k] += s.of[i].before[k-1]
+		}
+	}
+	return s, err
+}
+
+// cut returns the bin in which the n-th largest lies, and how many of that bin
+// are among the n largest.
+func cut(bins []uint32, n int) (bin uint32, left int) {
+	for b := len(bins) - 1; b >= 0; b-- {
+		if n <= int(bins[b]) {
+			return uint32(b), n
+		}
+		n -= int(bins[b])
+	}
+	panic("merge: more elements are to be kept than there are")
+}
+
+// histogram counts, for each delta, the elements by bin.
+func (s *largest) histogram(t *Tensor, bins int, bin func(delta int, magnitude uint32) (uint32, bool)) ([][]uint32, error) {
+	// A counter a chunk would be larger than the chunk; a few chunks share one.
+	slots := make(chan [][]uint32, t.Pool.Threads())
+	for range cap(slots) {
+		h := make([][]uint32, len(s.of))
+		for i := range h {
+			if !s.of[i].all {
+				h[i] = make([]uint32, bins)
+			}
+		}
+		slots <- h
+	}
+	err := t.Each(func(c *Chunk) {
+		h := <-slots
+		for i, d := range c.Deltas {
+			if s.of[i].all {
+				continue
+			}
+			for _, x := range d {
+				if b, ok := bin(i, magnitude(x)); ok {
+					h[i][b]++
+				}
+			}
+		}
+		slots <- h
+	})
+	sum := <-slots
+	for range cap(slots) - 1 {
+		for i, h := range <-slots {
+			for b, n := range h {
+				sum[i][b] += n
+			}
+		}
+	}
+	return sum, err
+}
+
+// trim sets all but the largest elements of a chunk's deltas to zero.
+func (s *largest) trim(c *Chunk, deltas [][]float64) {
+	for i, d := range deltas {
+		t := &s.of[i]
+		if t.all {
+			continue
+		}
+		seen := t.before[c.Index]
+		for e, x := range d {
+			switch m := magnitude(x); {
+			case m < t.bits:
+				d[e] = 0
+			case m == t.bits:
+				if seen >= t.ties {
+					d[e] = 0
+				}
+				seen++
+			}
+		}
+	}
+}
