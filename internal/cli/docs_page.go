@@ -169,7 +169,7 @@ func cellText(s string) string {
 }
 
 // names of the example's blocks.
-var exampleNames = map[string]string{"model": "base", "data": "calib", "prune": "sparse", "retrain": "healed", "quantize": "small", "compensate": "final",
+var exampleNames = map[string]string{"model": "base", "data": "calib", "prune": "sparse", "retrain": "healed", "quantize": "small", "compensate": "final", "merge": "both",
 	"train": "new", "evaluate": "quality", "export": "files"}
 
 // example is a block with its required arguments, and those optional ones that
@@ -214,6 +214,8 @@ func exampleValue(p page, a *schema.Arg) string {
 		return "data.calib"
 	case a.Kind == schema.Reference:
 		return "retrain.healed.adapter"
+	case a.Kind == schema.ReferenceList:
+		return "[retrain.prose, retrain.code]"
 	case len(a.Enum) > 0:
 		return fmt.Sprintf("%q", a.Enum[0])
 	case a.Kind == schema.String:

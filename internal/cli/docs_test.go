@@ -71,6 +71,18 @@ compensate "lorc" "final" {
   reference = model.base
   rank      = 2
 }
+
+retrain "lora" "prose" {
+  model = model.base
+  data  = data.calib
+  steps = 4
+}
+
+retrain "lora" "code" {
+  model = model.base
+  data  = data.test
+  steps = 4
+}
 `
 
 var steps = regexp.MustCompile(`(?m)^(  steps += )\d+$`)

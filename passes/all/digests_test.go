@@ -147,6 +147,54 @@ compensate "lorc" "lorc" {
   reference = train.base
   rank      = 4
 }
+retrain "lora" "one" {
+  model = train.base
+  data  = data.random
+  rank  = 2
+  steps = 2
+}
+retrain "lora" "two" {
+  model = train.base
+  data  = data.bytes
+  rank  = 3
+  steps = 2
+}
+merge "linear" "mean" {
+  models  = [retrain.one, retrain.two]
+  weights = [1, 2]
+}
+merge "task_arithmetic" "sum" {
+  base   = train.base
+  models = [retrain.one, retrain.two]
+  lambda = 0.5
+}
+merge "ties" "agreed" {
+  base    = train.base
+  models  = [retrain.one, retrain.two]
+  density = [0.3, 0.6]
+}
+merge "dare" "thinned" {
+  base          = train.base
+  models        = [retrain.one, retrain.two]
+  rescale       = "l1"
+  sign_election = true
+}
+merge "slerp" "arc" {
+  models = [merge.mean, merge.agreed]
+  t      = [0, 0.7]
+}
+evaluate "perplexity" "merged" {
+  model = merge.arc
+  data  = data.random
+}
+evaluate "perplexity" "merged_too" {
+  model = merge.thinned
+  data  = data.random
+}
+evaluate "perplexity" "merged_also" {
+  model = merge.sum
+  data  = data.random
+}
 evaluate "perplexity" "z" {
   model = prune.mixed
   data  = data.random
