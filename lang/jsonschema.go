@@ -192,8 +192,12 @@ func argSchema(a *schema.Arg, nullable bool) js {
 	case schema.Reference:
 		value = js{"type": "string", "pattern": wholePattern}
 		template = nil
+	case schema.ReferenceList:
+		value = js{"type": "array", "items": js{"type": "string", "pattern": wholePattern}}
+		template["pattern"] = wholePattern
 	default:
-		value = js{"type": []string{"number", "string", "boolean"}}
+		// A type that parses itself; what it takes in detail is found by validate.
+		value = js{"type": []string{"number", "string", "boolean", "array"}}
 	}
 	return describe(either(value, template, nullable), a.Doc, a.Default, a.Deprecated)
 }

@@ -206,15 +206,25 @@ func constraint(a *schema.Arg) hschema.Constraint {
 	case schema.IntList, schema.FloatList:
 		return hschema.AnyExpression{OfType: cty.List(cty.Number)}
 	case schema.Reference:
-		switch a.RefKind {
-		case "model":
-			return hschema.Reference{OfType: lang.ModelType}
-		case "data":
-			return hschema.Reference{OfType: lang.DataType}
+		return hschema.Reference{OfType: refType(a.RefKind)}
+	case schema.ReferenceList:
+		return hschema.OneOf{
+			hschema.List{Elem: hschema.Reference{OfType: refType(a.RefKind)}},
+			hschema.AnyExpression{OfType: cty.List(refType(a.RefKind))},
 		}
-		return hschema.Reference{OfType: lang.AdapterType}
 	}
 	return hschema.AnyExpression{OfType: cty.DynamicPseudoType}
+}
+
+// refType is the type of values of a kind of reference.
+func refType(kind string) cty.Type {
+	switch kind {
+	case "model":
+		return lang.ModelType
+	case "data":
+		return lang.DataType
+	}
+	return lang.AdapterType
 }
 
 // enumOr lists the values that a string may have; references may yield them too.

@@ -128,7 +128,7 @@ func (j job) typeOf(least int) (passes.Result, diag.List) {
 	for _, l := range ty.Linears {
 		l.Sides, l.SideBits = nil, 0
 		l.StoredBits = prune.DenseBits
-		l.ChangedBy = j.node
+		l.SidedBy = ""
 	}
 	out.Type = ty
 	return res, ds
@@ -147,21 +147,23 @@ func plain(arg string, m *passes.Model) (ds diag.List) {
 	}
 	if len(packed) > 0 {
 		ds.Errorf(arg, "Merging codes", "%s are %d-bit codes in %s since %s. A merge would decode them, keep their rounding errors and store floating point numbers, so that the saving is lost and the loss kept. Merge first, then quantise.",
-			blockwise.Paths(packed), packed[0].Format.Bits, m.From, by(packed[0], m))
+			blockwise.Paths(packed), packed[0].Format.Bits, m.From, since(packed[0].QuantizedBy, m))
+		ds.Since(packed[0].QuantizedBy)
 	}
 	if len(masked) > 0 {
 		ds.Errorf(arg, "Merging would fill zeros", "%s are pruned to %s in %s since %s. A merge is zero only where all of its models are, so that the pattern would be lost. Merge first, then prune.",
-			blockwise.Paths(masked), masked[0].Mask, m.From, by(masked[0], m))
+			blockwise.Paths(masked), masked[0].Mask, m.From, since(masked[0].MaskedBy, m))
+		ds.Since(masked[0].MaskedBy)
 	}
 	return ds
 }
 
-// by says which block gave a layer its state.
-func by(l *model.Linear, m *passes.Model) string {
-	if l.ChangedBy == "" {
+// since is the block that gave a layer of m its state, m itself where it came so.
+func since(node string, m *passes.Model) string {
+	if node == "" {
 		return m.From
 	}
-	return l.ChangedBy
+	return node
 }
 
 // fits reports how m differs from to, with which it is to be merged.

@@ -37,14 +37,14 @@ func TestTypeRules(t *testing.T) {
 	code := func(l *model.Linear) {
 		if l.Block == 1 && l.Role == "mlp.down" {
 			l.Format = model.Format{Bits: 3, GroupSize: 32}
-			l.ChangedBy = "quantize.q"
+			l.QuantizedBy = "quantize.q"
 		}
 	}
 	half := mask.Pattern{}
 	if p, err := mask.ParsePattern("2:4"); err == nil {
 		half = p
 	}
-	masked := func(l *model.Linear) { l.Mask, l.ChangedBy = half, "prune.p" }
+	masked := func(l *model.Linear) { l.Mask, l.MaskedBy = half, "prune.p" }
 	words := plainToy("model.words")
 	words.Type.Tokenizer = "other words"
 	of := func(m ...*passes.Model) any {
@@ -92,9 +92,9 @@ func TestTypeRules(t *testing.T) {
 	if _, ds := TaskArithmetic.Type(&passes.Call{Node: "merge.m", Args: kept(vocab)}); len(ds) > 0 {
 		t.Errorf("the base's embedding is kept, yet: %v", ds)
 	}
-	sided := toy(t, "retrain.s", "", "", func(l *model.Linear) { l.Sides, l.SideBits = []int{4}, 32 })
+	sided := toy(t, "retrain.s", "", "", func(l *model.Linear) { l.Sides, l.SideBits, l.SidedBy = []int{4}, 32, "retrain.s" })
 	r, ds := TaskArithmetic.Type(&passes.Call{Node: "merge.m", Args: of(sided, plainToy("b"))})
-	if len(ds) > 0 || r.Model.Type == nil || len(r.Model.Type.Linears[0].Sides) > 0 || r.Model.Type.BitsPerWeight() != 16 || r.Model.Type.Linears[0].ChangedBy != "merge.m" {
+	if len(ds) > 0 || r.Model.Type == nil || len(r.Model.Type.Linears[0].Sides) > 0 || r.Model.Type.BitsPerWeight() != 16 || r.Model.Type.Linears[0].SidedBy != "" {
 		t.Errorf("%v, %+v", ds, r.Model.Type)
 	}
 	unknown := &passes.Model{From: "model.absent"}
