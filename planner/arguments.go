@@ -29,23 +29,37 @@ func (e *Expansion) Arguments(n *Node) map[string]any {
 		return out
 	}
 	for _, a := range n.Block.Schema.Arguments(args) {
-		switch v := a.Value.(type) {
-		case *passes.Model:
-			out[a.Arg] = v.From
-		case *passes.Data:
-			out[a.Arg] = v.From
-		case *passes.Adapter:
-			out[a.Arg] = v.From
-		default:
-			if a.Arg != "token" {
-				out[a.Arg] = v
-			}
+		switch v := addresses(a.Value); {
+		case v != nil:
+			out[a.Arg] = v
+		case a.Arg != "token":
+			out[a.Arg] = a.Value
 		}
 	}
 	if o := n.Block.Schema.OverridesOf(args); len(o) > 0 {
 		out["override"] = o
 	}
 	return out
+}
+
+// addresses is where a reference leads, or those of a list; nil for other
+// values.
+func addresses(v any) any {
+	switch v := v.(type) {
+	case *passes.Model:
+		return v.From
+	case *passes.Data:
+		return v.From
+	case *passes.Adapter:
+		return v.From
+	case []*passes.Model:
+		list := make([]string, len(v))
+		for i, m := range v {
+			list[i] = m.From
+		}
+		return list
+	}
+	return nil
 }
 
 // written takes the expressions of a body as they stand in the text.
