@@ -23,7 +23,7 @@ func (a *app) docsCmd() *cobra.Command {
 		Long: `Prints what can stand in a block, as Markdown: the methods of a verb, and of a method
 its arguments with their types, defaults and ranges, an example and the paper it comes
 from. Without a name it lists all. "docs model" and "docs data text" explain the
-sources. -write puts every page into a folder.`,
+sources, "docs gate" a block of the language itself. -write puts every page into a folder.`,
 		Example: "  compressc docs\n  compressc docs prune\n  compressc docs quantize gptq",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -60,16 +60,14 @@ func newBook() (*book, error) {
 		return nil, err
 	}
 	b := &book{}
-	sources, err := sourcePages()
-	if err != nil {
-		return nil, err
-	}
-	b.pages = append(b.pages, sources...)
+	forms := lang.Forms(reg)
+	b.pages = append(b.pages, sourcePages(forms)...)
 	for _, v := range lang.Verbs {
 		for _, m := range reg.Methods(v.Name) {
 			b.pages = append(b.pages, methodPage(v, m))
 		}
 	}
+	b.pages = append(b.pages, formPages(forms)...)
 	return b, nil
 }
 

@@ -18,6 +18,8 @@ type page struct {
 	schema              *schema.Schema
 	// verb is set where the language's own arguments may stand too.
 	verb bool
+	// form is set of the language's own blocks, which have no schema.
+	form *lang.Form
 }
 
 func methodPage(v lang.Verb, m *lang.Method) page {
@@ -25,19 +27,19 @@ func methodPage(v lang.Verb, m *lang.Method) page {
 }
 
 // sourcePages are those of model and data blocks.
-func sourcePages() ([]page, error) {
-	model, err := schema.For(&lang.ModelArgs{})
-	if err != nil {
-		return nil, err
+func sourcePages(forms []lang.Form) []page {
+	var list []page
+	for _, f := range forms {
+		switch f.Type {
+		case "model":
+			list = append(list, page{block: f.Type, summary: f.Doc, schema: f.Schema})
+		case "data":
+			for _, m := range f.Methods {
+				list = append(list, page{block: f.Type, method: m.Name, summary: m.Summary, schema: m.Schema})
+			}
+		}
 	}
-	data, err := schema.For(&lang.DataArgs{})
-	if err != nil {
-		return nil, err
-	}
-	return []page{
-		{block: "model", summary: "A model to begin with: a Hugging Face folder, a safetensors or GGUF file, or a hub model in the local cache.", schema: model},
-		{block: "data", method: "text", summary: "Windows of text for calibration, training or measuring.", schema: data},
-	}, nil
+	return list
 }
 
 // title is how the block begins.
@@ -64,7 +66,11 @@ func (p page) render() []byte {
 	}
 	fmt.Fprintf(&w, "```hcl\n%s```\n\n", p.example())
 	fmt.Fprintf(&w, "## Arguments\n\n")
-	writeArgs(&w, p.schema)
+	if p.form != nil {
+		writeFormArgs(&w, p.form)
+	} else {
+		writeArgs(&w, p.schema)
+	}
 	for _, b := range p.schema.Blocks {
 		label := ""
 		if b.Label != "" {
@@ -175,6 +181,9 @@ var exampleNames = map[string]string{"model": "base", "data": "calib", "prune": 
 // example is a block with its required arguments, and those optional ones that
 // nobody leaves out.
 func (p page) example() string {
+	if p.form != nil {
+		return formExamples[p.block]
+	}
 	var b strings.Builder
 	name := exampleNames[p.block]
 	if name == "" {

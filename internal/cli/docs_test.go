@@ -5,8 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/passes/all"
 )
 
 // docsDir holds the written pages.
@@ -87,6 +91,23 @@ retrain "lora" "code" {
 
 var steps = regexp.MustCompile(`(?m)^(  steps += )\d+$`)
 
+// Every block of the language has a page.
+func TestDocsCoverLanguage(t *testing.T) {
+	b, err := newBook()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg, err := lang.NewRegistry(all.Passes()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range lang.Forms(reg) {
+		if !slices.ContainsFunc(b.pages, func(p page) bool { return p.block == f.Type }) {
+			t.Errorf("there is no page about %s", f.Type)
+		}
+	}
+}
+
 // Every method but the formats says where it comes from.
 func TestDocsCite(t *testing.T) {
 	b, err := newBook()
@@ -116,6 +137,13 @@ func TestDocsExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	recipe := filepath.Join(dir, "recipe")
+	if err := os.Mkdir(recipe, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(recipe, "r.pipeline.hcl"), []byte("variable \"base\" {\n  type = model\n}\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range b.pages {
 		t.Run(p.title(), func(t *testing.T) {
 			block := p.example()
@@ -135,8 +163,8 @@ func TestDocsExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			command := []string{"run", "-cache-dir", cacheDir, path}
-			if p.block == "model" {
-				command = []string{"validate", path} // its source is on a hub
+			if p.block == "model" || p.block == "module" {
+				command = []string{"validate", path} // its source is on a hub, or its result is not used
 			}
 			var out, errs bytes.Buffer
 			if code := Main(command, Streams{Out: &out, Err: &errs}); code != ExitOK {
