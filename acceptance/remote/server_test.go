@@ -37,7 +37,7 @@ type grid struct {
 func (g *grid) address() string { return fmt.Sprintf("grpc://127.0.0.1:%d", g.port) }
 
 // patience is long: the machine may be busy, and the server is Python.
-const patience = 90 * time.Second
+const patience = 240 * time.Second
 
 // newGrid installs what is missing and starts a database and a server.
 func newGrid(t *testing.T) *grid {
