@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 )
 
 // FileName is the name of the figures' file in the cache's folder.
@@ -20,7 +20,7 @@ func (f *Figures) Save(dir string) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(filepath.Join(dir, FileName), append(b, '\n'), 0o666)
+	return maybe.WriteFile(filepath.Join(dir, FileName), append(b, '\n'), 0o666)
 }
 
 // Load returns the figures kept in dir, or nil where there are none or they are

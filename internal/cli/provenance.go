@@ -3,7 +3,7 @@ package cli
 import (
 	"fmt"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 	"github.com/spf13/cobra"
 
 	"github.com/compressc/compressc/internal/linalg"
@@ -37,7 +37,7 @@ run is named as for show.`,
 				_, err := a.Out.Write(text)
 				return err
 			}
-			if err := renameio.WriteFile(out, text, 0o644); err != nil {
+			if err := maybe.WriteFile(out, text, 0o644); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.Err, "%s states what the files of run %s are made of.\n", out, rec.ID)

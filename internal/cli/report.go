@@ -1,11 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 	"github.com/spf13/cobra"
 
 	"github.com/compressc/compressc/internal/record"
@@ -30,15 +30,11 @@ script. The run is named as for show.`,
 			if out == "-" {
 				return report.Write(a.Out, rec)
 			}
-			f, err := renameio.NewPendingFile(out)
-			if err != nil {
+			var b bytes.Buffer
+			if err := report.Write(&b, rec); err != nil {
 				return err
 			}
-			defer f.Cleanup()
-			if err := errors.Join(f.Chmod(0o644), report.Write(f, rec)); err != nil {
-				return err
-			}
-			if err := f.CloseAtomicallyReplace(); err != nil {
+			if err := maybe.WriteFile(out, b.Bytes(), 0o644); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.Err, "%s tells of run %s.\n", out, rec.ID)

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
@@ -104,7 +104,7 @@ func savePlan(path, pipeline string, l *loaded, in *inputs, cut cutFlags, plan *
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(path, append(raw, '\n'), 0o600) // values may be private
+	return maybe.WriteFile(path, append(raw, '\n'), 0o600) // values may be private
 }
 
 // readPlan reads a saved plan; it is nil where the file is something else.

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/jstemmer/go-junit-report/v2/junit"
 	"github.com/spf13/cobra"
@@ -139,7 +139,7 @@ func (a *app) test(ctx context.Context, t *tester, filter []string, junitFile st
 		if err := suites.WriteXML(&b); err != nil {
 			return err
 		}
-		if err := renameio.WriteFile(junitFile, b.Bytes(), 0o644); err != nil {
+		if err := maybe.WriteFile(junitFile, b.Bytes(), 0o644); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 
 	"github.com/compressc/compressc/internal/format/compressedtensors"
 	"github.com/compressc/compressc/internal/tensor"
@@ -115,7 +115,7 @@ func Read(dir string) (*File, error) {
 
 // Write replaces the lock file of a folder.
 func (f *File) Write(dir string) error {
-	return renameio.WriteFile(filepath.Join(dir, Name), f.Format(), 0o644)
+	return maybe.WriteFile(filepath.Join(dir, Name), f.Format(), 0o644)
 }
 
 // sort puts the entries into the order of the file.
