@@ -17,6 +17,7 @@ type divide struct {
 	n, ld int
 	d     []float64 // diagonal in, ascending eigenvalues out
 	e     []float64 // off-diagonal, overwritten
+	keep  int       // eigenvectors wanted, of the largest values
 	q     []float64 // zero in, eigenvectors out, one a row of stride ld
 }
 
@@ -42,7 +43,10 @@ func (s *divide) solve(p *Pool) {
 	for parts := leaves / 2; parts >= 1; parts /= 2 {
 		one := func(pool *Pool, i int) {
 			lo, mid, hi := edge(2*i, 2*parts), edge(2*i+1, 2*parts), edge(2*i+2, 2*parts)
-			m := merge{n: hi - lo, n1: mid - lo, ld: s.ld, d: s.d[lo:hi], q: s.q[lo*s.ld+lo:], rho: s.e[mid-1]}
+			m := merge{n: hi - lo, n1: mid - lo, ld: s.ld, d: s.d[lo:hi], q: s.q[lo*s.ld+lo:], rho: s.e[mid-1], keep: hi - lo}
+			if parts == 1 {
+				m.keep = s.keep
+			}
 			m.run(pool)
 		}
 		if (s.n+parts-1)/parts <= aloneMax {

@@ -11,6 +11,7 @@ type merge struct {
 	ld    int
 	d     []float64 // eigenvalues of the halves, each ascending; all ascending after
 	q     []float64 // eigenvectors as rows: block diagonal before
+	keep  int       // rows wanted, the last ones; the others are then arbitrary
 	rho   float64   // the off-diagonal entry that was torn
 
 	z    []float64
@@ -155,9 +156,12 @@ func (m *merge) rebuild(p *Pool, lam, vecs []float64) {
 	for j, i := range m.dead {
 		copy(dead[j*m.n:(j+1)*m.n], m.q[i*m.ld:])
 	}
-	if k > 0 {
-		p.Dgemm(false, false, k, n1, kTop, 1, vecs, k, first, n1, 0, fresh.s, m.n)
-		p.Dgemm(false, false, k, n2, kBottom, 1, vecs[k-kBottom:], k, last, n2, 0, fresh.s[n1:], m.n)
+	// The m.keep largest values are among as many of the live rows' values, which
+	// ascend: products for those alone.
+	if skip := max(0, k-m.keep); skip < k {
+		out := fresh.s[skip*m.n:]
+		p.Dgemm(false, false, k-skip, n1, kTop, 1, vecs[skip*k:], k, first, n1, 0, out, m.n)
+		p.Dgemm(false, false, k-skip, n2, kBottom, 1, vecs[skip*k+k-kBottom:], k, last, n2, 0, out[n1:], m.n)
 	}
 	type row struct {
 		value float64

@@ -118,13 +118,15 @@ func (f *Factors) fromOutputs(p *linalg.Pool, dw, c []float64, keep int) {
 		p.Dgemm(false, false, m, n, n, 1, dw, n, c, n, 0, t, n)
 		p.Dgemm(false, true, m, m, n, 1, t, n, dw, n, 0, gram, m)
 	}
-	f.setEnergies(p.SymEigen(m, gram), keep)
-	f.U = make([]float64, m*f.Rank)
-	for i := range m {
-		for k := range f.Rank {
-			f.U[i*f.Rank+k] = gram[i*m+m-1-k]
+	keep = min(keep, m)
+	energies, u := p.LeadingEigen(m, gram, keep)
+	f.setEnergies(energies, keep)
+	if f.Rank < keep {
+		for i := range m {
+			copy(u[i*f.Rank:], u[i*keep:i*keep+f.Rank])
 		}
 	}
+	f.U = u[:m*f.Rank]
 }
 
 // setEnergies stores ascending eigenvalues as energies and counts the directions
