@@ -15,6 +15,7 @@ import (
 	"github.com/compressc/compressc/executor"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/record"
+	"github.com/compressc/compressc/internal/telemetry"
 	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/planner"
 )
@@ -154,6 +155,12 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	if err != nil {
 		return err
 	}
+	tell, err := telemetry.Start(ctx, name, version.Number, view.note)
+	if err != nil {
+		return err
+	}
+	told := record.Failed
+	defer func() { tell.End(told) }()
 	ctx, stop, release := interrupts(ctx, view.note)
 	defer release()
 	view.start()
@@ -166,13 +173,14 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	rec, err := plan.Run(ctx, planner.RunOptions{Name: name, Version: version.Number, Stop: stop, Stage: view.stage,
 		Executor: executor.Options{Store: store, Remote: rem.cache, Dispatch: rem.dispatch, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Producer: "compressc " + version.Number,
 			Cost:   func(a *action.Action) float64 { return forecast.Costs[a] },
-			Events: view.event,
+			Events: telling(view.event, tell),
 			Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }}})
 	rem.flush(ctx, view.note)
 	view.finish()
 	if err != nil {
 		return err
 	}
+	told = rec.Status
 	if err := a.showFailures(rec); err != nil {
 		return err
 	}
