@@ -43,6 +43,17 @@
 // depend on the disk. Above the budget, the transient leaf that is needed latest is
 // spilled to an unlinked file and mapped back, where it counts as page cache.
 //
+// # Elsewhere
+//
+// With a remote (package cache/remote), a lookup that misses asks it; its
+// entries come without bytes, which are fetched when a job or a reader finds
+// them nowhere here, before anything is made again. With a dispatcher (package
+// dispatch), a job whose inputs are here or there is sent instead of queued,
+// with those nodes that nothing but it keeps from beginning, if there is just
+// one each time: so nobody waits longer. Bytes are made again here. Whatever
+// goes wrong elsewhere ends in doing the work here; only a kernel's own failure
+// is final.
+//
 // # What it does not know
 //
 // Pipelines, models, the language, and which blocks there are: nodes are names.
