@@ -45,11 +45,11 @@ func (s Spec) grid(lo, hi float32) (scale float32, zero uint8) {
 	case s.Symmetric:
 		// The half-integral divisor is the same quotient as 2·hi/top, and does
 		// not overflow.
-		scale = s.storable(hi / (top / 2))
+		scale = s.Storable(hi / (top / 2))
 	case hi-lo > math.MaxFloat32:
-		scale = s.storable(hi/top - lo/top)
+		scale = s.Storable(hi/top - lo/top)
 	default:
-		scale = s.storable((hi - lo) / top)
+		scale = s.Storable((hi - lo) / top)
 	}
 	if s.Symmetric {
 		return scale, uint8(1 << (s.Bits - 1))
@@ -64,7 +64,8 @@ const (
 	maxF16 = 65504
 )
 
-func (s Spec) storable(v float32) float32 {
+// Storable returns the scale above zero that can be stored and is nearest to v.
+func (s Spec) Storable(v float32) float32 {
 	if s.ScaleDType == F16 {
 		return min(max(half.FromF16(half.ToF16(v)), minF16), maxF16)
 	}
@@ -95,7 +96,7 @@ func (s Spec) rangeError(w []float32, scale float32, zero uint8, limit float64) 
 	for len(w) > 0 {
 		n := min(len(w), 16)
 		for _, v := range w[:n] {
-			d := float64(r.value(r.code(v))) - float64(v)
+			d := float64(r.Value(r.code(v))) - float64(v)
 			sum += pow24(float64(d * d))
 		}
 		if sum >= limit {

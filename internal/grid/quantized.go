@@ -43,6 +43,9 @@ func (q *Quantized) Fit(r, g int, w []float32) {
 	q.Scales[i], q.Zeros[i] = q.Spec.Fit(w)
 }
 
+// Scale returns the place of the scale of group g of row r.
+func (q *Quantized) Scale(r, g int) *float32 { return &q.Scales[r*q.Groups(q.In)+g] }
+
 // Rounder returns the grid of group g of row r.
 func (q *Quantized) Rounder(r, g int) Rounder {
 	i := r*q.Groups(q.In) + g
@@ -153,7 +156,7 @@ func (q *Quantized) Dequantize(dst []float32) {
 			rd := q.Rounder(r, g)
 			values := dst[r*q.In+lo : r*q.In+hi]
 			for c, u := range q.Codes[r*q.In+lo : r*q.In+hi] {
-				values[c] = rd.value(u)
+				values[c] = rd.Value(u)
 			}
 		}
 	}

@@ -32,12 +32,12 @@ func (r Rounder) code(v float32) uint8 {
 	return uint8(n + r.zero)
 }
 
-// value returns what code u reads back as.
-func (r Rounder) value(u uint8) float32 { return r.scale * float32(int32(u)-r.zero) }
+// Value returns what code u reads back as.
+func (r Rounder) Value(u uint8) float32 { return r.scale * float32(int32(u)-r.zero) }
 
 // Round returns the code of v and the value it reads back as. v must be a
 // number.
 func (r Rounder) Round(v float32) (code uint8, value float32) {
 	u := r.code(v)
-	return u, r.value(u)
+	return u, r.Value(u)
 }

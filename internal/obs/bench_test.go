@@ -2,6 +2,7 @@ package obs
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/compressc/compressc/internal/grid"
@@ -54,6 +55,34 @@ func BenchmarkSweep(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%dx%d", name, out, n), func(b *testing.B) {
 				for b.Loop() {
 					if _, err := Sweep(p, c.f, w, out, c.o); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		for name, c := range map[string]struct {
+			f *Factor
+			o Options
+		}{
+			"refine gptq": {ordered, Options{Grid: spec}},
+			"refine 2:4":  {natural, Options{Pattern: mask.Pattern{N: 2, M: 4}}},
+		} {
+			swept, err := Sweep(p, c.f, w, out, c.o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Run(fmt.Sprintf("%s/%dx%d", name, out, n), func(b *testing.B) {
+				for b.Loop() {
+					b.StopTimer()
+					r := *swept
+					r.Weights = slices.Clone(r.Weights)
+					if q := r.Quantized; q != nil {
+						c := *q
+						c.Codes, c.Scales = slices.Clone(q.Codes), slices.Clone(q.Scales)
+						r.Quantized = &c
+					}
+					b.StartTimer()
+					if err := Refine(p, c.f, h, w, out, &r, 1); err != nil {
 						b.Fatal(err)
 					}
 				}

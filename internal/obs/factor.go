@@ -9,7 +9,8 @@
 // of its weights is dropped, rounded to its grid, or left as it is; the error
 // made is passed on to the columns not yet visited in the way that keeps
 // ‖(W−Ŵ)Xᵀ‖² smallest. All that H contributes is one triangular factor, the same
-// for every row: Prepare computes it, Sweep uses it.
+// for every row: Prepare computes it, Sweep uses it. Refine goes over a sweep's
+// result again, with the Hessian itself, and only ever improves it.
 //
 // The statistics, the factor and the working weights are float64; weights go in
 // and out as float32. Results are the same bits for any number of threads. The

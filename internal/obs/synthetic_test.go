@@ -56,8 +56,11 @@ func TestSyntheticLayer(t *testing.T) {
 		m.Apply(v)
 		return v
 	}
-	swept := func(o Options) []float32 {
+	swept := func(o Options, passes int) []float32 {
 		res, err := Sweep(p, f, w, out, o)
+		if err == nil {
+			err = Refine(p, f, h, w, out, res, passes)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,9 +83,11 @@ func TestSyntheticLayer(t *testing.T) {
 	}{
 		{"magnitude 2:4", pruned(mask.NM(mask.Magnitude(w), out, n, 2, 4)), 0.13164067612},
 		{"Wanda 2:4", pruned(mask.NM(mask.Wanda(w, out, n, norms), out, n, 2, 4)), 0.02940077139},
-		{"SparseGPT 2:4", swept(Options{Pattern: pattern("2:4")}), 0.00694306603},
+		{"SparseGPT 2:4", swept(Options{Pattern: pattern("2:4")}, 0), 0.00694306603},
+		{"… refined twice", swept(Options{Pattern: pattern("2:4")}, 2), 0.00189872923},
 		{"round to nearest, 3 bit", rounded(), 0.04533544103},
-		{"GPTQ, 3 bit", swept(Options{Grid: &rows}), 0.00955986717},
+		{"GPTQ, 3 bit", swept(Options{Grid: &rows}, 0), 0.00955986717},
+		{"… refined twice", swept(Options{Grid: &rows}, 2), 0.00355356500},
 	} {
 		got := RelativeOutputError(p, w, c.what, out, n, h)
 		t.Logf("%-25s %.9f", c.name, got)
