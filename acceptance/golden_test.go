@@ -258,12 +258,14 @@ func float64s(t testing.TB, v *artifact.Value, leaf string) []float64 {
 	return x
 }
 
-// block0 compresses three layers of block 0 on the dense model's statistics.
+// block0 compresses three layers of block 0 on the dense model's statistics, by
+// the methods as published.
 const block0 = `
 prune "sparsegpt" "s" {
   model    = model.base
   data     = data.calib
   sparsity = "2:4"
+  refine   = 0
   targets  = ["model.layers.0.*"]
 }
 prune "wanda" "w" {
@@ -277,6 +279,7 @@ quantize "gptq" "g" {
   data        = data.calib
   group_size  = 64
   scale_dtype = "f32"
+  refine      = 0
   targets     = ["model.layers.0.*"]
 }
 sweep "grid" "rank" {
@@ -368,6 +371,54 @@ func TestGoldenBlock0(t *testing.T) {
 			// may only be better.
 			if !(got > 0 && got <= want*(1+tolerance)) {
 				t.Errorf("%s EoRA %d: output error %.6g; expected at most %.6g", l, rank, got, want)
+			}
+		}
+	}
+}
+
+// On the same inputs the passes after a sweep, which the methods do not have as
+// published, better every layer and keep masks.
+func TestRefinedBlock0(t *testing.T) {
+	r := reference(t)
+	s := open(t, r, block0+`
+prune "sparsegpt" "sr" {
+  model    = model.base
+  data     = data.calib
+  sparsity = "2:4"
+  targets  = ["model.layers.0.*"]
+}
+quantize "gptq" "gr" {
+  model       = model.base
+  data        = data.calib
+  group_size  = 64
+  scale_dtype = "f32"
+  targets     = ["model.layers.0.*"]
+}
+`, SessionOptions{})
+	ctx := context.Background()
+	reports := map[string]map[string]map[string]float64{}
+	for _, n := range []string{"prune.s", "prune.sr", "quantize.g", "quantize.gr"} {
+		if err := s.Run(ctx, n); err != nil {
+			t.Fatal(err)
+		}
+		rep, err := s.Reports(ctx, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reports[n] = rep[0]
+	}
+	for refined, published := range map[string]string{"prune.sr": "prune.s", "quantize.gr": "quantize.g"} {
+		if len(reports[refined]) != 7 {
+			t.Errorf("%s: %d layers reported; expected 7", refined, len(reports[refined]))
+		}
+		for l, numbers := range reports[refined] {
+			got, was := numbers["relative_output_error"], reports[published][l]["relative_output_error"]
+			t.Logf("%s %s: error %.6g; as published %.6g (%+.1f %%)", refined, l, got, was, 100*(got/was-1))
+			if !(got > 0 && got < was) {
+				t.Errorf("%s %s: output error %.6g; expected less than the sweep's %.6g", refined, l, got, was)
+			}
+			if got, was := numbers["zeros"], reports[published][l]["zeros"]; got != was {
+				t.Errorf("%s %s: %v zeros; the sweep left %v", refined, l, got, was)
 			}
 		}
 	}

@@ -370,3 +370,139 @@ evaluate "perplexity" "wlg4e_held" {
   model = compensate.wlg4e64
   data  = data.held_out
 }
+
+# The methods as published, without the passes after the sweep.
+prune "sparsegpt" "s24p" {
+  model    = model.base
+  data     = data.calib
+  sparsity = "2:4"
+  refine   = 0
+  targets  = var.targets
+}
+
+quantize "gptq" "g4p" {
+  model       = model.base
+  data        = data.calib
+  group_size  = 64
+  scale_dtype = "f32"
+  refine      = 0
+  targets     = var.targets
+}
+
+quantize "gptq" "g3p" {
+  model       = model.base
+  data        = data.calib
+  bits        = 3
+  group_size  = 64
+  scale_dtype = "f32"
+  refine      = 0
+  targets     = var.targets
+}
+
+quantize "gptq" "s24g4p" {
+  model       = prune.s24p
+  data        = data.calib
+  group_size  = 64
+  scale_dtype = "f32"
+  refine      = 0
+  targets     = var.targets
+}
+
+evaluate "perplexity" "s24p" {
+  model = prune.s24p
+  data  = data.test
+}
+
+evaluate "perplexity" "g4p" {
+  model = quantize.g4p
+  data  = data.test
+}
+
+evaluate "perplexity" "g3p" {
+  model = quantize.g3p
+  data  = data.test
+}
+
+evaluate "perplexity" "s24g4p" {
+  model = quantize.s24g4p
+  data  = data.test
+}
+
+evaluate "perplexity" "g3_held" {
+  model = quantize.g3
+  data  = data.held_out
+}
+
+evaluate "perplexity" "s24p_held" {
+  model = prune.s24p
+  data  = data.held_out
+}
+
+evaluate "perplexity" "g4p_held" {
+  model = quantize.g4p
+  data  = data.held_out
+}
+
+evaluate "perplexity" "g3p_held" {
+  model = quantize.g3p
+  data  = data.held_out
+}
+
+# The same with and without these passes on the same inputs, the dense model's.
+quantize "gptq" "g3i" {
+  model       = model.base
+  data        = data.calib
+  bits        = 3
+  group_size  = 64
+  scale_dtype = "f32"
+  propagate   = "input"
+  targets     = var.targets
+}
+
+quantize "gptq" "g3ip" {
+  model       = model.base
+  data        = data.calib
+  bits        = 3
+  group_size  = 64
+  scale_dtype = "f32"
+  propagate   = "input"
+  refine      = 0
+  targets     = var.targets
+}
+
+prune "sparsegpt" "s24i" {
+  model     = model.base
+  data      = data.calib
+  sparsity  = "2:4"
+  propagate = "input"
+  targets   = var.targets
+}
+
+prune "sparsegpt" "s24ip" {
+  model     = model.base
+  data      = data.calib
+  sparsity  = "2:4"
+  propagate = "input"
+  refine    = 0
+  targets   = var.targets
+}
+
+evaluate "perplexity" "g3i" {
+  model = quantize.g3i
+  data  = data.test
+}
+
+evaluate "perplexity" "g3ip" {
+  model = quantize.g3ip
+  data  = data.test
+}
+
+evaluate "perplexity" "s24i" {
+  model = prune.s24i
+  data  = data.test
+}
+
+evaluate "perplexity" "s24ip" {
+  model = prune.s24ip
+  data  = data.test
+}

@@ -18,7 +18,9 @@ func (r *report) heldOut(p *page) error {
 		}
 	}
 	for _, w := range []struct{ what, name, point string }{
-		{"dense", "dense", ""}, {"GPTQ 4 bit", "g4", ""}, {"SparseGPT 2:4", "s24", ""},
+		{"dense", "dense", ""}, {"GPTQ 4 bit", "g4", ""}, {"GPTQ 4 bit, as published", "g4p", ""},
+		{"GPTQ 3 bit", "g3", ""}, {"GPTQ 3 bit, as published", "g3p", ""},
+		{"SparseGPT 2:4", "s24", ""}, {"SparseGPT 2:4, as published", "s24p", ""},
 		{"SparseGPT 2:4 → GPTQ 4 bit + EoRA 64", "s24g4e", "rank=64"}, {"Wanda 2:4 → masked LoRA → GPTQ 4 bit + EoRA 64", "wlg4e", "rank=64"},
 	} {
 		a, err := perplexity(rec, w.name, w.point)

@@ -13,7 +13,7 @@ func (r *report) noise(p *page) error {
 	if err != nil {
 		return err
 	}
-	p.printf("## Noise\n\nThe damping, 0.01, nudged by a part in a thousand or less. All are the same published algorithm; a code that flips in an early block changes the inputs of all later ones. \"Above 1.02\" counts the layers whose output error is more than 1.02 times that of the row at 0.01.\n\n| | damping | perplexity | layers above 1.02 | largest | sum of all |\n|---|---|---|---|---|---|\n")
+	p.printf("## Noise\n\nThe damping, 0.01, nudged by a part in a thousand or less. All are the same published algorithm (`refine = 0`); a code that flips in an early block changes the inputs of all later ones. \"Above 1.02\" counts the layers whose output error is more than 1.02 times that of the row at 0.01.\n\n| | damping | perplexity | layers above 1.02 | largest | sum of all |\n|---|---|---|---|---|---|\n")
 	for _, m := range []struct{ what, node, evaluation string }{{"GPTQ 3 bit", "quantize.gptq3", "gptq3"}, {"SparseGPT 2:4", "prune.sparsegpt24", "sparsegpt24"}} {
 		base := acceptance.FindNode(rec, m.node, "damping=0.01")
 		if base == nil {

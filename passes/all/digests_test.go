@@ -134,6 +134,7 @@ quantize "gptq" "live" {
   act_order     = false
   static_groups = false
   scale_dtype   = "f32"
+  refine        = 0
   propagate     = "input"
 }
 compensate "eora" "eora" {

@@ -75,6 +75,15 @@ func (w *Work) Factor(damping float64, ordered bool) (*obs.Factor, error) {
 	return f, nil
 }
 
+// Refine improves what a sweep with the factor f made of the weights, in place.
+func (w *Work) Refine(f *obs.Factor, r *obs.Result, passes int) error {
+	h, err := w.Gram()
+	if err != nil {
+		return err
+	}
+	return obs.Refine(w.Pool, f, h, w.W, w.Out, r, passes)
+}
+
 // SetMask prunes: the mask is kept with the weights and its zeros are written.
 func (w *Work) SetMask(m *mask.Mask) {
 	m.Apply(w.W)
@@ -275,7 +284,8 @@ func (m *Method[L]) flops(ls []linearParams[L]) float64 {
 	return f
 }
 
-// scratch estimates the working memory: the factorization of the widest site.
+// scratch estimates the working memory: the factorization of the widest site,
+// its damped Hessian and the working weights of the largest layer.
 func (m *Method[L]) scratch(ls []linearParams[L]) int64 {
 	if !m.Needs.Gram {
 		return 0
@@ -285,7 +295,7 @@ func (m *Method[L]) scratch(ls []linearParams[L]) int64 {
 		widest = max(widest, int64(l.In))
 		layer = max(layer, int64(l.In)*int64(l.Out))
 	}
-	return 3*widest*widest*8 + 3*layer*8
+	return 4*widest*widest*8 + 4*layer*8
 }
 
 // Stream walks a whole model as it is and returns the statistics of the blocks

@@ -20,6 +20,7 @@ type GPTQArgs struct {
 	StaticGroups bool          `arg:"static_groups" default:"true" doc:"fit every group's grid to the original weights; otherwise to the weights as they are when the group is reached, which needs act_order = false"`
 	PreserveMask bool          `arg:"preserve_mask" default:"true" doc:"keep pruned weights exactly zero"`
 	BlockSize    int           `arg:"block_size" default:"128" min:"1" doc:"columns between two updates of all columns to their right; affects speed only"`
+	Refine       int           `arg:"refine" default:"2" min:"0" max:"100" doc:"passes of coordinate descent over all codes and scales after the sweep, on what the sweep minimises (Behdin et al. 2023, arXiv:2309.01885); 0 is GPTQ as published"`
 	Grid
 	blockwise.Calibrated
 	blockwise.Target
@@ -32,10 +33,11 @@ type gptqLayer struct {
 	StaticGroups bool      `json:"static_groups"`
 	PreserveMask bool      `json:"preserve_mask"`
 	BlockSize    int       `json:"block_size"`
+	Refine       int       `json:"refine"`
 }
 
 var gptq = blockwise.New(blockwise.Method[gptqLayer]{
-	Kernel: "quantize.gptq", Impl: 1,
+	Kernel: "quantize.gptq", Impl: 2,
 	Needs: blockwise.Needs{Gram: true},
 	Linear: func(w *blockwise.Work, a gptqLayer) error {
 		f, err := w.Factor(a.Damping, a.ActOrder)
@@ -52,15 +54,18 @@ var gptq = blockwise.New(blockwise.Method[gptqLayer]{
 		if err != nil {
 			return err
 		}
+		if err := w.Refine(f, r, a.Refine); err != nil {
+			return err
+		}
 		w.SetQuantized(r.Quantized)
 		return nil
 	},
 })
 
 // GPTQ rounds column by column and moves each column's rounding error onto the
-// columns that are still to come.
+// columns that are still to come; then goes over the codes and scales again.
 //
-// Frantar et al. 2022, arXiv:2210.17323.
+// Frantar et al. 2022, arXiv:2210.17323; Behdin et al. 2023, arXiv:2309.01885.
 var GPTQ = &passes.Pass{
 	Verb: "quantize", Method: "gptq",
 	Summary: "Rounds column by column, passing the error on by second-order information.",
@@ -86,7 +91,7 @@ var GPTQ = &passes.Pass{
 		j := blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Data: a.Data, Reference: a.Reference, Propagate: a.Propagate}
 		return gptq.Lower(g, j, func(l *model.Linear) (gptqLayer, bool) {
 			x := schema.Resolve(*a, blockwise.ModuleOf(l))
-			return gptqLayer{x.spec(), x.Damping, x.ActOrder, x.StaticGroups, x.PreserveMask, x.BlockSize}, a.Selects(l)
+			return gptqLayer{x.spec(), x.Damping, x.ActOrder, x.StaticGroups, x.PreserveMask, x.BlockSize, x.Refine}, a.Selects(l)
 		})
 	},
 }
