@@ -103,6 +103,12 @@ func refineByDefinition(w, now []float64, h []float64, n int, lambda float64, fr
 		}
 		return g
 	}
+	loss := func() (sum float64) {
+		for c := range n {
+			sum += (now[c] - w[c]) * gradient(c)
+		}
+		return sum
+	}
 	for c := range n {
 		if q != nil {
 			if lo, hi := q.Columns(q.Group(c), n); lo == c {
@@ -115,10 +121,16 @@ func refineByDefinition(w, now []float64, h []float64, n int, lambda float64, fr
 					curve += lambda * now[i] * now[i]
 				}
 				if curve > 0 {
+					before, was := loss(), slices.Clone(now)
 					s := q.Scale(row, q.Group(c))
+					old := *s
 					*s = q.Storable(float32(float64(*s) * (1 - slope/curve)))
 					for i := lo; i < hi; i++ {
 						now[i] = float64(q.Rounder(row, q.Group(c)).Value(q.Codes[row*n+i]))
+					}
+					if !(loss() < before) { // what was gained is lost in the rounding of the values
+						*s = old
+						copy(now, was)
 					}
 				}
 			}
@@ -166,7 +178,9 @@ func TestRefineAgainstDefinition(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, v := range want {
-			if got := float64(res.Weights[i]); math.Abs(got-v) > 1e-5*(1+math.Abs(v)) {
+			// Far below a step of any grid, far above a scale that one of the two
+			// finds no better by the last bits of a sum.
+			if got := float64(res.Weights[i]); math.Abs(got-v) > 1e-4*(1+math.Abs(v)) {
 				t.Fatalf("[%d,%d]: %v, expected %v", i/n, i%n, got, v)
 			}
 		}
