@@ -58,6 +58,45 @@ func (l *loader) narrowed(a *Attr) []hcl.Traversal {
 	return out
 }
 
+// wholeReference returns the names of an expression that is one reference and
+// nothing else, nil if it is not: gate.x, gate.x["k"] and gate.x[each.key], in
+// JSON as "gate.x" too.
+func (l *loader) wholeReference(e hcl.Expression, owner *Block) []string {
+	if t := staticTraversal(e); t != nil {
+		if names := steps(t); len(names) == len(t) {
+			return names
+		}
+		return nil
+	}
+	var whole hclsyntax.Node
+	eachSyntax(e, func(n hclsyntax.Node) {
+		switch n.(type) {
+		case *hclsyntax.TemplateWrapExpr, *hclsyntax.ParenthesesExpr:
+		default:
+			if whole == nil {
+				whole = n
+			}
+		}
+	})
+	x, ok := whole.(*hclsyntax.IndexExpr)
+	if !ok {
+		return nil
+	}
+	of, ok := x.Collection.(*hclsyntax.ScopeTraversalExpr)
+	if !ok {
+		return nil
+	}
+	s := &static{l: l, busy: map[*Block]bool{}}
+	key, diags := s.value(x.Key, owner)
+	if !s.lost && !diags.HasErrors() && !key.IsKnown() && len(s.blocks) == 0 {
+		return append(steps(of.Traversal), "?") // for lack of a variable: any instance will do
+	}
+	if s.lost || diags.HasErrors() || !key.IsKnown() || key.IsNull() || key.Type() != cty.String {
+		return nil
+	}
+	return append(steps(of.Traversal), key.AsString())
+}
+
 // hasInstances reports whether a traversal is the name of a block with for_each
 // and nothing behind it.
 func (l *loader) hasInstances(m *Module, t hcl.Traversal) bool {

@@ -488,10 +488,7 @@ func (l *loader) resolveRequires(b *Block, a *Attr) {
 	}
 	m := a.Owner.Module
 	for _, item := range items {
-		var names []string
-		if t := staticTraversal(item); t != nil {
-			names = steps(t)
-		}
+		names := l.wholeReference(item, a.Owner)
 		if len(names) < 2 || len(names) > 3 || names[0] != "gate" {
 			a.Broken = true
 			l.errorAt(item.Range(), "Invalid requires", "The argument requires is a list of gates: [gate.name].")
@@ -532,7 +529,7 @@ func (l *loader) resolveFrom(b *Block) {
 		}
 		a.Refs = refs
 	}
-	if from := fromBlock(a, map[*Block]bool{}); from != nil {
+	if from := l.fromBlock(a, map[*Block]bool{}); from != nil {
 		b.From = from
 		return
 	}
@@ -542,20 +539,20 @@ func (l *loader) resolveFrom(b *Block) {
 
 // fromBlock follows an expression that is one reference, by way of locals,
 // arguments and outputs of modules, to the block whose model it is.
-func fromBlock(a *Attr, seen map[*Block]bool) *Block {
-	t := staticTraversal(a.Expr)
-	if t == nil || len(a.Refs) != 1 || seen[a.Refs[0].Block] {
+func (l *loader) fromBlock(a *Attr, seen map[*Block]bool) *Block {
+	names := l.wholeReference(a.Expr, a.Owner)
+	if names == nil || len(a.Refs) != 1 || seen[a.Refs[0].Block] {
 		return nil
 	}
 	r := a.Refs[0]
 	seen[r.Block] = true
 	switch {
-	case r.All || r.Attr != "" || len(t) != len(r.In):
+	case r.All || r.Attr != "" || len(names) != len(r.In):
 		return nil
 	case r.Block.Yields() == YieldsModel:
 		return r.Block
 	case r.Block.Kind == KindLocal && !r.Block.IsEach() && r.Block.Expr() != nil:
-		return fromBlock(r.Block.Expr(), seen)
+		return l.fromBlock(r.Block.Expr(), seen)
 	}
 	return nil
 }

@@ -97,7 +97,8 @@ func (e *Expansion) splitAddress(addr string) (string, Point, error) {
 	if e.hasNodes(addr) {
 		return addr, nil, nil
 	}
-	for i := range addr {
+	// The longest address: prune.p["k"][…] begins with prune.p as well.
+	for i := len(addr) - 1; i > 0; i-- {
 		if addr[i] != '[' || !e.hasNodes(addr[:i]) {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,6 +65,11 @@ func TestGolden(t *testing.T) {
 			var text strings.Builder
 			if err := lang.WriteText(&text, diags, x.Pipeline.Files, lang.TextOptions{Width: 90}); err != nil {
 				t.Fatal(err)
+			}
+			for _, n := range x.Nodes {
+				if found, err := x.Find(n.Addr()); err != nil || !slices.Contains(found, n) {
+					t.Errorf("%s finds %v, %v", n.Addr(), found, err)
+				}
 			}
 			got := map[string]string{"diagnostics": text.String(), "nodes": nodesText(x)}
 			seen := map[string]bool{}

@@ -254,6 +254,10 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 	case info.IsDir():
 		ds.Errorf("source", "Not a file", "%s is a folder; expected a text or jsonl file.", a.Source)
 		return d, ds
+	case a.Format == "" && strings.EqualFold(filepath.Ext(path), ".parquet"):
+		ds.Errorf("source", "Parquet is not read", "%s: this version reads text and jsonl files. Write it as jsonl, a document a line: pandas.read_parquet(%q).to_json(%q, orient=\"records\", lines=True).",
+			a.Source, a.Source, strings.TrimSuffix(a.Source, filepath.Ext(a.Source))+".jsonl")
+		return d, ds
 	case info.Size() == 0:
 		ds.Errorf("source", "Empty file", "%s is empty; a window of %d tokens needs text.", a.Source, a.SequenceLength)
 		return d, ds
