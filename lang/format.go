@@ -2,6 +2,7 @@ package lang
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -14,7 +15,8 @@ const formatRounds = 8
 
 // Format returns src in canonical style: only space changes. It is idempotent.
 // A source with syntax errors is returned as it is, with them; name is the file
-// for their ranges.
+// for their ranges. So is one whose words would run together: hclwrite makes
+// "0.0. 0" one number.
 func Format(src []byte, name string) ([]byte, hcl.Diagnostics) {
 	if _, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos); diags.HasErrors() {
 		return src, diags
@@ -29,5 +31,17 @@ func Format(src []byte, name string) ([]byte, hcl.Diagnostics) {
 		}
 		out = next
 	}
+	if !sameTokens(src, out) {
+		return src, nil
+	}
 	return out, nil
+}
+
+// sameTokens reports whether two texts differ in space only.
+func sameTokens(a, b []byte) bool {
+	x, _ := hclsyntax.LexConfig(a, "", hcl.InitialPos) // parsed before
+	y, _ := hclsyntax.LexConfig(b, "", hcl.InitialPos)
+	return slices.EqualFunc(x, y, func(p, q hclsyntax.Token) bool {
+		return p.Type == q.Type && bytes.Equal(bytes.TrimSpace(p.Bytes), bytes.TrimSpace(q.Bytes))
+	})
 }
