@@ -57,11 +57,11 @@ var suites = []suite{
 func main() {
 	log.SetFlags(0)
 	o := options{}
-	flag.StringVar(&o.python, "python", "python3", "an interpreter with torch, scipy and threadpoolctl")
+	flag.StringVar(&o.python, "python", "python3", "an interpreter with torch, transformers, scipy and threadpoolctl")
 	write := flag.String("write", "", "the file to write the tables to")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds, each of both programs")
 	threads := flag.String("threads", "1,2", "numbers of threads, separated by commas")
-	flag.StringVar(&o.llm, "llm-python", "python3", "an interpreter with llmcompressor")
+	flag.StringVar(&o.llm, "llm-python", "", "an interpreter with llmcompressor; none: compressc alone is timed")
 	flag.StringVar(&o.reference, "reference", filepath.Join("..", "shared", "reference"), "the folder with the reference model and text")
 	only := flag.String("only", "", "a regular expression: just the rows whose keys match")
 	which := flag.String("suite", "", "just this table")

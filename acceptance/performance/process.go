@@ -123,6 +123,7 @@ func processTable(o options) string {
 		if !o.only.MatchString(p.key) {
 			continue
 		}
+		alone := p.alone || o.llm == ""
 		var ours, theirs, peaks, theirPeaks []float64
 		for r := range o.rounds {
 			log.Printf("processes, %s: round %d of %d", p.key, r+1, o.rounds)
@@ -135,7 +136,7 @@ func processTable(o options) string {
 			s := run(source(model) + data + p.block + "\n" + export(verb+"."+method, out))
 			ours, peaks = append(ours, s.seconds), append(peaks, s.peak)
 			must(os.RemoveAll(out))
-			if p.alone {
+			if alone {
 				continue
 			}
 			cmd := exec.Command(o.llm, "-c", llmCompressor, p.key, model, text, out, threads)
@@ -144,7 +145,7 @@ func processTable(o options) string {
 			theirs, theirPeaks = append(theirs, s.seconds), append(theirPeaks, s.peak)
 			must(os.RemoveAll(out))
 		}
-		if p.alone {
+		if alone {
 			fmt.Fprintf(&b, "| %s | %.1f s | %.0f MB | – | – | – | %s | – | – |\n", p.what, median(ours), median(peaks)/1e6, p.time)
 			continue
 		}
