@@ -298,6 +298,9 @@ func TestLanguageServer(t *testing.T) {
 	c.edit(file, "output \"o\" {\n  value = module.recipe.\n}\n", "module \"m\" {\n  source = \"./recipe\"\n  \n}\n")
 	complete("./recipe\"\n  ‸\n}")
 	c.edit(file, "module \"m\" {\n  source = \"./recipe\"\n  \n}\n", "")
+	c.edit(file, "  bits = [4, 8]\n", "  bits = [4, 8]\n  where = axis.\n")
+	complete("where = axis.‸")
+	c.edit(file, "  where = axis.\n", "")
 
 	hover("spar‸sity  =")
 	hover("qua‸ntize \"rtn\"")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl-lang/decoder"
@@ -107,12 +108,17 @@ func targetsOf(f *folder, c Checked, b *hclsyntax.Block) reference.Targets {
 		return reference.Targets{t}
 	case "sweep":
 		t.Addr, t.Type = address(root, name), cty.EmptyObject
+		var own reference.Targets
 		for _, a := range attributes(b.Body) {
-			if a.Name != "where" && a.Name != "samples" && a.Name != "seed" {
-				nested(a.Name, cty.DynamicPseudoType, "an axis")
+			if slices.Contains(lang.SweepArgs, a.Name) {
+				continue
 			}
+			nested(a.Name, cty.DynamicPseudoType, "an axis")
+			// where sees the axes of its own sweep under another name.
+			own = append(own, reference.Target{LocalAddr: address(lang.AxisRoot, a.Name), TargetableFromRangePtr: b.Body.Range().Ptr(),
+				RangePtr: a.SrcRange.Ptr(), DefRangePtr: a.NameRange.Ptr(), Type: cty.DynamicPseudoType, Description: hlang.Markdown("An axis.")})
 		}
-		return reference.Targets{t}
+		return append(own, t)
 	case "module":
 		t.Addr, t.Type = address(root, name), cty.EmptyObject
 		if dir := moduleFolder(f.files, f.dir, name); dir != "" {
