@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -32,6 +33,15 @@ func (e *ActionError) Error() string {
 		s += "\n" + e.Stack
 	}
 	return s
+}
+
+// TimeoutError says that an action took longer than it may.
+type TimeoutError struct {
+	After time.Duration
+}
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("it took longer than the %v that an action may take; give it more with -action-timeout", e.After)
 }
 
 // describe names an action the way people know it.

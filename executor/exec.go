@@ -89,7 +89,13 @@ func (p *pass) compute(j *job, how []keeping, r *execution) {
 	in := newReader(e)
 	defer in.close()
 	w := newLeafWriter(p.ctx, e, j)
-	c := &action.Context{Context: p.ctx, Params: n.a.Params, Progress: e.ev.progress(n.a, j.rewind),
+	ctx := p.ctx
+	if e.o.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, e.o.Timeout, &TimeoutError{e.o.Timeout})
+		defer cancel()
+	}
+	c := &action.Context{Context: ctx, Params: n.a.Params, Progress: e.ev.progress(n.a, j.rewind),
 		In: map[string]*artifact.Value{}, Out: map[string]*artifact.Builder{}}
 	if !j.solo {
 		c.Pool = e.pool
@@ -114,6 +120,9 @@ func (p *pass) compute(j *job, how []keeping, r *execution) {
 	peak := e.anon.watch()
 	start := time.Now()
 	err := call(n.a, c)
+	if err != nil && ctx.Err() != nil && p.ctx.Err() == nil {
+		err = context.Cause(ctx)
+	}
 	r.seconds, r.peak = time.Since(start).Seconds(), peak()
 	r.trees = make(map[string]finished, len(n.outs))
 	for i, o := range n.outs {

@@ -42,6 +42,9 @@ type Options struct {
 	// FailFast ends the run at the first failure. Otherwise what does not
 	// depend on a failed action is finished.
 	FailFast bool
+	// Timeout bounds the wall time of each action that runs here; 0 is no
+	// bound. A kernel looks at it between two steps of its work.
+	Timeout time.Duration
 	// Events, when not nil, is told of each step, one call at a time, from
 	// several goroutines. It must be quick and must not call the executor.
 	Events func(Event)

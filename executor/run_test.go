@@ -721,3 +721,25 @@ func (w *world) toyOf(k *action.Kernel, class action.Class, ins ...action.Ref) a
 	}
 	return action.Ref{Action: w.g.Add(s), Output: "out"}
 }
+
+// An action that takes too long fails, with what depends on it; the rest is
+// finished.
+func TestTimeout(t *testing.T) {
+	w := newWorld(t)
+	act("hang", func(c *action.Context) error {
+		<-c.Done() // as if it had looked between two steps
+		return c.Step(1, 2)
+	})
+	s := w.source("x")
+	hangs := w.toy(toyParams{Name: "hangs", Do: "hang"}, durable, s)
+	after := w.toy(toyParams{Name: "after"}, durable, hangs)
+	e := w.executor(func(o *Options) { o.Timeout = time.Millisecond })
+	_, err := e.Run(t.Context(), []action.Ref{after})
+	var te *TimeoutError
+	if !errors.As(err, &te) || !strings.Contains(err.Error(), "hangs") || !strings.Contains(err.Error(), "-action-timeout") {
+		t.Errorf("%v", err)
+	}
+	if e.Outcome(hangs.Action).Status != Failed || e.Outcome(after.Action).Status != Skipped {
+		t.Errorf("%v, %v", e.Outcome(hangs.Action), e.Outcome(after.Action))
+	}
+}

@@ -77,6 +77,19 @@ type Context struct {
 	Out map[string]*artifact.Builder
 }
 
+// Step tells that done of total steps are done. Its error, to be returned by
+// the kernel, says that the action is not wanted any more or has taken too
+// long.
+func (c *Context) Step(done, total int) error {
+	if c.Progress != nil {
+		c.Progress(done, total)
+	}
+	if c.Context == nil || done == total || c.Err() == nil {
+		return nil // what is finished is as good as any
+	}
+	return context.Cause(c.Context)
+}
+
 // Input returns the named input; a missing one is a programmer's error.
 func (c *Context) Input(name string) *artifact.Value {
 	v := c.In[name]

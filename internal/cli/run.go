@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -63,6 +64,7 @@ func (a *app) runCmd() *cobra.Command {
 	var exe executorFlags
 	var kind string
 	var failFast, asJSON bool
+	var timeout time.Duration
 	c := &cobra.Command{
 		Use: "run [flags] [PIPELINE|PLAN]", Short: "Bring about what a pipeline says",
 		Long: `Computes what the pipeline's evaluations, gates, exports and outputs need and what
@@ -86,11 +88,14 @@ interrupted.`,
   compressc run -progress plain -json > result.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: a.reporting(&asJSON, func(c *cobra.Command, args []string) error {
+			if timeout < 0 {
+				return fmt.Errorf("-action-timeout %v: expected more than nothing; leave the flag out for no bound", timeout)
+			}
 			mem, err := res.check()
 			if err != nil {
 				return err
 			}
-			return a.run(c.Context(), pipelineArg(args), &in, runFlags{cut: cut, remote: rem, executor: exe, threads: res.threads, memory: mem, progress: kind, failFast: failFast, json: asJSON})
+			return a.run(c.Context(), pipelineArg(args), &in, runFlags{cut: cut, remote: rem, executor: exe, threads: res.threads, memory: mem, progress: kind, failFast: failFast, timeout: timeout, json: asJSON})
 		}),
 	}
 	in.flags(c)
@@ -99,6 +104,7 @@ interrupted.`,
 	rem.flags(c)
 	exe.flags(c)
 	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: `KIND` auto, tty, plain or json (an event a line)")
+	c.Flags().DurationVar(&timeout, "action-timeout", 0, "fail an action that computes for longer than this `TIME`, such as 30m; no bound by default")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end; errors in the pipeline as validate -json does")
 	return c
@@ -112,6 +118,7 @@ type runFlags struct {
 	memory         int64
 	progress       string
 	failFast, json bool
+	timeout        time.Duration
 }
 
 func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) error {
@@ -171,7 +178,7 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	}
 	defer rem.close()
 	rec, err := plan.Run(ctx, planner.RunOptions{Name: name, Version: version.Number, Stop: stop, Stage: view.stage,
-		Executor: executor.Options{Store: store, Remote: rem.cache, Dispatch: rem.dispatch, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Producer: "compressc " + version.Number,
+		Executor: executor.Options{Store: store, Remote: rem.cache, Dispatch: rem.dispatch, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Timeout: f.timeout, Producer: "compressc " + version.Number,
 			Cost:   func(a *action.Action) float64 { return forecast.Costs[a] },
 			Events: telling(view.event, tell),
 			Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }}})

@@ -184,8 +184,8 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 			PutDense(out, l.Name, l.Out, l.In, w.W, w.Mask)
 		}
 		reports[l.Name] = w.numbers
-		if c.Progress != nil {
-			c.Progress(i+1, len(ls))
+		if err := c.Step(i+1, len(ls)); err != nil {
+			return err
 		}
 	}
 	return c.Output("report").PutJSON("report", reports)

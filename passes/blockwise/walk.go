@@ -79,10 +79,7 @@ var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry)
 			t = func(win int, site string, rows []float32, width int) { tap(base+win, site, rows, width) }
 		}
 		r.ForwardWindows(b, x[w*step:(w+n)*step], n, T, t, !c.Wants("hidden"))
-		if c.Progress != nil {
-			c.Progress(w+n, windows)
-		}
-		if err := c.Err(); err != nil {
+		if err := c.Step(w+n, windows); err != nil {
 			return err
 		}
 	}

@@ -108,8 +108,8 @@ var decomposeKernel = action.NewKernel("compensate.decompose", 2, func(c *action
 			return fmt.Errorf("%s: %w", l.Name, err)
 		}
 		putFactors(out, l, f)
-		if c.Progress != nil {
-			c.Progress(i+1, len(p.Layers))
+		if err := c.Step(i+1, len(p.Layers)); err != nil {
+			return err
 		}
 	}
 	return out.PutJSON("energy", reports)

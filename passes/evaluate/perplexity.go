@@ -68,10 +68,7 @@ var nllKernel = action.NewKernel("evaluate.perplexity", 1, func(c *action.Contex
 		}
 		rep.Windows = append(rep.Windows, sum)
 		total += sum
-		if c.Progress != nil {
-			c.Progress(w+1, windows)
-		}
-		if err := c.Err(); err != nil {
+		if err := c.Step(w+1, windows); err != nil {
 			return err
 		}
 	}

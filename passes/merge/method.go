@@ -75,8 +75,8 @@ func (m *Method[A]) run(c *action.Context, ts []tensorParams[A]) error {
 		if p.Class == linear {
 			reports[strings.TrimSuffix(p.Name, ".weight")] = t.numbers
 		}
-		if c.Progress != nil {
-			c.Progress(i+1, len(ts))
+		if err := c.Step(i+1, len(ts)); err != nil {
+			return err
 		}
 	}
 	if c.Wants("report") {

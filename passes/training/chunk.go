@@ -77,8 +77,8 @@ var chunkKernel = action.NewKernel("train.chunk", 1, func(c *action.Context, p c
 			return err
 		}
 		log.Losses = append(log.Losses, losses...)
-		if c.Progress != nil {
-			c.Progress(i+1, len(p.Rates))
+		if err := c.Step(i+1, len(p.Rates)); err != nil {
+			return err
 		}
 	}
 	if err := c.Output("log").PutJSON("log", log); err != nil {

@@ -103,8 +103,8 @@ var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.
 		if err != nil {
 			return err
 		}
-		if c.Progress != nil {
-			c.Progress(s+1, len(p.Rates))
+		if err := c.Step(s+1, len(p.Rates)); err != nil {
+			return err
 		}
 	}
 	after, err := t.Loss(all)
