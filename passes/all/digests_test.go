@@ -184,6 +184,34 @@ merge "slerp" "arc" {
   models = [merge.mean, merge.agreed]
   t      = [0, 0.7]
 }
+merge "tsvm" "directions" {
+  base     = train.base
+  models   = [retrain.one, retrain.two]
+  scale    = 0.7
+  outliers = "clip"
+}
+merge "consensus" "both" {
+  base   = train.base
+  models = [retrain.one, retrain.two]
+  rule   = "ties"
+}
+merge "tall" "back" {
+  base   = train.base
+  models = [retrain.one, retrain.two]
+  task   = 1
+}
+evaluate "perplexity" "directions" {
+  model = merge.directions
+  data  = data.random
+}
+evaluate "perplexity" "both" {
+  model = merge.both
+  data  = data.random
+}
+evaluate "perplexity" "back" {
+  model = merge.back
+  data  = data.random
+}
 evaluate "perplexity" "merged" {
   model = merge.arc
   data  = data.random

@@ -85,9 +85,23 @@ func (m *Method[A]) run(c *action.Context, ts []tensorParams[A]) error {
 	return nil
 }
 
+// cost estimates an action.
+type cost struct {
+	bytes int64
+	flops float64
+	peak  int64
+}
+
+// costOf is the cost of passing over a part's tensors; perElement bytes of each
+// element are kept.
+func (j job) costOf(p part, perElement int64) cost {
+	n := int64(len(j.Models))
+	return cost{p.elements() * perElement, float64(p.elements() * (n + 1) * 8), 16<<20 + n*(4<<20)}
+}
+
 // add lowers one part. of gives a tensor's arguments; extra are inputs besides
-// the models. Bytes of the result are perElement times its elements.
-func (m *Method[A]) add(g *action.Graph, j job, p part, perElement int64, report bool, of func(place) A, extra ...action.Input) *action.Action {
+// the models.
+func (m *Method[A]) add(g *action.Graph, j job, p part, e cost, report bool, of func(place) A, extra ...action.Input) *action.Action {
 	ts := make([]tensorParams[A], len(p.places))
 	for i, t := range p.places {
 		ts[i] = tensorParams[A]{Name: t.leaf, Class: t.class, Keep: t.keep}
@@ -102,13 +116,12 @@ func (m *Method[A]) add(g *action.Graph, j job, p part, perElement int64, report
 	for i, x := range j.Models {
 		in = append(in, action.Input{Name: modelInput(i), Ref: p.of(x)})
 	}
-	outs := []action.Output{{Name: "merged", Class: action.Durable, Bytes: p.elements() * perElement}}
+	outs := []action.Output{{Name: "merged", Class: action.Durable, Bytes: e.bytes}}
 	if report {
 		outs = append(outs, action.Output{Name: "report", Class: action.Durable, Bytes: 4096})
 	}
-	n := int64(len(j.Models))
 	return g.Add(action.Spec{Kernel: m.kernel, Params: ts, Inputs: append(in, extra...), Node: j.node, Label: p.label,
-		Outputs: outs, Flops: float64(p.elements() * (n + 1) * 8), Peak: 16<<20 + n*(4<<20)})
+		Outputs: outs, Flops: e.flops, Peak: e.peak})
 }
 
 // lower merges every part and returns the model that comes out. extra gives a
@@ -126,7 +139,7 @@ func (m *Method[A]) lower(g *action.Graph, j job, r passes.Result, of func(place
 		if extra != nil {
 			more = extra(p)
 		}
-		a := m.add(g, j, p, 4, p.block >= 0, of, more...)
+		a := m.add(g, j, p, j.costOf(p, 4), p.block >= 0, of, more...)
 		ref := action.Ref{Action: a, Output: "merged"}
 		switch {
 		case p.block >= 0:
