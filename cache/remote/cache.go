@@ -87,10 +87,14 @@ func Open(ctx context.Context, o Options) (*Cache, error) {
 		c.cancel()
 		return nil, context.Cause(ctx)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case reapi.IsFault(err):
 		c.trouble(err)
+	default: // it answers, but what is of no use
+		c.once("error", "%v; going on without it", err)
 		c.mu.Lock()
-		c.off = true // also when it answers what is of no use
+		c.off = true
 		c.mu.Unlock()
 	}
 	return c, nil
