@@ -459,5 +459,14 @@ func (v *recordView) summary() {
 	if r.Actions.Skipped > 0 {
 		fmt.Fprintf(v.w, ", %d not run", r.Actions.Skipped)
 	}
+	workers := map[string]bool{}
+	for _, n := range r.Nodes {
+		for w := range n.Workers {
+			workers[w] = true
+		}
+	}
+	if len(workers) > 0 {
+		fmt.Fprintf(v.w, "; %s", spell.Plural(len(workers), "worker", "workers"))
+	}
 	fmt.Fprintf(v.w, "; %s; peak memory %s. Run %s.\n", spell.Seconds(r.Seconds), spell.Bytes(r.PeakAnonBytes), r.ID)
 }
