@@ -27,6 +27,7 @@ func (l *loader) instances(b *Block) []*Block {
 	each.addr = b.Module.prefix() + b.LocalAddr() + ".for_each"
 	l.Blocks = append(l.Blocks, each)
 	b.Keyed, b.each = true, each
+	b.Module.keyed = true
 	keys, known, ok := l.keys(b.forEach, b)
 	switch {
 	case !ok:

@@ -15,6 +15,9 @@ import (
 // followed by it and by the attributes behind it.
 func (l *loader) narrowed(a *Attr) []hcl.Traversal {
 	list := a.Expr.Variables()
+	if !a.Owner.Module.keyed {
+		return list
+	}
 	longer := map[hcl.Range]hcl.Traversal{}
 	eachSyntax(a.Expr, func(n hclsyntax.Node) {
 		var rest hcl.Traversal

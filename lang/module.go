@@ -29,6 +29,8 @@ type Module struct {
 	// blocks are those that the text declares, before for_each.
 	blocks   []*Block
 	settings *Body
+	// keyed is set where a block of the module has for_each.
+	keyed bool
 }
 
 // entry is what a name means in a module, by local address: "prune.x",
