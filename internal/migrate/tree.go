@@ -185,6 +185,14 @@ func (n *node) at(path ...string) *node {
 	return n
 }
 
+// orEmpty is n, or an empty value where there is none.
+func (n *node) orEmpty() *node {
+	if n == nil {
+		return &node{}
+	}
+	return n
+}
+
 func (n *node) null() bool {
 	return n == nil || !n.isMap && !n.isList && n.scalar == nil
 }

@@ -35,7 +35,7 @@ func validate(t testing.TB, text []byte) {
 		diags = lang.Merge(diags, more)
 	}
 	diags = slices.DeleteFunc(diags, func(d *hcl.Diagnostic) bool {
-		// What is to be merged is used by a comment only, and sources are not here.
+		// What only a merge that stays a comment uses is unused, and sources are not here.
 		return d.Severity == hcl.DiagWarning && d.Summary == "Unused block" ||
 			d.Subject != nil && strings.HasPrefix(strings.TrimSpace(lineOf(text, d.Subject.Start.Line)), "source ")
 	})
