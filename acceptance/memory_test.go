@@ -25,6 +25,7 @@ func TestPeakMemory(t *testing.T) {
 	}{
 		{"gptq", oneShot("quantize.g"), "", 600 * mb},
 		{"sparsegpt, gptq, eora in 350MB", oneShot("compensate.sqe"), "350MB", 350e6},
+		{"merge of three", protocol(r) + scaledModels, "", 500e6},
 		{"chain with training", oneShot("compensate.wlqe"), "", 1500 * mb},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -40,3 +41,22 @@ func TestPeakMemory(t *testing.T) {
 		})
 	}
 }
+
+// scaledModels are three models of the reference's size that differ from it in
+// every weight, and their merge.
+const scaledModels = `
+merge "linear" "scaled" {
+  for_each  = { a = 0.97, b = 1.02, c = 0.95 }
+  models    = [model.base]
+  weights   = [each.value]
+  normalize = false
+}
+merge "ties" "ties" {
+  base   = model.base
+  models = values(merge.scaled)
+}
+export "safetensors" "merged" {
+  model = merge.ties
+  path  = "merged"
+}
+`
