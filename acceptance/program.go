@@ -42,6 +42,7 @@ type RunOptions struct {
 	Threads            int
 	Memory             string // as the flag spells it: "350MB"
 	Env                []string
+	Flags              []string // further ones
 	// Progress, when not nil, is told of each event as it comes.
 	Progress func(Event)
 }
@@ -57,7 +58,7 @@ func (o RunOptions) args() []string {
 	for _, name := range slices.Sorted(maps.Keys(o.Vars)) {
 		args = append(args, "-var", name+"="+o.Vars[name])
 	}
-	return append(args, o.Pipeline)
+	return append(append(args, o.Flags...), o.Pipeline)
 }
 
 // Command prepares a run of the program: its record comes on standard output

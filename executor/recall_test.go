@@ -83,7 +83,7 @@ func TestRecall(t *testing.T) {
 	}
 	release()
 	w.calls("gram h q")
-	if v, release, err = e.Value(t.Context(), e.nodes[targets[0].Action].ins[0].out.ref()); err != nil {
+	if _, release, err = e.Value(t.Context(), e.nodes[targets[0].Action].ins[0].out.ref()); err != nil {
 		t.Errorf("another value afterwards: %v", err)
 	} else {
 		release()
