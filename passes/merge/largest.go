@@ -40,7 +40,7 @@ func findLargest(t *Tensor, counts []int) (*largest, error) {
 	if !work {
 		return s, nil
 	}
-	upper, err := s.histogram(t, upperBin, func(_ int, m uint32) (uint32, bool) { return m >> lowBits, true })
+	upper, err := s.histogram(t, upperBin, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func findLargest(t *Tensor, counts []int) (*largest, error) {
 			bins[i], left[i] = cut(upper[i], n)
 		}
 	}
-	lower, err := s.histogram(t, lowerBin, func(i int, m uint32) (uint32, bool) { return m & (lowerBin - 1), m>>lowBits == bins[i] })
+	lower, err := s.histogram(t, lowerBin, bins)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +105,9 @@ func cut(bins []uint32, n int) (bin uint32, left int) {
 	panic("merge: more elements are to be kept than there are")
 }
 
-// histogram counts, for each delta, the elements by bin.
-func (s *largest) histogram(t *Tensor, bins int, bin func(delta int, magnitude uint32) (uint32, bool)) ([][]uint32, error) {
+// histogram counts, for each delta, the elements by their upper bits or, of those
+// with the upper bits in within, by their lower ones.
+func (s *largest) histogram(t *Tensor, bins int, within []uint32) ([][]uint32, error) {
 	// A counter a chunk would be larger than the chunk; a few chunks share one.
 	slots := make(chan [][]uint32, t.Pool.Threads())
 	for range cap(slots) {
@@ -124,9 +125,16 @@ func (s *largest) histogram(t *Tensor, bins int, bin func(delta int, magnitude u
 			if s.of[i].all {
 				continue
 			}
+			to := h[i]
+			if within == nil {
+				for _, x := range d {
+					to[magnitude(x)>>lowBits]++
+				}
+				continue
+			}
 			for _, x := range d {
-				if b, ok := bin(i, magnitude(x)); ok {
-					h[i][b]++
+				if m := magnitude(x); m>>lowBits == within[i] {
+					to[m&(lowerBin-1)]++
 				}
 			}
 		}
