@@ -12,7 +12,7 @@ import (
 
 // mayFuse are the functions that may have fused multiply-adds: those that ask for
 // them with math.FMA, and estimates and drawings, which no result depends on.
-var mayFuse = regexp.MustCompile(`linalg/kernel\.(dgemm4x16Go|gemvColsGo|gemvRowsGo)$` +
+var mayFuse = regexp.MustCompile(`linalg/kernel\.(dgemm4x16Go|gemvColsGo|gemvRowsGo|fma\[.*\])$` +
 	`|linalg/vmath\.(exp37|Exp32|Sigmoid32|SiLU32|Tanh32|Erf32|GELUTanh32|GELUTanhSlope32|GELUSlope32|normalCDF|GELU32|expGo|siluGo|geluGo|expShiftGo|Pow64|logPair)$` +
 	`|passes/blockwise\.\(\*Method\[.*\]\)\.(flops|Lower)$|passes/compensate\.Common\.lower$|internal/drawing\.`)
 

@@ -123,7 +123,7 @@ func (r *rebuilder) price(c *candidate) (expected, longest float64) {
 	c.evicted = true
 	for i, a := range all {
 		s := r.seconds(a)
-		expected += a.use * (s - before[i])
+		expected += float64(a.use * (s - before[i]))
 		longest = max(longest, s)
 	}
 	c.evicted = was

@@ -181,7 +181,7 @@ func arithmetic(p *linalg.Pool) []piece {
 	}
 	layers := 0.0
 	for _, l := range cfg.Linears() {
-		layers += float64(l.Out) * float64(l.In)
+		layers += float64(float64(l.Out) * float64(l.In))
 	}
 	runner := nn.NewRunner(cfg, p)
 	h0 := draw(rows*d, 2)

@@ -140,12 +140,12 @@ func heatColor(x, low, high float64) string {
 	}
 	// Stops of a sequential scale that gets darker evenly.
 	stops := [][3]float64{{255, 252, 224}, {254, 217, 118}, {253, 141, 60}, {227, 26, 28}, {103, 0, 30}}
-	at := t * float64(len(stops)-1)
+	at := float64(t * float64(len(stops)-1))
 	i := min(int(at), len(stops)-2)
 	f := at - float64(i)
 	var c [3]int
 	for k := range c {
-		c[k] = int(math.Round(stops[i][k]*(1-f) + stops[i+1][k]*f))
+		c[k] = int(math.Round(float64(stops[i][k]*(1-f)) + float64(stops[i+1][k]*f)))
 	}
 	return fmt.Sprintf("#%02x%02x%02x", c[0], c[1], c[2])
 }

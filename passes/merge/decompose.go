@@ -113,7 +113,7 @@ func (j job) decompositions(g *action.Graph, p part, clip bool, keep func(place)
 	for _, t := range p.places {
 		e.bytes += int64(keep(t)) * int64(t.layer.Out+t.layer.In) * 4
 		n := float64(min(t.layer.Out, t.layer.In))
-		e.flops += 25*n*n*n + 6*n*float64(t.elements)
+		e.flops += float64(25*n*n*n) + float64(6*n*float64(t.elements))
 	}
 	refs := make([]action.Ref, len(j.Models))
 	for i, m := range j.Models {

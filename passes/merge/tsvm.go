@@ -91,7 +91,7 @@ var TSVM = &passes.Pass{
 			for _, t := range p.linears().places {
 				q.Layers = append(q.Layers, layerParams{t.leaf, t.layer.Out, t.layer.In})
 				n := float64(min(t.layer.Out, t.layer.In))
-				flops += 100*n*n*n + 10*n*float64(t.elements)
+				flops += float64(100*n*n*n) + float64(10*n*float64(t.elements))
 			}
 			var in []action.Input
 			for i, ref := range j.decompositions(g, p, a.Outliers == "clip", keep) {

@@ -74,7 +74,7 @@ func (s *Stream) Uint32s(dst []uint32, from uint64) {
 
 // Float64At returns element i as a multiple of 2⁻⁵³ in [0, 1).
 func (s *Stream) Float64At(i uint64) float64 {
-	return float64(s.Uint64At(i)>>11) * 0x1p-53
+	return float64(float64(s.Uint64At(i)>>11) * 0x1p-53) // never fused where this is inlined
 }
 
 // IntNAt returns element i as an integer in [0, n). Its bias is below n·2⁻⁶⁴.

@@ -22,12 +22,12 @@ func Acos64(x float64) float64 {
 		r := acosRatio(x * x)
 		return piHi/2 - (x - (piLo/2 - float64(x*r)))
 	case x < 0:
-		z := (1 + x) * 0.5
+		z := float64((1 + x) * 0.5)
 		s := math.Sqrt(z)
 		w := float64(acosRatio(z)*s) - piLo/2
-		return piHi - 2*(s+w)
+		return piHi - float64(2*(s+w))
 	}
-	z := (1 - x) * 0.5
+	z := float64((1 - x) * 0.5)
 	s := math.Sqrt(z)
 	df := math.Float64frombits(math.Float64bits(s) &^ 0xffffffff)
 	c := (z - float64(df*df)) / (s + df) // what df lacks of the root
