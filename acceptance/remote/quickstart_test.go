@@ -3,6 +3,7 @@ package remote
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -88,6 +89,9 @@ func (c *client) result(rec *record.Record) string {
 	}
 	root := filepath.Join(c.dir, "quickstart", "out")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if path == root && errors.Is(err, fs.ErrNotExist) {
+			return nil // a gate withheld the exports
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -192,9 +196,9 @@ func TestQuickstart(t *testing.T) {
 
 	// It comes back, and the workers with it.
 	g.start()
-	local2 := g.client("-var", "bits=2")
+	local2 := g.client("-var", "group_size=32")
 	want = local2.result(local2.run(nil))
-	c = g.client(append(grid, "-var", "bits=2")...)
+	c = g.client(append(grid, "-var", "group_size=32")...)
 	rec = c.run(nil)
 	same(c, rec)
 	if sum(workers(rec)) < rec.Actions.Run || rec.Actions.Run == 0 {
