@@ -601,14 +601,21 @@ evaluate "perplexity" "r" {
 		if len(got) != len(want) {
 			t.Fatalf("%d hidden values; expected %d", len(got), len(want))
 		}
-		worst, size := 0.0, 0.0
+		// The first token has outliers in the thousands, where neighbouring float32
+		// numbers are 5e-4 apart: there the tolerance is a part in 10⁵ of the value.
+		worst, outlier, size := 0.0, 0.0, 0.0
 		for i := range got {
-			worst = max(worst, math.Abs(float64(got[i]-want[i])))
-			size = max(size, math.Abs(float64(want[i])))
+			d, w := math.Abs(float64(got[i]-want[i])), math.Abs(float64(want[i]))
+			size = max(size, w)
+			if w <= 100 {
+				worst = max(worst, d)
+			} else {
+				outlier = max(outlier, d/w)
+			}
 		}
-		t.Logf("after block %d: worst difference %.3g (largest value %.3g)", b, worst, size)
-		if !(worst <= tolerance) {
-			t.Errorf("after block %d: hidden states differ by %.3g; expected at most %g", b, worst, tolerance)
+		t.Logf("after block %d: worst difference %.3g, of values above 100 %.3g of the value (largest value %.3g)", b, worst, outlier, size)
+		if !(worst <= tolerance) || !(outlier <= 1e-5) {
+			t.Errorf("after block %d: hidden states differ by %.3g, of values above 100 by %.3g of the value; expected at most %g and 1e-5", b, worst, outlier, tolerance)
 		}
 	}
 }
