@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/compressc/compressc/internal/didyoumean"
+	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/version"
 )
 
@@ -83,8 +84,9 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "compressc", Short: "Terraform for model compression", Long: longHelp,
 		SilenceUsage: true, SilenceErrors: true, Version: version.Number, DisableSuggestions: true,
-		Args: unknownCommand,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Args:              unknownCommand,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return linalg.CheckEnvironment() },
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(unknownFlag)
 	root.SetIn(a.In)
