@@ -116,9 +116,6 @@ func (p *Plan) lower(s *Step, r Lowerer, store *cache.Store) error {
 	return nil
 }
 
-// Step returns a node's share, nil for nodes that are not needed.
-func (p *Plan) Step(n *Node) *Step { return p.byNode[n] }
-
 // ModelRefs are all parts of a model.
 func ModelRefs(m *passes.Model) []action.Ref {
 	refs := append([]action.Ref{m.Config, m.Embed, m.Final}, m.Blocks...)

@@ -132,11 +132,11 @@ func storedSnapshot(store *cache.Store, id string) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	var rec record.Record
-	if err := json.Unmarshal(raw, &rec); err != nil {
-		return nil, fmt.Errorf("the record of run %s is of another version: %w", id, err)
+	rec, err := parseRecord(id, raw)
+	if err != nil {
+		return nil, err
 	}
-	return runSnapshot(&rec), nil
+	return runSnapshot(rec), nil
 }
 
 // fileSnapshot reads a saved plan, or what plan -json, run -json or show -json

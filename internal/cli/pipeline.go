@@ -27,6 +27,10 @@ type inputs struct {
 	// unlocked leaves the lock file aside; lock stands in for it where set.
 	unlocked bool
 	lock     *lock.File
+	// extra files are part of the pipeline, and mocks stand in for sources: a
+	// test's.
+	extra map[string]*hcl.File
+	mocks []lang.Mock
 	// saved is the plan to be run, nil for a pipeline.
 	saved *savedPlan
 	// overlay holds texts that win over the disk.
@@ -100,7 +104,8 @@ func (l *loaded) files() map[string]*hcl.File {
 	return l.pipeline.Files
 }
 
-// load reads the pipeline at path. complete makes required variables without a
+// load reads the pipeline at path. The expansion is nil where there is nothing to
+// expand, which the diagnostics then say. complete makes required variables without a
 // value an error.
 func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	reg, err := lang.NewRegistry(all.Passes()...)
@@ -111,7 +116,7 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	// at each few megabytes would be a third of the time.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	l := &loaded{}
-	o := lang.Options{Registry: reg, Inputs: in.order, Environ: os.Environ(), Version: version.Number, Complete: complete, Overlay: in.overlay}
+	o := lang.Options{Registry: reg, Inputs: in.order, Environ: os.Environ(), Version: version.Number, Complete: complete, Overlay: in.overlay, Extra: in.extra}
 	if in.saved != nil {
 		var files map[string][]byte
 		files, o = in.saved.options(o)
@@ -131,8 +136,12 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	if in.prepare != nil {
 		in.prepare(l)
 	}
+	if wrong := planner.CheckMocks(l.pipeline, in.mocks); wrong.HasErrors() {
+		l.diags = wrong
+		return l, nil
+	}
 	var more hcl.Diagnostics
-	l.expansion, more = planner.Expand(l.pipeline, planner.Sources{Model: l.resolver.Model, Data: l.resolver.Data})
+	l.expansion, more = planner.Expand(l.pipeline, planner.Mocked(planner.Sources{Model: l.resolver.Model, Data: l.resolver.Data}, in.mocks))
 	l.diags = lang.Merge(l.diags, more)
 	return l, nil
 }

@@ -2,13 +2,11 @@ package cli
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/google/renameio/v2/maybe"
 	"github.com/spf13/cobra"
 
-	"github.com/compressc/compressc/internal/record"
 	"github.com/compressc/compressc/internal/report"
 )
 
@@ -43,30 +41,4 @@ script. The run is named as for show.`,
 	}
 	c.Flags().StringVarP(&out, "output", "o", "report.html", "the `FILE` to write, - for standard output")
 	return c
-}
-
-// recordOf reads the record of the run that the arguments mean.
-func (a *app) recordOf(args []string) (*record.Record, error) {
-	s, err := a.openStore()
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	all, err := s.Runs()
-	if err != nil {
-		return nil, err
-	}
-	info, err := findRun(all, args)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := s.Run(info.ID)
-	if err != nil {
-		return nil, err
-	}
-	var rec record.Record
-	if err := json.Unmarshal(raw, &rec); err != nil {
-		return nil, fmt.Errorf("the record of run %s is of another version: %w", info.ID, err)
-	}
-	return &rec, nil
 }

@@ -33,41 +33,65 @@ cached, seconds and peak memory, and all metrics.`,
 		Example: "  compressc show\n  compressc show -list\n  compressc show -json 20260823T07 | jq .evaluations",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := a.openStore()
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			all, err := s.Runs()
-			if err != nil {
-				return err
-			}
 			if list {
-				return a.listRuns(s, ofPipeline(all, args), asJSON)
+				return a.listRuns(args, asJSON)
 			}
-			info, err := findRun(all, args)
-			if err != nil {
-				return err
-			}
-			raw, err := s.Run(info.ID)
+			id, raw, err := a.rawRecord(args)
 			if err != nil {
 				return err
 			}
 			if asJSON {
 				return printRaw(a.Out, raw)
 			}
-			var rec record.Record
-			if err := json.Unmarshal(raw, &rec); err != nil {
-				return fmt.Errorf("the record of run %s is of another version: %w", info.ID, err)
+			rec, err := parseRecord(id, raw)
+			if err != nil {
+				return err
 			}
 			fmt.Fprintf(a.Out, "%s, %s\n\n", rec.Pipeline, rec.Time.Local().Format("2006-01-02 15:04:05"))
-			a.showRecord(&rec, true)
+			a.showRecord(rec, true)
 			return nil
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the record, or the list, as JSON")
 	c.Flags().BoolVar(&list, "list", false, "list the runs on record, the latest first")
 	return c
+}
+
+// rawRecord reads the record, as it was kept, of the run that the arguments mean.
+func (a *app) rawRecord(args []string) (id string, raw []byte, err error) {
+	s, err := a.openStore()
+	if err != nil {
+		return "", nil, err
+	}
+	defer s.Close()
+	all, err := s.Runs()
+	if err != nil {
+		return "", nil, err
+	}
+	info, err := findRun(all, args)
+	if err != nil {
+		return "", nil, err
+	}
+	raw, err = s.Run(info.ID)
+	return info.ID, raw, err
+}
+
+// recordOf is rawRecord, parsed.
+func (a *app) recordOf(args []string) (*record.Record, error) {
+	id, raw, err := a.rawRecord(args)
+	if err != nil {
+		return nil, err
+	}
+	return parseRecord(id, raw)
+}
+
+// parseRecord parses the record of a run.
+func parseRecord(id string, raw []byte) (*record.Record, error) {
+	rec := &record.Record{}
+	if err := json.Unmarshal(raw, rec); err != nil {
+		return nil, fmt.Errorf("the record of run %s is of another version: %w", id, err)
+	}
+	return rec, nil
 }
 
 // ofPipeline returns the runs of the pipeline that the argument names, all
@@ -173,9 +197,18 @@ type runLine struct {
 	Run     int     `json:"run"`
 }
 
-func (a *app) listRuns(s *cache.Store, runs []cache.RunInfo, asJSON bool) error {
+func (a *app) listRuns(args []string, asJSON bool) error {
+	s, err := a.openStore()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	all, err := s.Runs()
+	if err != nil {
+		return err
+	}
 	lines := []runLine{}
-	for _, r := range runs {
+	for _, r := range ofPipeline(all, args) {
 		l := runLine{ID: r.ID, Pipeline: r.Pipeline, Time: r.Time, Status: "open"}
 		if !r.Open {
 			raw, err := s.Run(r.ID)
@@ -185,9 +218,9 @@ func (a *app) listRuns(s *cache.Store, runs []cache.RunInfo, asJSON bool) error 
 			if err != nil {
 				return err
 			}
-			var rec record.Record
-			if err := json.Unmarshal(raw, &rec); err != nil {
-				return fmt.Errorf("run %s: %w", r.ID, err)
+			rec, err := parseRecord(r.ID, raw)
+			if err != nil {
+				return err
 			}
 			l.Status, l.Seconds, l.Cached, l.Run = rec.Status, rec.Seconds, rec.Actions.Cached, rec.Actions.Run
 		}

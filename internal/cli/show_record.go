@@ -390,10 +390,10 @@ func (v *recordView) outputs() {
 			Status string          `json:"status"`
 			Reason string          `json:"reason"`
 			Points []struct {
-				Point  map[string]map[string]any `json:"point"`
-				Status string                    `json:"status"`
-				Value  json.RawMessage           `json:"value"`
-				Reason string                    `json:"reason"`
+				Point  record.Sweeps   `json:"point"`
+				Status string          `json:"status"`
+				Value  json.RawMessage `json:"value"`
+				Reason string          `json:"reason"`
 			} `json:"points"`
 		}
 		if json.Unmarshal(raw, &out) != nil {
@@ -406,13 +406,7 @@ func (v *recordView) outputs() {
 		}
 		fmt.Fprintf(v.w, "  %s\n", o.Name)
 		for _, p := range out.Points {
-			at := record.Point{}
-			for sweep, axes := range p.Point {
-				for axis, value := range axes {
-					at[sweep+"."+axis] = value
-				}
-			}
-			fmt.Fprintf(v.w, "    %s: %s\n", spell.Point(at, v.rec.Axes), outputText(p.Value, p.Status, p.Reason))
+			fmt.Fprintf(v.w, "    %s: %s\n", spell.Point(p.Point.Point(), v.rec.Axes), outputText(p.Value, p.Status, p.Reason))
 		}
 	}
 	fmt.Fprintln(v.w)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +16,6 @@ import (
 	"github.com/compressc/compressc/internal/spell"
 	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/lang"
-	"github.com/compressc/compressc/lang/lock"
-	"github.com/compressc/compressc/passes/all"
 	"github.com/compressc/compressc/planner"
 )
 
@@ -53,35 +50,24 @@ func (t *tester) run(ctx context.Context, file *lang.TestFile, run *lang.TestRun
 	start := time.Now()
 	r := &testResult{name: run.Name}
 	defer func() { r.seconds = time.Since(start).Seconds() }()
-	reg, err := lang.NewRegistry(all.Passes()...)
+	in := inputs{order: slices.Clone(t.inputs), extra: map[string]*hcl.File{file.Name: run.Conditions(file.File)}, mocks: slices.Concat(file.Mocks, run.Mocks)}
+	for _, v := range []*hcl.File{file.Variables, run.Variables} {
+		if v != nil {
+			in.order = append(in.order, lang.Input{Parsed: v, File: file.Name})
+		}
+	}
+	l, err := t.app.load(t.pipeline, &in, true)
 	if err != nil {
 		return nil, err
 	}
-	inputs := slices.Clone(t.inputs)
-	for _, v := range []*hcl.File{file.Variables, run.Variables} {
-		if v != nil {
-			inputs = append(inputs, lang.Input{Parsed: v, File: file.Name})
-		}
-	}
-	p, diags := lang.Load(t.pipeline, lang.Options{Registry: reg, Inputs: inputs, Environ: os.Environ(), Version: version.Number, Complete: true,
-		Extra: map[string]*hcl.File{file.Name: run.Conditions(file.File)}})
-	if p == nil {
-		r.diags = diags
+	r.files = l.files()
+	if l.expansion == nil { // there was nothing to read, or a mock is wrong
+		r.diags = l.diags
 		return r, nil
 	}
-	r.files = p.Files
-	mocks := append(slices.Clone(file.Mocks), run.Mocks...)
-	if wrong := planner.CheckMocks(p, mocks); wrong.HasErrors() {
-		r.diags = wrong
-		return r, nil
-	}
-	resolver := &planner.Resolver{Dir: p.Dir}
-	if resolver.Lock, err = lock.Read(p.Dir); err != nil {
-		return nil, err
-	}
-	expansion, more := planner.Expand(p, planner.Mocked(planner.Sources{Model: resolver.Model, Data: resolver.Data}, mocks))
+	p, expansion := l.pipeline, l.expansion
 	failed := map[string]bool{}
-	for _, d := range lang.Merge(diags, more) {
+	for _, d := range l.diags {
 		if d.Severity != hcl.DiagError {
 			continue
 		}
@@ -93,7 +79,7 @@ func (t *tester) run(ctx context.Context, file *lang.TestFile, run *lang.TestRun
 	}
 	if r.passed() && len(failed) == 0 {
 		if run.Run {
-			if err := t.compute(ctx, r, file, run, resolver, expansion, mocks, failed); err != nil {
+			if err := t.compute(ctx, r, file, run, l, in.mocks, failed); err != nil {
 				return nil, err
 			}
 		} else {
@@ -162,12 +148,12 @@ func plannedGates(r *testResult, run *lang.TestRun, e *planner.Expansion, failed
 }
 
 // compute runs the pipeline, without its exports, and looks at what came out.
-func (t *tester) compute(ctx context.Context, r *testResult, file *lang.TestFile, run *lang.TestRun, resolver *planner.Resolver, e *planner.Expansion, mocks []lang.Mock, failed map[string]bool) error {
+func (t *tester) compute(ctx context.Context, r *testResult, file *lang.TestFile, run *lang.TestRun, l *loaded, mocks []lang.Mock, failed map[string]bool) error {
 	if len(mocks) > 0 {
 		r.fail(run.Range, "A mock cannot be run", "%s has no weights. Leave the mocks to runs with command = plan.", mocks[0].Address)
 		return nil
 	}
-	for _, n := range e.Nodes {
+	for _, n := range l.expansion.Nodes {
 		if n.Block.Type == "export" {
 			n.Needed = false // a test leaves no files behind
 		}
@@ -177,7 +163,7 @@ func (t *tester) compute(ctx context.Context, r *testResult, file *lang.TestFile
 		return err
 	}
 	defer store.Close()
-	plan, err := planner.Build(e, resolver, store)
+	plan, err := planner.Build(l.expansion, l.resolver, store)
 	if err != nil {
 		r.fail(run.Range, "Pipeline cannot be run", "%s.", err)
 		return nil
@@ -277,15 +263,9 @@ func (r *testResult) condition(at hcl.Range, point string, value json.RawMessage
 
 // pointOf spells the point of an output.
 func pointOf(raw json.RawMessage) string {
-	var sweeps map[string]map[string]any
+	var sweeps record.Sweeps
 	if json.Unmarshal(raw, &sweeps) != nil {
 		return string(raw)
 	}
-	p := record.Point{}
-	for sweep, axes := range sweeps {
-		for axis, value := range axes {
-			p[sweep+"."+axis] = value
-		}
-	}
-	return spell.Point(p, nil)
+	return spell.Point(sweeps.Point(), nil)
 }

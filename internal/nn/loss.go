@@ -1,7 +1,5 @@
 package nn
 
-import "math"
-
 // HeadGradOf says which gradients of the final norm and the head are wanted.
 // Head.Weight is not available: the head is worked through in pieces.
 type HeadGradOf[T Float] struct {
@@ -126,14 +124,4 @@ func (r *RunnerOf[T]) AddEmbedGradient(g []T, ids []int32, dx []T) {
 	for t, id := range ids {
 		add(g[int(id)*d:(int(id)+1)*d], dx[t*d:(t+1)*d])
 	}
-}
-
-// Finite reports whether no element is NaN or infinite.
-func Finite[T Float](x []T) bool {
-	for _, v := range x {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return false
-		}
-	}
-	return true
 }

@@ -39,9 +39,6 @@ func NewRunnerOf[T Float](c *arch.Config, pool *linalg.Pool) *RunnerOf[T] {
 	return &RunnerOf[T]{c: c, pool: pool, rope: newRopeTable[T](c), tiles: make([][]T, workers)}
 }
 
-// Config returns the architecture the runner was made for.
-func (r *RunnerOf[T]) Config() *arch.Config { return r.c }
-
 // Embed sets x [len(ids), hidden] to the rows of table [vocab, hidden]. It
 // panics for an id outside the vocabulary.
 func (r *RunnerOf[T]) Embed(table []T, ids []int32, x []T) {

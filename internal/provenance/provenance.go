@@ -75,15 +75,11 @@ func Statement(rec *record.Record, p Program) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer // protojson varies its blanks on purpose
-	if err := json.Indent(&out, raw, "", "  "); err != nil {
-		return nil, err
-	}
-	out.WriteByte('\n')
-	return normalise(out.Bytes())
+	return normalise(raw)
 }
 
-// normalise sorts the keys, so that equal statements are equal bytes.
+// normalise sorts the keys and sets the blanks, which protojson varies on purpose,
+// so that equal statements are equal bytes.
 func normalise(raw []byte) ([]byte, error) {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(raw))

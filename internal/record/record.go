@@ -81,6 +81,20 @@ type Counts struct {
 // Point is a place in the sweeps: axis → value.
 type Point map[string]any
 
+// Sweeps is a point as outputs have it: sweep → axis → value.
+type Sweeps map[string]map[string]any
+
+// Point is the place as axis → value, an axis being "sweep.axis".
+func (s Sweeps) Point() Point {
+	p := Point{}
+	for sweep, axes := range s {
+		for axis, value := range axes {
+			p[sweep+"."+axis] = value
+		}
+	}
+	return p
+}
+
 // Node is a block at one point.
 type Node struct {
 	Name   string `json:"name"`

@@ -26,7 +26,6 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"seconds": spell.Seconds,
 	"digest":  func(d string) string { return d[:min(12, len(d))] },
 	"address": spell.Address,
-	"short":   func(rec *record.Record) string { return shortName(rec.Pipeline) },
 }).Parse(pageText))
 
 // view is what the page shows.
@@ -38,7 +37,6 @@ type view struct {
 	Charts    []chart
 	Heats     []heat
 	Times     []timeRow
-	GateRows  []gateRow
 	Outputs   []outputRow
 	Variables []outputRow
 }
@@ -60,9 +58,6 @@ func Write(w io.Writer, rec *record.Record) error {
 	}
 	v.Heats = heats(rec)
 	v.Times = times(rec)
-	for _, g := range rec.Gates {
-		v.GateRows = append(v.GateRows, gateRow{g, spell.Address(g.Name, g.Point)})
-	}
 	for _, o := range rec.Outputs {
 		text, err := json.MarshalIndent(o.Output, "", "  ")
 		if err != nil {
@@ -75,11 +70,6 @@ func Write(w io.Writer, rec *record.Record) error {
 	}
 	slices.SortFunc(v.Variables, func(x, y outputRow) int { return strings.Compare(x.Name, y.Name) })
 	return page.Execute(w, v)
-}
-
-type gateRow struct {
-	record.Gate
-	Address string
 }
 
 type outputRow struct{ Name, Text string }

@@ -13,7 +13,7 @@ package rng
 import "math/bits"
 
 // Stream is a random sequence. The …At methods are pure and safe for concurrent
-// use; Next and NextFloat64 advance a position and are not.
+// use; Next advances a position and is not.
 type Stream struct {
 	key uint64
 	pos uint64
@@ -102,20 +102,6 @@ func (s *Stream) Perm(n int) []int {
 // Next returns the element at the stream's position and advances it.
 func (s *Stream) Next() uint64 {
 	v := s.Uint64At(s.pos)
-	s.pos++
-	return v
-}
-
-// NextFloat64 is Float64At at the stream's position, which it advances.
-func (s *Stream) NextFloat64() float64 {
-	v := s.Float64At(s.pos)
-	s.pos++
-	return v
-}
-
-// NextNorm is NormAt at the stream's position, which it advances.
-func (s *Stream) NextNorm() float64 {
-	v := s.NormAt(s.pos)
 	s.pos++
 	return v
 }
