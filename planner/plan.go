@@ -379,10 +379,19 @@ func evicted(e *cache.Entry, output string) bool {
 
 // digest returns the digest that an output is on record with.
 func (pr *Prediction) digest(ref action.Ref) (artifact.Digest, bool) {
+	if ref.Action.Leaf == nil && pr.Of[ref.Action] != Hit {
+		return "", false
+	}
+	return pr.recorded(ref)
+}
+
+// recorded returns the digest of a source's output, or of the result that an
+// action's definition last led to.
+func (pr *Prediction) recorded(ref action.Ref) (artifact.Digest, bool) {
 	if t := ref.Action.Leaf[ref.Output]; t != nil {
 		return t.Digest(), true
 	}
-	if e := pr.entry(ref.Action); e != nil && pr.Of[ref.Action] == Hit {
+	if e := pr.entry(ref.Action); e != nil {
 		for _, o := range e.Outputs {
 			if o.Name == ref.Output {
 				return artifact.Digest(o.Digest), true

@@ -191,17 +191,10 @@ func (pr *Prediction) reason(a *action.Action, records []keyRecord) Reason {
 // onRecord returns the digest of an output whose action need not run for it,
 // even if it has to for the bytes.
 func (pr *Prediction) onRecord(ref action.Ref) (artifact.Digest, bool) {
-	if t := ref.Action.Leaf[ref.Output]; t != nil {
-		return t.Digest(), true
+	if pr.Of[ref.Action] == Work {
+		return "", false
 	}
-	if e := pr.entry(ref.Action); e != nil && pr.Of[ref.Action] != Work {
-		for _, o := range e.Outputs {
-			if o.Name == ref.Output {
-				return artifact.Digest(o.Digest), true
-			}
-		}
-	}
-	return "", false
+	return pr.recorded(ref)
 }
 
 // elements matches the index of a list's element in a field's name.

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/model"
@@ -21,26 +20,14 @@ func (Density) ArgType() string { return "number or list of numbers" }
 
 // ParseArg reads a number or a list of numbers in (0, 1].
 func (d *Density) ParseArg(v cty.Value) error {
-	if n, err := convert.Convert(v, cty.Number); err == nil {
-		v = cty.TupleVal([]cty.Value{n})
-	}
-	list, err := convert.Convert(v, cty.List(cty.Number))
-	if err != nil || list.LengthInt() == 0 {
-		return fmt.Errorf("expected a number such as 0.2, or a list of one for each model")
-	}
-	*d = nil
-	for it := list.ElementIterator(); it.Next(); {
-		_, e := it.Element()
-		if e.IsNull() {
-			return fmt.Errorf("the list holds null")
-		}
-		x, _ := e.AsBigFloat().Float64()
+	list, err := numbers(v, "expected a number such as 0.2, or a list of one for each model")
+	for _, x := range list {
 		if !(x > 0 && x <= 1) {
 			return fmt.Errorf("a density is above 0 and at most 1: the share that is kept")
 		}
-		*d = append(*d, x)
 	}
-	return nil
+	*d = list
+	return err
 }
 
 // of returns a density for each of n models.

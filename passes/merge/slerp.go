@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/convert"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
@@ -32,26 +31,14 @@ func (Gradient) ArgType() string { return "number or list of numbers" }
 
 // ParseArg reads a number or a list of numbers in [0, 1].
 func (g *Gradient) ParseArg(v cty.Value) error {
-	if n, err := convert.Convert(v, cty.Number); err == nil {
-		v = cty.TupleVal([]cty.Value{n})
-	}
-	list, err := convert.Convert(v, cty.List(cty.Number))
-	if err != nil || list.LengthInt() == 0 {
-		return fmt.Errorf("expected a number between 0 and 1, or a list of such numbers")
-	}
-	*g = nil
-	for it := list.ElementIterator(); it.Next(); {
-		_, e := it.Element()
-		if e.IsNull() {
-			return fmt.Errorf("the list holds null")
-		}
-		x, _ := e.AsBigFloat().Float64()
+	list, err := numbers(v, "expected a number between 0 and 1, or a list of such numbers")
+	for _, x := range list {
 		if !(x >= 0 && x <= 1) {
 			return fmt.Errorf("expected numbers between 0, which is the first model, and 1, which is the second")
 		}
-		*g = append(*g, x)
 	}
-	return nil
+	*g = list
+	return err
 }
 
 // At returns the value at a depth in [0, 1].
