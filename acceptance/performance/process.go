@@ -108,10 +108,10 @@ func processTable(o options) string {
 		return measure(o, exec.Command(bin, "run", "-threads", threads, "-cache-dir", filepath.Join(folder, "cache"), folder))
 	}
 	source := func(path string) string { return fmt.Sprintf("model \"base\" {\n  source = %q\n}\n", path) }
-	export := func(of, to string) string {
-		return fmt.Sprintf("export \"safetensors\" \"out\" {\n  model = %s\n  path  = %q\n}\n", of, to)
+	export := func(of, to, more string) string {
+		return fmt.Sprintf("export \"safetensors\" \"out\" {\n  model = %s\n  path  = %q\n%s}\n", of, to, more)
 	}
-	run(source(gguf[0]) + export("model.base", model))
+	run(source(gguf[0]) + export("model.base", model, ""))
 
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nFrom a cold start to written files: 16 × 512 tokens through SmolLM2-135M, %s threads, beside llm-compressor", threads)
@@ -127,13 +127,13 @@ func processTable(o options) string {
 		var ours, theirs, peaks, theirPeaks []float64
 		for r := range o.rounds {
 			log.Printf("processes, %s: round %d of %d", p.key, r+1, o.rounds)
-			verb, method := strings.Fields(p.block)[0], "x"
+			verb, more := strings.Fields(p.block)[0], ""
 			if p.alone {
-				verb = "compensate"
+				verb, more = "compensate", "  adapters = \"file\"\n"
 			}
 			out := filepath.Join(dir, "out")
 			data := fmt.Sprintf("data \"text\" \"calib\" {\n  source          = %q\n  tokenizer       = model.base\n  sequence_length = 512\n  samples         = 16\n}\n", text)
-			s := run(source(model) + data + p.block + "\n" + export(verb+"."+method, out))
+			s := run(source(model) + data + p.block + "\n" + export(verb+".x", out, more))
 			ours, peaks = append(ours, s.seconds), append(peaks, s.peak)
 			must(os.RemoveAll(out))
 			if alone {

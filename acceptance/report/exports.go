@@ -7,10 +7,11 @@ import (
 	"path/filepath"
 
 	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
 )
 
 // exports writes both kept-mask chains to files and reads them back.
-func (r *report) exports(p *page) error {
+func (r *report) exports(p *pages.Page) error {
 	out := filepath.Join(r.scratch, "exports")
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return err
@@ -27,7 +28,7 @@ func (r *report) exports(p *page) error {
 	}
 	defer s.Close()
 	const rounded = 1e-3
-	p.printf("## Exported files\n\nWhat is in the files, codes decoded by the formats' descriptions rather than by compressc's readers, against the models that were written: weights that differ in any bit, groups of four with fewer than two zeros, different codes of a layer, bits a weight. A folder takes the bits that the plan reported; GGUF's Q4_0 has a scale for 32 weights where the model has one for 64. Perplexity is that of the file as a model again; embedding, head and norms of a folder are rounded to 16 bits, which may move it by %g. Scales are float16 here, float32 in the rows. EoRA's side paths are in a file of their own.\n\n| file | layers | differ | zeros | broken groups | codes | bits in the file | reported | | perplexity | read back | |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", rounded)
+	p.Printf("## Exported files\n\nWhat is in the files, codes decoded by the formats' descriptions rather than by compressc's readers, against the models that were written: weights that differ in any bit, groups of four with fewer than two zeros, different codes of a layer, bits a weight. A folder takes the bits that the plan reported; GGUF's Q4_0 has a scale for 32 weights where the model has one for 64. Perplexity is that of the file as a model again; embedding, head and norms of a folder are rounded to 16 bits, which may move it by %g. Scales are float16 here, float32 in the rows. EoRA's side paths are in a file of their own.\n\n| file | layers | differ | zeros | broken groups | codes | bits in the file | reported | | perplexity | read back | |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", rounded)
 	for _, c := range []struct {
 		what, node, path, evaluation string
 		packed                       bool
@@ -66,8 +67,8 @@ func (r *report) exports(p *page) error {
 		if err != nil {
 			return err
 		}
-		p.printf("| %s | %d | %d | %.4f %% | %d | %s | %.3f | %s | %s | %.4f | %.4f | %s |\n", c.what, b.Zeros.Layers, b.Differ, 100*b.Zeros.Share(), b.Zeros.Broken, codes, b.Bits, reported,
-			p.verdict("what is in "+c.path, kept, false), before, after, p.verdict("perplexity of "+c.path, math.Abs(after/before-1) <= c.tolerance, false))
+		p.Printf("| %s | %d | %d | %.4f %% | %d | %s | %.3f | %s | %s | %.4f | %.4f | %s |\n", c.what, b.Zeros.Layers, b.Differ, 100*b.Zeros.Share(), b.Zeros.Broken, codes, b.Bits, reported,
+			p.Verdict("what is in "+c.path, kept, false), before, after, p.Verdict("perplexity of "+c.path, math.Abs(after/before-1) <= c.tolerance, false))
 	}
 	return nil
 }

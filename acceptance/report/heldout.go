@@ -2,15 +2,16 @@ package main
 
 import (
 	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
 )
 
 // heldOut shows rows again on windows that nothing was tuned on.
-func (r *report) heldOut(p *page) error {
+func (r *report) heldOut(p *pages.Page) error {
 	rec, err := r.run("rows", acceptance.RunOptions{CacheDir: r.cache})
 	if err != nil {
 		return err
 	}
-	p.printf("## Held-out windows\n\nThe same models on windows 20 to 59 of the test text. No other program measured these; what counts is that a model stands to the dense one as it does on the first 20.\n\n| | windows 0–19 | over dense | windows 20–59 | over dense |\n|---|---|---|---|---|\n")
+	p.Printf("## Held-out windows\n\nThe same models on windows 20 to 59 of the test text. No other program measured these; what counts is that a model stands to the dense one as it does on the first 20.\n\n| | windows 0–19 | over dense | windows 20–59 | over dense |\n|---|---|---|---|---|\n")
 	var dense [2]float64
 	for i, name := range []string{"dense", "dense_held"} {
 		if dense[i], err = perplexity(rec, name, ""); err != nil {
@@ -31,7 +32,7 @@ func (r *report) heldOut(p *page) error {
 		if err != nil {
 			return err
 		}
-		p.printf("| %s | %.3f | %.3f | %.3f | %.3f |\n", w.what, a, a/dense[0], b, b/dense[1])
+		p.Printf("| %s | %.3f | %.3f | %.3f | %.3f |\n", w.what, a, a/dense[0], b, b/dense[1])
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
 	"github.com/compressc/compressc/internal/record"
 )
 
@@ -14,12 +15,12 @@ import (
 const layerTolerance = 1.02
 
 // layers compares each layer's output error.
-func (r *report) layers(p *page) error {
+func (r *report) layers(p *pages.Page) error {
 	rec, err := r.run("rows", acceptance.RunOptions{CacheDir: r.cache})
 	if err != nil {
 		return err
 	}
-	p.printf("## Layers\n\nEach linear's relative output error tr(ΔHΔᵀ)/tr(WHWᵀ), divided by the reference's; wanted is at most %.2f in every layer ✓. From block 1 on each program sees inputs that its own blocks made, and once a single code or mask bit differs the streams part: layers come out better and worse, in equal measure. Block 0, where the inputs are the same, is shown apart and has to meet the tolerance. Section \"Noise\" shows how many layers pass %.2f when compressc is compared with itself; that is the reason of every ✗ of rows as published. The others are better on the same inputs (\"Methods against each other\"); their largest ratios come from block 28, whose down projection removes the outliers of the first token: rounded as published it leaves part of them, which makes the outputs of block 29, by which the ratio divides, nearly twice as large.\n\n| | layers | block 0, largest | smallest | median | largest | above %.2f | sum of all | |\n|---|---|---|---|---|---|---|---|---|\n", layerTolerance, layerTolerance, layerTolerance)
+	p.Printf("## Layers\n\nEach linear's relative output error tr(ΔHΔᵀ)/tr(WHWᵀ), divided by the reference's; wanted is at most %.2f in every layer ✓. From block 1 on each program sees inputs that its own blocks made, and once a single code or mask bit differs the streams part: layers come out better and worse, in equal measure. Block 0, where the inputs are the same, is shown apart and has to meet the tolerance. Section \"Noise\" shows how many layers pass %.2f when compressc is compared with itself; that is the reason of every ✗ of rows as published. The others are better on the same inputs (\"Methods against each other\"); their largest ratios come from block 28, whose down projection removes the outliers of the first token: rounded as published it leaves part of them, which makes the outputs of block 29, by which the ratio divides, nearly twice as large.\n\n| | layers | block 0, largest | smallest | median | largest | above %.2f | sum of all | |\n|---|---|---|---|---|---|---|---|---|\n", layerTolerance, layerTolerance, layerTolerance)
 	for _, w := range rows {
 		if w.golden == "" {
 			continue
@@ -43,14 +44,14 @@ func (r *report) layers(p *page) error {
 			}
 			got = relativeErrors(n)
 		}
-		c, err := compareLayers(got, g.Errors, layerTolerance, p.small)
+		c, err := compareLayers(got, g.Errors, layerTolerance, p.Small)
 		if err != nil {
 			return fmt.Errorf("%s: %w", node, err)
 		}
 		if c.first > layerTolerance {
-			p.agreement(node+" in block 0", false, false)
+			p.Agreement(node+" in block 0", false, false)
 		}
-		p.printf("| %s (`%s`) | %d | %.4f | %.3f | %.3f | %.3f | %d | %.4f | %s |\n", strings.TrimLeft(w.what, "… →+"), node, len(c.ratios), c.first, c.ratios[0], c.ratios[len(c.ratios)/2], c.ratios[len(c.ratios)-1], c.above, c.sum, p.verdict(node, c.above == 0, true))
+		p.Printf("| %s (`%s`) | %d | %.4f | %.3f | %.3f | %.3f | %d | %.4f | %s |\n", strings.TrimLeft(w.what, "… →+"), node, len(c.ratios), c.first, c.ratios[0], c.ratios[len(c.ratios)/2], c.ratios[len(c.ratios)-1], c.above, c.sum, p.Verdict(node, c.above == 0, true))
 	}
 	return nil
 }

@@ -25,13 +25,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compressc/compressc/acceptance/pages"
+
 	"github.com/compressc/compressc/acceptance"
 )
 
 // section is one part of the report.
 type section struct {
 	name    string
-	measure func(*page) error
+	measure func(*pages.Page) error
 }
 
 // sections in the order in which they are printed; those that the others' models
@@ -149,13 +151,13 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	kept := keptPages{dir: filepath.Join(o.dir, "sections"), key: key}
+	kept := pages.Kept{Dir: filepath.Join(o.dir, "sections"), Key: key}
 	wanted := func(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }
-	before := map[string]*page{}
+	before := map[string]*pages.Page{}
 	var missing []string
 	for _, s := range r.sections() {
 		// A section that is named is measured anew.
-		if p := kept.load(s.name); p != nil && (len(o.only) == 0 || !wanted(s.name)) {
+		if p := kept.Load(s.name); p != nil && (len(o.only) == 0 || !wanted(s.name)) {
 			before[s.name] = p
 		} else if !wanted(s.name) {
 			missing = append(missing, s.name)
@@ -164,43 +166,43 @@ func run(ctx context.Context, o options) error {
 	if o.write != "" && len(missing) > 0 {
 		return fmt.Errorf("%s would not be whole: sections %s have not been measured with this program; leave -only out, or name the -dir where they were", o.write, strings.Join(missing, ", "))
 	}
-	var pages []*page
+	var measured []*pages.Page
 	for _, s := range r.sections() {
 		if p := before[s.name]; p != nil {
 			log.Printf("%s: measured before, in %.0f s", s.name, p.Seconds)
-			pages = append(pages, p)
+			measured = append(measured, p)
 			continue
 		}
 		if !wanted(s.name) {
 			continue
 		}
 		log.Printf("%s: begins", s.name)
-		p := &page{small: r.scale.small}
+		p := &pages.Page{Small: r.scale.small}
 		start := time.Now()
 		if err := s.measure(p); err != nil {
 			return fmt.Errorf("section %s: %w", s.name, err)
 		}
 		p.Seconds = time.Since(start).Seconds()
 		log.Printf("%s: took %.0f s", s.name, p.Seconds)
-		if err := kept.save(s.name, p); err != nil {
+		if err := kept.Save(s.name, p); err != nil {
 			return err
 		}
-		pages = append(pages, p)
+		measured = append(measured, p)
 	}
 	head := introduction
 	if o.small {
 		head += "\n**A small report: one block, two windows, two steps. It shows that the report works; its numbers mean nothing.**\n"
 	}
-	return finish(o.write, head, pages)
+	return finish(o.write, head, measured)
 }
 
-// finish prints the pages under head, writes them, and fails if a promise was
+// finish prints what was measured under head, writes them, and fails if a promise was
 // not kept.
-func finish(write, head string, pages []*page) error {
+func finish(write, head string, measured []*pages.Page) error {
 	text := head
 	var broken []string
 	var seconds float64
-	for _, p := range pages {
+	for _, p := range measured {
 		text += "\n" + p.Text
 		broken = append(broken, p.Broken...)
 		seconds += p.Seconds

@@ -1,10 +1,13 @@
 package main
 
-import "github.com/compressc/compressc/acceptance"
+import (
+	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
+)
 
 // memory measures peaks, each from an empty cache.
-func (r *report) memory(p *page) error {
-	p.printf("## Memory\n\nThe highest anonymous resident memory (`RssAnon`) of the process, sampled every 20 ms; mapped model files and blobs are not in it. Each from an empty cache, evaluation included.\n\n| | budget | seconds | peak | wanted at most | |\n|---|---|---|---|---|---|\n")
+func (r *report) memory(p *pages.Page) error {
+	p.Printf("## Memory\n\nThe highest anonymous resident memory (`RssAnon`) of the process, sampled every 20 ms; mapped model files and blobs are not in it. Each from an empty cache, evaluation included.\n\n| | budget | seconds | peak | wanted at most | |\n|---|---|---|---|---|---|\n")
 	for _, c := range []struct {
 		what, pipeline, memory string
 		limit                  int64
@@ -25,7 +28,7 @@ func (r *report) memory(p *page) error {
 		if budget == "" {
 			budget = "none given"
 		}
-		p.printf("| %s | %s | %.0f | %d MB | %d MB | %s |\n", c.what, budget, rec.Seconds, rec.PeakAnonBytes/1e6, c.limit/1e6, p.verdict("memory of "+c.pipeline+", budget "+budget, rec.PeakAnonBytes > 0 && rec.PeakAnonBytes <= c.limit, false))
+		p.Printf("| %s | %s | %.0f | %d MB | %d MB | %s |\n", c.what, budget, rec.Seconds, rec.PeakAnonBytes/1e6, c.limit/1e6, p.Verdict("memory of "+c.pipeline+", budget "+budget, rec.PeakAnonBytes > 0 && rec.PeakAnonBytes <= c.limit, false))
 	}
 	return nil
 }

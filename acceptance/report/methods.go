@@ -6,10 +6,11 @@ import (
 	"slices"
 
 	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
 )
 
 // methods compares methods layer by layer on the same statistics.
-func (r *report) methods(p *page) error {
+func (r *report) methods(p *pages.Page) error {
 	// The rows have to be there: a session runs only what is asked of it.
 	if _, err := r.run("rows", acceptance.RunOptions{CacheDir: r.cache}); err != nil {
 		return err
@@ -40,7 +41,7 @@ func (r *report) methods(p *page) error {
 	if err != nil {
 		return err
 	}
-	p.printf("## Methods against each other\n\nOutput errors over the calibration tokens, weighed by the same statistics for both. A theorem says that EoRA's is at most LoRC's in every layer, and what goes over a sweep again cannot raise its loss on the same inputs; for the others it is the sum over a block's layers that counts, and layers where the better method does worse are listed. ✓ is for what is wanted: every layer for these, the sum in every block for the others.\n\n| better | than | layers | better in | | sum of errors over the other's | exceptions |\n|---|---|---|---|---|---|---|\n")
+	p.Printf("## Methods against each other\n\nOutput errors over the calibration tokens, weighed by the same statistics for both. A theorem says that EoRA's is at most LoRC's in every layer, and what goes over a sweep again cannot raise its loss on the same inputs; for the others it is the sum over a block's layers that counts, and layers where the better method does worse are listed. ✓ is for what is wanted: every layer for these, the sum in every block for the others.\n\n| better | than | layers | better in | | sum of errors over the other's | exceptions |\n|---|---|---|---|---|---|---|\n")
 	for i, c := range pairs {
 		layers, wins := 0, 0
 		var sum, other float64
@@ -62,7 +63,7 @@ func (r *report) methods(p *page) error {
 			kept = kept && x <= y
 			sum, other = sum+x, other+y
 		}
-		p.printf("| %s | %s | %d | %d | %s | %.4f | %s |\n", c.better.what, c.worse.what, layers, wins, p.verdict(c.better.what+" against "+c.worse.what, kept, false), sum/other, list(exceptions))
+		p.Printf("| %s | %s | %d | %d | %s | %.4f | %s |\n", c.better.what, c.worse.what, layers, wins, p.Verdict(c.better.what+" against "+c.worse.what, kept, false), sum/other, list(exceptions))
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/compressc/compressc/acceptance/pages"
+
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/passes/all"
 )
@@ -63,46 +65,11 @@ func TestPipelines(t *testing.T) {
 	}
 }
 
-func TestPageIsKeptForItsKey(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "sections")
-	p := &page{Seconds: 3}
-	p.printf("%d of %d", 1, 2)
-	if got := p.verdict("a", true, false) + p.verdict("b", false, true) + p.verdict("c", false, false); got != "✓✗✗" {
-		t.Errorf("verdicts %s; expected ✓✗✗", got)
-	}
-	if err := (keptPages{dir, "one"}).save("rows", p); err != nil {
-		t.Fatal(err)
-	}
-	got := keptPages{dir, "one"}.load("rows")
-	if got == nil || got.Text != "1 of 2" || !slices.Equal(got.Broken, []string{"c"}) || got.Seconds != 3 {
-		t.Errorf("loaded %+v; saved %+v", got, p)
-	}
-	for _, k := range []keptPages{{dir, "another"}, {t.TempDir(), "one"}} {
-		if got := k.load("rows"); got != nil {
-			t.Errorf("%+v has %+v; expected nothing", k, got)
-		}
-	}
-	if got := (keptPages{dir, "one"}).load("noise"); got != nil {
-		t.Errorf("a section that was not saved is %+v", got)
-	}
-}
-
-// A small report breaks no promise about the whole model's numbers, only those
-// that hold at any size.
-func TestSmallReportDoesNotJudgeNumbers(t *testing.T) {
-	p := &page{small: true}
-	p.agreement("numbers", false, false)
-	p.verdict("zeros", false, false)
-	if !slices.Equal(p.Broken, []string{"zeros"}) {
-		t.Errorf("broken: %q; expected zeros alone", p.Broken)
-	}
-}
-
 // The report is written also where a promise is broken, which is said.
 func TestFinish(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.md")
-	good, bad := &page{Text: "fine\n"}, &page{Text: "not fine\n", Broken: []string{"memory"}}
-	if err := finish(file, "head\n", []*page{good, bad}); err == nil || !strings.Contains(err.Error(), "memory") {
+	good, bad := &pages.Page{Text: "fine\n"}, &pages.Page{Text: "not fine\n", Broken: []string{"memory"}}
+	if err := finish(file, "head\n", []*pages.Page{good, bad}); err == nil || !strings.Contains(err.Error(), "memory") {
 		t.Errorf("with a broken promise: %v; expected its name", err)
 	}
 	text, err := os.ReadFile(file)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
 	"github.com/compressc/compressc/internal/record"
 )
 
@@ -73,13 +74,13 @@ var reasons = map[string]string{
 }
 
 // rows runs the rows and compares them.
-func (r *report) rows(p *page) error {
+func (r *report) rows(p *pages.Page) error {
 	rec, err := r.run("rows", acceptance.RunOptions{CacheDir: r.cache})
 	if err != nil {
 		return err
 	}
-	p.printf("## Rows\n\nPerplexity. \"Reference\" is a torch program with float64 inverses, columns by descending diagonal, static groups and masks kept (of rows with side paths on 3 or 4 bit or on SparseGPT alone: on top of llm-compressor's model); \"LC\" is llm-compressor 0.14, with the same torch program's side paths. compressc goes over the result of every sweep twice more (`refine = 2`); rows \"as published\" are without (`refine = 0`), as the other programs' are. Below zero compressc is better; worse than the reference by more than the tolerance is ✗, and so is worse than LC by more than %.0f %%.\n\n", 100*otherTolerance)
-	p.printf("| | compressc | reference | off by | tolerance | | LC | off by | |\n|---|---|---|---|---|---|---|---|---|\n")
+	p.Printf("## Rows\n\nPerplexity. \"Reference\" is a torch program with float64 inverses, columns by descending diagonal, static groups and masks kept (of rows with side paths on 3 or 4 bit or on SparseGPT alone: on top of llm-compressor's model); \"LC\" is llm-compressor 0.14, with the same torch program's side paths. compressc goes over the result of every sweep twice more (`refine = 2`); rows \"as published\" are without (`refine = 0`), as the other programs' are. Below zero compressc is better; worse than the reference by more than the tolerance is ✗, and so is worse than LC by more than %.0f %%.\n\n", 100*otherTolerance)
+	p.Printf("| | compressc | reference | off by | tolerance | | LC | off by | |\n|---|---|---|---|---|---|---|---|---|\n")
 	var explain []string
 	for _, w := range rows {
 		ppl, err := perplexity(rec, w.evaluation, w.point)
@@ -104,17 +105,17 @@ func (r *report) rows(p *page) error {
 			if both {
 				line += fmt.Sprintf(" %.4g %% |", 100*tolerance)
 			}
-			line += " " + p.agreement(w.what, kept, known) + " |"
+			line += " " + p.Agreement(w.what, kept, known) + " |"
 		}
 		compare(w.reference, w.tolerance, true)
 		compare(w.other, otherTolerance, false)
-		p.printf("%s\n", line)
+		p.Printf("%s\n", line)
 		if failed && known {
 			explain = append(explain, w.what)
 		}
 	}
 	for _, what := range explain {
-		p.printf("\n**%s.** %s\n", what, reasons[what])
+		p.Printf("\n**%s.** %s\n", what, reasons[what])
 	}
 	if err := r.ties(p); err != nil {
 		return err
@@ -123,8 +124,8 @@ func (r *report) rows(p *page) error {
 }
 
 // ties measures the reference model with each rule for ties.
-func (r *report) ties(p *page) error {
-	p.printf("\n**magnitude 2:4.** Weights that were dequantised from four bits are often equal in magnitude, and the pattern hangs on which of equals is kept: the higher index in compressc; in the reference, made with torch.topk, what a partial sort happens to leave in front. Measured with each rule, by the kernels alone:")
+func (r *report) ties(p *pages.Page) error {
+	p.Printf("\n**magnitude 2:4.** Weights that were dequantised from four bits are often equal in magnitude, and the pattern hangs on which of equals is kept: the higher index in compressc; in the reference, made with torch.topk, what a partial sort happens to leave in front. Measured with each rule, by the kernels alone:")
 	for i, rule := range []acceptance.TieRule{acceptance.TieTorch, acceptance.TieLower, acceptance.TieHigher} {
 		log.Printf("  magnitude 2:4 with ties by rule %q", rule)
 		ppl, err := acceptance.MagnitudePerplexity(r.ctx, r.reference, rule, r.scale.windows)
@@ -133,16 +134,16 @@ func (r *report) ties(p *page) error {
 		}
 		name := map[acceptance.TieRule]string{acceptance.TieTorch: "torch's", acceptance.TieLower: "the lower index", acceptance.TieHigher: "the higher index"}[rule]
 		if i > 0 {
-			p.printf(",")
+			p.Printf(",")
 		}
-		p.printf(" %s %.2f", name, ppl)
+		p.Printf(" %s %.2f", name, ppl)
 	}
-	p.printf(".\n")
+	p.Printf(".\n")
 	return nil
 }
 
 // windows compares each window's loss of the dense model.
-func (r *report) windows(p *page, rec *record.Record) error {
+func (r *report) windows(p *pages.Page, rec *record.Record) error {
 	var want []float64
 	if err := r.reference.JSON("dense_nll_windows.json", &want); err != nil {
 		return err
@@ -159,6 +160,6 @@ func (r *report) windows(p *page, rec *record.Record) error {
 	for i := range got {
 		worst = max(worst, math.Abs(got[i]-want[i]))
 	}
-	p.printf("\nThe dense model's loss of each of the %d windows is within %.4f of the reference's (tolerance %g) %s.\n", len(got), worst, tolerance, p.verdict("dense windows", worst <= tolerance, false))
+	p.Printf("\nThe dense model's loss of each of the %d windows is within %.4f of the reference's (tolerance %g) %s.\n", len(got), worst, tolerance, p.Verdict("dense windows", worst <= tolerance, false))
 	return nil
 }

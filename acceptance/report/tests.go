@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
 )
 
 // test is what became of one test function.
@@ -63,11 +64,11 @@ func (r *report) test(pkg, pattern string) ([]test, error) {
 }
 
 // verdictOf is a test's mark; one that was skipped has shown nothing.
-func (p *page) verdictOf(t test) string { return p.verdict(t.name, t.verdict == "pass", false) }
+func verdictOf(p *pages.Page, t test) string { return p.Verdict(t.name, t.verdict == "pass", false) }
 
 // golden runs the tests that compare tensors with golden ones.
-func (r *report) golden(p *page) error {
-	p.printf("## Golden tensors\n\nTests, run in their long form; the tolerances are theirs.\n\n| what agrees | tolerance | test | |\n|---|---|---|---|\n")
+func (r *report) golden(p *pages.Page) error {
+	p.Printf("## Golden tensors\n\nTests, run in their long form; the tolerances are theirs.\n\n| what agrees | tolerance | test | |\n|---|---|---|---|\n")
 	rows := []struct{ pkg, test, what, tolerance string }{
 		{"./acceptance", "TestGoldenTokens", "token ids of all lines", "equal"},
 		{"./acceptance", "TestGoldenTinyLogits", "logits of the tiny models llama, llama_tied, mistral, qwen2, qwen3", "1e-4"},
@@ -101,14 +102,14 @@ func (r *report) golden(p *page) error {
 		if !ok {
 			return fmt.Errorf("%s has no test %s", w.pkg, w.test)
 		}
-		p.printf("| %s | %s | `%s` | %s |\n", w.what, w.tolerance, w.test, p.verdictOf(t))
+		p.Printf("| %s | %s | `%s` | %s |\n", w.what, w.tolerance, w.test, verdictOf(p, t))
 	}
 	return nil
 }
 
 // kills runs the tests that kill the program.
-func (r *report) kills(p *page) error {
-	p.printf("## Killed and resumed\n\nA pipeline that trains, prunes, retrains, quantises and compensates a small model is killed with SIGKILL at seeded moments and started again until it ends: in the middle of writing a blob, of an index entry, of gradient accumulation, of a GPTQ block. The final digests are those of an uninterrupted run, and nothing that was finished runs again.\n\n")
+func (r *report) kills(p *pages.Page) error {
+	p.Printf("## Killed and resumed\n\nA pipeline that trains, prunes, retrains, quantises and compensates a small model is killed with SIGKILL at seeded moments and started again until it ends: in the middle of writing a blob, of an index entry, of gradient accumulation, of a GPTQ block. The final digests are those of an uninterrupted run, and nothing that was finished runs again.\n\n")
 	tests, err := r.test("./acceptance", "^TestKilledRunGoesOn$")
 	if err != nil {
 		return err
@@ -119,7 +120,7 @@ func (r *report) kills(p *page) error {
 		if said < 0 {
 			return fmt.Errorf("%s tells of no kills: %s", t.name, strings.Join(t.output, "\n"))
 		}
-		p.printf("- The program: %s %s\n", strings.Replace(summary.FindString(t.output[said]), "map[", "[", 1), p.verdictOf(t))
+		p.Printf("- The program: %s %s\n", strings.Replace(summary.FindString(t.output[said]), "map[", "[", 1), verdictOf(p, t))
 	}
 	for _, c := range []struct{ pkg, pattern, what string }{
 		{"./executor", "^(TestKilledAtRandom|TestKilledAtFaultPoints|TestHolderIsKilled|TestDiskFull)$", "The executor, killed at random, at every delicate place of the store and while another process waits for it; a full disk"},
@@ -131,9 +132,9 @@ func (r *report) kills(p *page) error {
 		}
 		var marks []string
 		for _, t := range tests {
-			marks = append(marks, fmt.Sprintf("`%s` %s", t.name, p.verdictOf(t)))
+			marks = append(marks, fmt.Sprintf("`%s` %s", t.name, verdictOf(p, t)))
 		}
-		p.printf("- %s: %s\n", c.what, strings.Join(marks, ", "))
+		p.Printf("- %s: %s\n", c.what, strings.Join(marks, ", "))
 	}
 	return nil
 }

@@ -5,10 +5,11 @@ import (
 	"maps"
 
 	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
 )
 
 // threads compares digests at different numbers of threads.
-func (r *report) threads(p *page) error {
+func (r *report) threads(p *pages.Page) error {
 	var first map[string]string
 	same := true
 	for _, threads := range []int{1, 2, 3} {
@@ -26,7 +27,7 @@ func (r *report) threads(p *page) error {
 		}
 		same = same && maps.Equal(first, d)
 	}
-	p.printf("## The same bits\n\nPruning, quantising, training and compensating two blocks of the model, %d nodes, with `-threads` 1, 2 and 3, each from an empty cache: the same digests in `show -json` %s\n", len(first), p.verdict("threads", same, false))
+	p.Printf("## The same bits\n\nPruning, quantising, training and compensating two blocks of the model, %d nodes, with `-threads` 1, 2 and 3, each from an empty cache: the same digests in `show -json` %s\n", len(first), p.Verdict("threads", same, false))
 	differ := map[string]bool{}
 	for _, how := range []string{"reference", "input", "output"} {
 		digest, ok := first["prune.wanda_"+how+"[]"]
@@ -35,6 +36,6 @@ func (r *report) threads(p *page) error {
 		}
 		differ[digest] = true
 	}
-	p.printf("\n`propagate = \"reference\"`, `\"input\"` and `\"output\"` give three different models, as they must %s\n", p.verdict("propagate", len(differ) == 3, false))
+	p.Printf("\n`propagate = \"reference\"`, `\"input\"` and `\"output\"` give three different models, as they must %s\n", p.Verdict("propagate", len(differ) == 3, false))
 	return nil
 }

@@ -4,10 +4,11 @@ import (
 	"strings"
 
 	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
 )
 
 // zeros counts zeros after every stage of both kept-mask chains.
-func (r *report) zeros(p *page) error {
+func (r *report) zeros(p *pages.Page) error {
 	if _, err := r.run("rows", acceptance.RunOptions{CacheDir: r.cache}); err != nil {
 		return err
 	}
@@ -16,7 +17,7 @@ func (r *report) zeros(p *page) error {
 		return err
 	}
 	defer s.Close()
-	p.printf("## Zeros\n\nCounted in every linear after each stage of both chains: weights that the pruner dropped and that are not zero, and groups of four with fewer than two zeros. Side paths stand beside the weights and fill nothing. Of the exported files the next section tells.\n\n| stage | layers | weights | zeros | filled | broken groups | |\n|---|---|---|---|---|---|---|\n")
+	p.Printf("## Zeros\n\nCounted in every linear after each stage of both chains: weights that the pruner dropped and that are not zero, and groups of four with fewer than two zeros. Side paths stand beside the weights and fill nothing. Of the exported files the next section tells.\n\n| stage | layers | weights | zeros | filled | broken groups | |\n|---|---|---|---|---|---|---|\n")
 	for _, c := range []struct {
 		pruner string
 		stages []named
@@ -29,7 +30,7 @@ func (r *report) zeros(p *page) error {
 			if err != nil {
 				return err
 			}
-			p.printf("| %s (`%s`) | %d | %d | %.4f %% | %d | %d | %s |\n", stage.what, strings.Split(stage.addr, "[")[0], z.Layers, z.Weights, 100*z.Share(), z.Filled, z.Broken, p.verdict("zeros after "+stage.addr, z.Kept(), false))
+			p.Printf("| %s (`%s`) | %d | %d | %.4f %% | %d | %d | %s |\n", stage.what, strings.Split(stage.addr, "[")[0], z.Layers, z.Weights, 100*z.Share(), z.Filled, z.Broken, p.Verdict("zeros after "+stage.addr, z.Kept(), false))
 		}
 	}
 	return nil

@@ -1,0 +1,206 @@
+// Command methods measures on the real model what is claimed of methods: each
+// beside its baseline, in one run. From the module's root:
+//
+//	go run ./acceptance/methods -reference ../shared/reference -dir DIR -write docs/methods.md
+//	go run ./acceptance/methods -only awq,flap
+//	go run ./acceptance/methods -only awq -small
+//
+// What each section found is kept in DIR, as the report does. It exits with 1
+// where a claim does not hold and its section gives no reason.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/acceptance/pages"
+	"github.com/compressc/compressc/internal/record"
+)
+
+// claim is what is claimed of one method, or of several that are compared.
+type claim struct {
+	// name is the section's, and that of its pipeline in folder pipelines.
+	name, title string
+	// measure runs pipelines and writes the section.
+	measure func(*measurement) error
+}
+
+// claims in the order of the page.
+var claims = []claim{}
+
+const introduction = `# Methods on a real model
+
+Written by ` + "`go run ./acceptance/methods -write docs/methods.md`" + `: SmolLM2-135M-Instruct from its Q4_1 file, calibrated on the first 16 windows of 512 tokens of one text, measured on the first 20 windows of another, unless a section says otherwise. Every table has its baseline from the same run.
+`
+
+// measurement is one claim being measured: a page to write to, and what can be
+// run.
+type measurement struct {
+	*pages.Page
+	ctx       context.Context
+	claim     claim
+	reference acceptance.Reference
+	program   *acceptance.Program
+	// cache is shared by all sections; scratch is an empty folder.
+	cache, scratch string
+}
+
+// run brings the claim's pipeline about. Every pipeline has the variables
+// reference, targets (globs of linears), windows (of the test text) and steps
+// (of training; 0 is the pipeline's own number), which a small measurement
+// lowers; vars are further ones.
+func (m *measurement) run(vars map[string]string) (*record.Record, error) {
+	v := map[string]string{"reference": m.reference.Dir}
+	if m.Small {
+		v["targets"], v["windows"], v["steps"] = `["model.layers.0.*"]`, "1", "20"
+	}
+	maps.Copy(v, vars)
+	start := time.Now()
+	rec, err := m.program.Run(m.ctx, acceptance.RunOptions{Pipeline: pipelinePath(m.claim.name), CacheDir: m.cache, Vars: v})
+	if err == nil {
+		log.Printf("  %s: %d actions, %d of them cached, %.0f s", m.claim.name, rec.Actions.Total, rec.Actions.Cached, time.Since(start).Seconds())
+	}
+	return rec, err
+}
+
+// perplexity is that of an evaluation, which must have one.
+func perplexity(rec *record.Record, name, point string) (float64, error) {
+	return metric(rec, name, point, "perplexity")
+}
+
+func metric(rec *record.Record, name, point, what string) (float64, error) {
+	e := acceptance.FindEvaluation(rec, "evaluate."+name, point)
+	if e == nil || e.Metrics[what] == nil {
+		return 0, fmt.Errorf("the run has no %s of evaluate.%s at %q", what, name, point)
+	}
+	return *e.Metrics[what], nil
+}
+
+func pipelinePath(name string) string {
+	return filepath.Join("acceptance", "methods", "pipelines", name+".pipeline.hcl")
+}
+
+func main() {
+	log.SetFlags(log.Ltime)
+	reference := flag.String("reference", "", "the folder of the reference material (also "+acceptance.EnvReference+"; ../shared/reference by default)")
+	dir := flag.String("dir", "", "the folder for the cache and for what sections found; a temporary one by default")
+	write := flag.String("write", "", "the file to write the page to; every section must have been measured")
+	only := flag.String("only", "", "sections to measure anew, separated by commas")
+	small := flag.Bool("small", false, "compress one block and measure on one window, to see that it works: what it says of numbers means nothing")
+	flag.Parse()
+	if err := measure(*reference, *dir, *write, *only, *small); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func measure(reference, dir, write, only string, small bool) error {
+	ctx := context.Background()
+	ref, err := acceptance.FindReference(reference, ".")
+	if err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp("", "compressc-methods")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if dir == "" {
+		dir = tmp
+	}
+	chosen := map[string]bool{}
+	for _, name := range strings.FieldsFunc(only, func(r rune) bool { return r == ',' }) {
+		if !slices.ContainsFunc(claims, func(c claim) bool { return c.name == name }) {
+			return fmt.Errorf("no section %q", name)
+		}
+		chosen[name] = true
+	}
+	program, err := acceptance.BuildProgram(ctx, ".", tmp)
+	if err != nil {
+		return err
+	}
+	text := introduction
+	if small {
+		text += "\n**A small page: its numbers mean nothing.**\n"
+	}
+	var broken, missing []string
+	for _, c := range claims {
+		key, err := digest(program.Path, pipelinePath(c.name), fmt.Sprint(small, ref.Dir))
+		if err != nil {
+			return err
+		}
+		kept := pages.Kept{Dir: filepath.Join(dir, "methods"), Key: key}
+		p := kept.Load(c.name)
+		if chosen[c.name] || p == nil && len(chosen) == 0 {
+			log.Printf("%s: begins", c.name)
+			p = &pages.Page{Small: small}
+			p.Printf("## %s\n\n", c.title)
+			m := &measurement{Page: p, ctx: ctx, claim: c, reference: ref, program: program,
+				cache: filepath.Join(dir, "cache"), scratch: filepath.Join(tmp, c.name)}
+			if err := os.MkdirAll(m.scratch, 0o777); err != nil {
+				return err
+			}
+			start := time.Now()
+			if err := c.measure(m); err != nil {
+				return fmt.Errorf("section %s: %w", c.name, err)
+			}
+			p.Seconds = time.Since(start).Seconds()
+			if err := kept.Save(c.name, p); err != nil {
+				return err
+			}
+		}
+		if p == nil {
+			missing = append(missing, c.name)
+			continue
+		}
+		text += "\n" + p.Text
+		broken = append(broken, p.Broken...)
+	}
+	fmt.Print(text)
+	if write != "" {
+		if len(missing) > 0 {
+			return fmt.Errorf("%s would not be whole: sections %s have not been measured with this program; leave -only out", write, strings.Join(missing, ", "))
+		}
+		if err := os.WriteFile(write, []byte(text), 0o666); err != nil {
+			return err
+		}
+	}
+	if len(broken) > 0 {
+		return errors.New("not as claimed, and for no known reason: " + strings.Join(broken, "; "))
+	}
+	return nil
+}
+
+// digest identifies what a section depends on.
+func digest(program, pipeline, rest string) (string, error) {
+	h := sha256.New()
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	for _, path := range []string{program, self, pipeline} {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(h, f)
+		f.Close()
+		if err != nil {
+			return "", err
+		}
+	}
+	io.WriteString(h, rest)
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
