@@ -206,6 +206,9 @@ func (p page) example() string {
 
 // exampleValue is the value of an argument in the example, "" to leave it out.
 func exampleValue(p page, a *schema.Arg) string {
+	if a.Example != "" {
+		return a.Example
+	}
 	key := p.title() + " " + a.Name
 	if v, ok := exampleValues[key]; ok {
 		return v

@@ -98,7 +98,7 @@ func newArg(f reflect.StructField, name string, index []int) (*Arg, error) {
 	if name == "" || !f.IsExported() {
 		return nil, fmt.Errorf("an argument needs a name and an exported field")
 	}
-	a := &Arg{Name: name, Default: cty.NilVal, Doc: f.Tag.Get("doc"), PerModule: f.Tag.Get("per_module") == "true",
+	a := &Arg{Name: name, Default: cty.NilVal, Doc: f.Tag.Get("doc"), Example: f.Tag.Get("example"), PerModule: f.Tag.Get("per_module") == "true",
 		Deprecated: f.Tag.Get("deprecated"), typ: f.Type, index: index}
 	if e := f.Tag.Get("enum"); e != "" {
 		a.Enum = strings.Split(e, "|")

@@ -49,6 +49,8 @@ type Arg struct {
 	// Default is cty.NilVal where there is none.
 	Default cty.Value
 	Doc     string
+	// Example is a value as one would write it, "" where any will do.
+	Example string
 	Enum    []string
 	// Min and Max are nil where there is no bound.
 	Min, Max                   *float64

@@ -18,8 +18,9 @@ type adapter struct {
 	a, b          []float32
 }
 
-// adapters collects the side paths of a model in checkpoint order; there being
-// none is an error.
+// adapters collects the side paths of a model in checkpoint order. Where nothing
+// was to be made up for there are none: then every layer gets one of rank 1 that
+// adds nothing, since no reader takes an adapter without layers.
 func (o *opened) adapters() ([]adapter, error) {
 	var out []adapter
 	for i, v := range o.blocks {
@@ -34,7 +35,11 @@ func (o *opened) adapters() ([]adapter, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("the model has no side paths to write")
+		for i := range o.blocks {
+			for _, l := range o.cfg.Linears() {
+				out = append(out, adapter{o.cfg.BlockPrefix(i) + l.Name, 1, l.Out, l.In, make([]float32, l.In), make([]float32, l.Out)})
+			}
+		}
 	}
 	return out, nil
 }

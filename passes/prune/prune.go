@@ -17,8 +17,9 @@ func All() []*passes.Pass { return []*passes.Pass{Magnitude, Wanda, SparseGPT} }
 // is how changed weights are exported unless asked otherwise.
 const DenseBits = 16
 
-// typeOf is the type rule that pruners share: dense or masked float weights in,
-// masked weights out. sparsity gives the pattern for a layer.
+// typeOf is the type rule that pruners share: masked float weights come out,
+// whatever form the weights had; side paths stay. sparsity gives the pattern for
+// a layer.
 func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*model.Linear) pattern.Sparsity) (passes.Result, diag.List) {
 	out := &passes.Model{From: node}
 	if m.Type == nil {
@@ -32,14 +33,14 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*mod
 		if !t.Selects(l) || s.IsZero() {
 			continue
 		}
-		switch {
-		case l.Format.Quantized():
-			packed = append(packed, l)
-			continue
-		case len(l.Sides) > 0:
+		if l.Format.Quantized() {
+			packed = append(packed, m.Type.Linears[i])
+			l.Format, l.QuantizedBy = model.Format{}, ""
+		}
+		if len(l.Sides) > 0 {
 			sided = append(sided, l)
-			continue
-		case !s.Divides(l.In):
+		}
+		if !s.Divides(l.In) {
 			ragged = append(ragged, l)
 		}
 		if l.Masked() && s.Sparsity() < l.Mask.Sparsity() {
@@ -50,12 +51,12 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*mod
 		l.MaskedBy = node
 	}
 	if len(packed) > 0 {
-		ds.Errorf("model", "Pruning after quantisation", "%s: the weights are %d-bit codes since %s, and a code has no zero to prune to. Prune first, then quantise; the quantiser keeps the mask.",
+		ds.Warnf("model", "Pruning gives up codes", "%s: the weights are %d-bit codes since %s; what is pruned becomes floating point numbers again. Prune first, then quantise, to have both; the quantiser keeps the mask.",
 			blockwise.Paths(packed), packed[0].Format.Bits, packed[0].QuantizedBy)
 		ds.Since(packed[0].QuantizedBy)
 	}
 	if len(sided) > 0 {
-		ds.Errorf("model", "Pruning beside side paths", "%s carry side paths since %s, which pruning would not touch. Prune before the compensation.",
+		ds.Warnf("model", "Pruning beside side paths", "%s carry side paths since %s, which stay as they are: they make up for the weights from before. Prune before the compensation.",
 			blockwise.Paths(sided), sided[0].SidedBy)
 		ds.Since(sided[0].SidedBy)
 	}

@@ -49,15 +49,15 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Lin
 		case l.Format.Quantized():
 			again = append(again, l)
 			continue
-		case len(l.Sides) > 0:
-			sided = append(sided, l)
-			continue
 		case g.GroupSize == 0:
 			ds.Errorf("group_size", "Group size of zero", "A group holds at least one input; -1 makes the whole row one group.")
 			return passes.Result{Model: out}, ds
 		case g.GroupSize > 0 && l.In%g.GroupSize != 0 && !g.PartialGroup:
 			ragged = append(ragged, l)
 			continue
+		}
+		if len(l.Sides) > 0 {
+			sided = append(sided, l)
 		}
 		s := g.spec()
 		l.Format = model.Format{Bits: g.Bits, GroupSize: g.GroupSize, Symmetric: g.Symmetric, PartialGroup: g.GroupSize > 0 && l.In%g.GroupSize != 0, ScaleBits: s.ScaleBits()}
@@ -70,7 +70,7 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Lin
 		ds.Since(again[0].QuantizedBy)
 	}
 	if len(sided) > 0 {
-		ds.Errorf("model", "Quantising beside side paths", "%s carry side paths since %s, which would make up for other weights than these become. Quantise before the compensation.",
+		ds.Warnf("model", "Quantising beside side paths", "%s carry side paths since %s, which stay as they are: they make up for the weights from before. Quantise before the compensation.",
 			blockwise.Paths(sided), sided[0].SidedBy)
 		ds.Since(sided[0].SidedBy)
 	}

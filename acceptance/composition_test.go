@@ -1,0 +1,373 @@
+package acceptance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/compressc/compressc/internal/record"
+	"github.com/compressc/compressc/internal/schema"
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/all"
+	"github.com/compressc/compressc/planner"
+)
+
+// matrixPage is the committed matrix of pairs.
+const matrixPage = "docs/composition.md"
+
+// composed is the part that all chains share: a model of two blocks, a second
+// one made of it, and text.
+const composed = `
+data "text" "train" {
+  source          = "TEXT"
+  sequence_length = 32
+  samples         = 8
+}
+data "text" "calib" {
+  source          = "TEXT"
+  sequence_length = 32
+  samples         = 4
+}
+data "text" "test" {
+  source          = "TEXT"
+  sequence_length = 32
+  offset          = 40
+  samples         = 2
+}
+train "language_model" "base" {
+  data              = data.train
+  hidden_size       = 96
+  intermediate_size = 160
+  layers            = 2
+  steps             = 3
+  batch_size        = 2
+}
+retrain "perp" "other" {
+  model = train.base
+  data  = data.train
+  steps = 2
+}
+`
+
+// small are values for arguments that are about size or time: those that suit
+// the model above.
+var small = map[string]string{"steps": "4", "batch_size": "2", "group_size": "32", "rank": "4", "iterations": "3"}
+
+// given are values of required arguments, as most people would write them.
+var given = map[string]string{"reference": "train.base", "base": "train.base"}
+
+// stages are the passes that make a model of a model.
+func stages() []*passes.Pass {
+	var out []*passes.Pass
+	for _, p := range all.Passes() {
+		s, err := schema.For(p.NewArgs())
+		if err != nil {
+			panic(err)
+		}
+		takes := s.Arg("model") != nil || s.Arg("models") != nil
+		if takes && !slices.Contains([]string{"evaluate", "export", "allocate"}, p.Verb) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func title(p *passes.Pass) string { return p.Verb + " " + p.Method }
+
+// block writes p as a block that works on the model in.
+func block(p *passes.Pass, name, in string) string {
+	s, err := schema.For(p.NewArgs())
+	if err != nil {
+		panic(err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %q %q {\n", p.Verb, p.Method, name)
+	for _, a := range s.Args {
+		if v := valueOf(a, in); v != "" {
+			fmt.Fprintf(&b, "  %s = %s\n", a.Name, v)
+		}
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// valueOf is an argument's in a chain, "" to leave it out.
+func valueOf(a *schema.Arg, in string) string {
+	if v, ok := small[a.Name]; ok && a.Kind == schema.Int {
+		return v
+	}
+	if !a.Required {
+		return ""
+	}
+	switch {
+	case given[a.Name] != "":
+		return given[a.Name]
+	case a.Kind == schema.Reference && a.RefKind == "model":
+		return in
+	case a.Kind == schema.Reference && a.RefKind == "data":
+		return "data.calib"
+	case a.Kind == schema.ReferenceList:
+		return "[" + in + ", retrain.other]"
+	case a.Example != "":
+		return a.Example
+	case len(a.Enum) > 0:
+		return fmt.Sprintf("%q", a.Enum[0])
+	case a.Kind == schema.Bool:
+		return "true"
+	case a.Kind == schema.Float || a.Kind == schema.Custom:
+		return "0.5"
+	}
+	return "1"
+}
+
+// chainOf writes a pipeline of blocks one after the other; the last yields the model
+// named by the second result.
+func chainOf(prefix string, ps ...*passes.Pass) (text, model string) {
+	model = "train.base"
+	for i, p := range ps {
+		name := fmt.Sprintf("%s_%d", prefix, i)
+		text += block(p, name, model)
+		model = p.Verb + "." + name
+	}
+	return text, model
+}
+
+func evaluation(name, model string) string {
+	return fmt.Sprintf("evaluate \"perplexity\" %q {\n  model = %s\n  data  = data.test\n}\n", name, model)
+}
+
+func folder(name, model string) string {
+	return fmt.Sprintf("export \"safetensors\" %q {\n  model    = %s\n  path     = \"out/%s\"\n  adapters = \"file\"\n}\n", name, model, name)
+}
+
+// composition checks and runs chains.
+type composition struct {
+	dir, text string
+	registry  *lang.Registry
+}
+
+func newComposition(t testing.TB) *composition {
+	t.Helper()
+	license, err := filepath.Abs(filepath.Join(root, "LICENSE"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg, err := lang.NewRegistry(all.Passes()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &composition{t.TempDir(), strings.ReplaceAll(composed, "TEXT", filepath.ToSlash(license)), reg}
+}
+
+// refusal is the first error of a pipeline, nil where it is valid.
+func (c *composition) refusal(t testing.TB, text string) *hcl.Diagnostic {
+	t.Helper()
+	p, diags := lang.LoadFiles(c.dir, map[string][]byte{"p.pipeline.hcl": []byte(c.text + text)}, lang.Options{Registry: c.registry, Complete: true})
+	if !diags.HasErrors() {
+		r := &planner.Resolver{Dir: c.dir}
+		_, more := planner.Expand(p, planner.Sources{Model: r.Model, Data: r.Data})
+		diags = append(diags, more...)
+	}
+	for _, d := range diags {
+		if d.Severity == hcl.DiagError {
+			if d.Detail == "" || d.Summary == "" {
+				t.Errorf("an error without an explanation: %v\n%s", d, text)
+			}
+			return d
+		}
+	}
+	return nil
+}
+
+// fate is what becomes of a chain.
+type fate struct {
+	refused string // why validate refuses it
+	folder  string // why it has no folder of Hugging Face's form
+}
+
+func (f fate) String() string {
+	switch {
+	case f.refused != "":
+		return "refused: " + f.refused
+	case f.folder != "":
+		return "runs; no folder: " + f.folder
+	}
+	return "runs"
+}
+
+// fateOf asks validate, and returns the blocks that a run then needs.
+func (c *composition) fateOf(t testing.TB, name string, ps ...*passes.Pass) (fate, string) {
+	t.Helper()
+	text, model := chainOf(name, ps...)
+	text += evaluation(name, model)
+	if d := c.refusal(t, text); d != nil {
+		return fate{refused: d.Summary}, ""
+	}
+	if d := c.refusal(t, text+folder(name, model)); d != nil {
+		return fate{folder: d.Summary}, text
+	}
+	return fate{}, text + folder(name, model)
+}
+
+// run brings all blocks about; what fails is told with its reason.
+func (c *composition) run(t testing.TB, cache, text string) *record.Record {
+	t.Helper()
+	dir := writePipeline(t, c.text+text)
+	cmd := program(t).Command(context.Background(), RunOptions{Pipeline: dir, CacheDir: cache})
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	var rec record.Record
+	if json.Unmarshal(out.Bytes(), &rec) != nil {
+		t.Fatalf("%v\n%s\n%s", err, complaint.Bytes(), text)
+	}
+	for _, f := range rec.Failures {
+		t.Errorf("%+v", f)
+	}
+	if err != nil && len(rec.Failures) == 0 {
+		t.Errorf("%v\n%s", err, complaint.Bytes())
+	}
+	return &rec
+}
+
+// Every pair of passes, in every order, either runs, can be measured and
+// exported, or is refused before anything runs; which is which is on record.
+func TestPairsRunOrAreRefused(t *testing.T) {
+	c := newComposition(t)
+	cache := t.TempDir()
+	ps := stages()
+	var page strings.Builder
+	page.WriteString(matrixHead)
+	for i, a := range ps {
+		var text string
+		evaluations := map[string]string{}
+		fmt.Fprintf(&page, "\n## %s\n\n", title(a))
+		alone, _ := c.fateOf(t, "alone", a)
+		fmt.Fprintf(&page, "Alone: %s.\n\n| then | |\n|---|---|\n", alone)
+		for j, b := range ps {
+			name := fmt.Sprintf("p%d_%d", i, j)
+			f, blocks := c.fateOf(t, name, a, b)
+			text += blocks
+			if blocks != "" {
+				evaluations[name] = title(a) + " → " + title(b)
+			}
+			fmt.Fprintf(&page, "| %s | %s |\n", title(b), f)
+		}
+		if testing.Short() {
+			continue
+		}
+		rec := c.run(t, cache, text)
+		for name, what := range evaluations {
+			if ppl, err := metricOf(rec, name); err != nil || !(ppl > 1) {
+				t.Errorf("%s: perplexity %v, %v", what, ppl, err)
+			}
+		}
+	}
+	path := filepath.Join(root, filepath.FromSlash(matrixPage))
+	if os.Getenv("COMPRESSC_UPDATE") != "" {
+		if err := os.WriteFile(path, []byte(page.String()), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil || string(want) != page.String() {
+		t.Errorf("%s is not what the passes say (%v); set COMPRESSC_UPDATE=1 to write it", matrixPage, err)
+	}
+}
+
+const matrixHead = `# What goes with what
+
+Every pass that makes a model of a model, followed by every other, with default arguments on a small model. "Runs" means that the pair was run, measured and written as a folder; a refusal comes from ` + "`validate`" + `, before anything runs, with the lines and what to change. Written by a test: ` + "`COMPRESSC_UPDATE=1 go test ./acceptance -run TestPairs`" + `.
+`
+
+func metricOf(rec *record.Record, name string) (float64, error) {
+	e := FindEvaluation(rec, "evaluate."+name, "")
+	if e == nil || e.Metrics["perplexity"] == nil {
+		return 0, errors.New("not measured")
+	}
+	return *e.Metrics["perplexity"], nil
+}
+
+// What users write runs.
+func TestPairsThatUsersWriteRun(t *testing.T) {
+	c := newComposition(t)
+	of := map[string]*passes.Pass{}
+	var methods []string
+	for _, p := range stages() {
+		of[p.Method] = p
+		methods = append(methods, p.Method)
+	}
+	var chains [][]string
+	for _, order := range orders([]string{"sparsegpt", "lora", "gptq", "eora"}) {
+		chains = append(chains, order)
+	}
+	chains = append(chains, []string{"smooth", "gptq"}, []string{"wanda", "awq"}, []string{"flap", "gptq", "eora"})
+	for _, m := range methods {
+		chains = append(chains, []string{"linear", m}, []string{"ties", m})
+	}
+	for _, names := range chains {
+		var ps []*passes.Pass
+		for _, n := range names {
+			if of[n] == nil {
+				t.Fatalf("no method %q", n)
+			}
+			ps = append(ps, of[n])
+		}
+		text, model := chainOf("x", ps...)
+		if d := c.refusal(t, text+evaluation("x", model)); d != nil {
+			t.Errorf("%s: %s: %s", strings.Join(names, " → "), d.Summary, d.Detail)
+		}
+	}
+}
+
+func orders(items []string) [][]string {
+	if len(items) == 0 {
+		return [][]string{nil}
+	}
+	var out [][]string
+	for i, first := range items {
+		rest := slices.Concat(items[:i], items[i+1:])
+		for _, o := range orders(rest) {
+			out = append(out, append([]string{first}, o...))
+		}
+	}
+	return out
+}
+
+// Any three passes in any order.
+func TestThreePassesRunOrAreRefused(t *testing.T) {
+	c := newComposition(t)
+	cache := t.TempDir()
+	ps := stages()
+	var text string
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		var three []*passes.Pass
+		for range 3 {
+			three = append(three, rapid.SampledFrom(ps).Draw(rt, "pass"))
+		}
+		n++
+		_, blocks := c.fateOf(t, fmt.Sprintf("t%d", n), three...)
+		text += blocks
+	})
+	if !testing.Short() {
+		c.run(t, cache, text)
+	}
+}
