@@ -11,6 +11,7 @@ import (
 
 	"github.com/compressc/compressc/internal/format/half"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/rng"
 	"github.com/compressc/compressc/internal/mask"
 )
 
@@ -331,4 +332,65 @@ func BenchmarkQuantize(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A product with codes has the bits of the product with their values.
+func TestProductsWithCodes(t *testing.T) {
+	p := linalg.NewPool(3)
+	defer p.Close()
+	rapid.Check(t, func(t *rapid.T) {
+		out, in := rapid.IntRange(1, 130).Draw(t, "out"), rapid.IntRange(1, 400).Draw(t, "in")
+		rows := rapid.IntRange(1, 70).Draw(t, "rows")
+		spec := Spec{Bits: rapid.SampledFrom([]int{2, 3, 4, 8}).Draw(t, "bits"), GroupSize: rapid.SampledFrom([]int{RowGroup, 16, 32}).Draw(t, "group"), PartialGroup: true,
+			Symmetric: rapid.Bool().Draw(t, "symmetric"), ScaleDType: F16}
+		r := rng.New(uint64(rapid.Uint32().Draw(t, "seed")), "weights")
+		normal := func(n int) []float32 {
+			x := make([]float32, n)
+			for i := range x {
+				x[i] = float32(r.Float64At(uint64(i))) - 0.5
+			}
+			return x
+		}
+		w, x := normal(out*in), normal(rows*in)
+		q, err := Quantize(p, w, out, in, spec, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Dequantize(w)
+		want, got := make([]float32, rows*out), make([]float32, rows*out)
+		p.Sgemm(false, true, rows, out, in, 1, x, in, w, in, 0, want, out)
+		p.SgemmRows(rows, out, in, 1, x, in, q.Row, 0, got, out)
+		for i := range want {
+			if math.Float32bits(want[i]) != math.Float32bits(got[i]) {
+				t.Fatalf("[%d, %d]: %v; with the values %v", i/out, i%out, got[i], want[i])
+			}
+		}
+	})
+}
+
+// Products of 2,048 rows with codes and with their values.
+func BenchmarkProductWithCodes(b *testing.B) {
+	p := linalg.NewPool(1)
+	defer p.Close()
+	const rows, out, in = 2048, 1536, 576
+	w, x, y := make([]float32, out*in), make([]float32, rows*in), make([]float32, rows*out)
+	for i := range w {
+		w[i] = float32(i%31) - 15
+	}
+	q, err := Quantize(p, w, out, in, Spec{Bits: 4, GroupSize: 64, Symmetric: true, ScaleDType: F16}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("codes", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			p.SgemmRows(rows, out, in, 1, x, in, q.Row, 0, y, out)
+		}
+	})
+	b.Run("values", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			p.Sgemm(false, true, rows, out, in, 1, x, in, w, in, 0, y, out)
+		}
+	})
 }

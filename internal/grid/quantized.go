@@ -151,14 +151,28 @@ func CheckFinite(w []float32, in int) error {
 func (q *Quantized) Dequantize(dst []float32) {
 	q.checkShape(dst, nil)
 	for r := range q.Out {
-		for g := range q.Groups(q.In) {
-			lo, hi := q.Columns(g, q.In)
-			rd := q.Rounder(r, g)
-			values := dst[r*q.In+lo : r*q.In+hi]
-			for c, u := range q.Codes[r*q.In+lo : r*q.In+hi] {
-				values[c] = rd.Value(u)
-			}
+		q.Row(dst[r*q.In:(r+1)*q.In], r, 0, q.In)
+	}
+}
+
+// Row writes the values of columns [lo, hi) of row r to dst, as Dequantize does.
+// It is a linalg.Rows.
+func (q *Quantized) Row(dst []float32, r, lo, hi int) {
+	codes := q.Codes[r*q.In : (r+1)*q.In]
+	groups := q.Groups(q.In)
+	for c := lo; c < hi; {
+		g := 0
+		if q.Spec.GroupSize > 0 {
+			g = min(c/q.Spec.GroupSize, groups-1)
 		}
+		_, end := q.Columns(g, q.In)
+		end = min(end, hi)
+		rd := q.Rounder(r, g)
+		values := dst[c-lo : end-lo]
+		for i, u := range codes[c:end] {
+			values[i] = rd.Value(u)
+		}
+		c = end
 	}
 }
 

@@ -158,7 +158,7 @@ func (p *Pool) gramOfLower(n int, a []float64, lda int) {
 		for i := range n {
 			copy(w[i*ld:i*ld+i+1], a[i*lda:])
 		}
-		gemm(nil, lowerPart, true, false, n, n, n, 1, w[:], ld, w[:], ld, 0, c[:], ld)
+		gemm(nil, lowerPart, true, false, n, n, n, 1, w[:], ld, w[:], ld, nil, 0, c[:], ld)
 		for i := range n {
 			copy(a[i*lda:i*lda+i+1], c[i*ld:])
 		}

@@ -50,12 +50,23 @@ func trianglePart(upper bool) triangle {
 // and C [m, n]. tA means that A is stored [k, m], tB that B is stored [n, k].
 // With beta = 0, C is not read; with alpha = 0 or k = 0, A and B are not.
 func (p *Pool) Sgemm(tA, tB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
-	gemm(p, whole, tA, tB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+	gemm(p, whole, tA, tB, m, n, k, alpha, a, lda, b, ldb, nil, beta, c, ldc)
+}
+
+// Rows sets dst to columns [lo, hi) of a row of a matrix that is stored in
+// another form, as codes say. It is called from several goroutines at once.
+type Rows func(dst []float32, row, lo, hi int)
+
+// SgemmRows is Sgemm with a B that is stored [n, k] in another form: its rows
+// are decoded where they are packed, a panel at a time, so that they never stand
+// in memory as a whole. The bits are those of Sgemm with the decoded matrix.
+func (p *Pool) SgemmRows(m, n, k int, alpha float32, a []float32, lda int, b Rows, beta float32, c []float32, ldc int) {
+	gemm(p, whole, false, true, m, n, k, alpha, a, lda, nil, k, b, beta, c, ldc)
 }
 
 // Dgemm is Sgemm in float64.
 func (p *Pool) Dgemm(tA, tB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
-	gemm(p, whole, tA, tB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+	gemm(p, whole, tA, tB, m, n, k, alpha, a, lda, b, ldb, nil, beta, c, ldc)
 }
 
 // Ssyrk computes one triangle, diagonal included, of C = alpha·A·Aᵀ + beta·C
@@ -63,12 +74,12 @@ func (p *Pool) Dgemm(tA, tB bool, m, n, k int, alpha float64, a []float64, lda i
 // The other triangle of C [n, n] is left as it was. The triangles are bit for
 // bit each other's mirror.
 func (p *Pool) Ssyrk(upper, trans bool, n, k int, alpha float32, a []float32, lda int, beta float32, c []float32, ldc int) {
-	gemm(p, trianglePart(upper), trans, !trans, n, n, k, alpha, a, lda, a, lda, beta, c, ldc)
+	gemm(p, trianglePart(upper), trans, !trans, n, n, k, alpha, a, lda, a, lda, nil, beta, c, ldc)
 }
 
 // Dsyrk is Ssyrk in float64.
 func (p *Pool) Dsyrk(upper, trans bool, n, k int, alpha float64, a []float64, lda int, beta float64, c []float64, ldc int) {
-	gemm(p, trianglePart(upper), trans, !trans, n, n, k, alpha, a, lda, a, lda, beta, c, ldc)
+	gemm(p, trianglePart(upper), trans, !trans, n, n, k, alpha, a, lda, a, lda, nil, beta, c, ldc)
 }
 
 // checkMatrix panics unless a rows×cols matrix of row stride ld fits size.
@@ -85,7 +96,9 @@ func stored(trans bool, rows, cols int) (int, int) {
 	return rows, cols
 }
 
-func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+// gemm is the product that all forms are. With rows, B is what they say instead
+// of b, and stored [n, k].
+func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, rows func(dst []T, row, lo, hi int), beta T, c []T, ldc int) {
 	checkMatrix("product", "C", m, n, ldc, len(c))
 	if m == 0 || n == 0 {
 		return
@@ -96,17 +109,25 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 	}
 	r, s := stored(tA, m, k)
 	checkMatrix("product", "A", r, s, lda, len(a))
-	r, s = stored(tB, k, n)
-	checkMatrix("product", "B", r, s, ldb, len(b))
+	if rows == nil {
+		r, s = stored(tB, k, n)
+		checkMatrix("product", "B", r, s, ldb, len(b))
+	}
 	if beta != 0 && beta != 1 {
 		scale(part, m, n, beta, c, ldc)
 	}
 	if part == whole && n == 1 {
+		if rows != nil {
+			row := takeBuffer[T](k)
+			defer row.give()
+			rows(row.s, 0, 0, k)
+			b = row.s
+		}
 		inc := ldb
 		if tB {
 			inc = 1
 		}
-		gemv(p, tA, m, k, alpha, a, lda, b, inc, beta != 0, c, ldc)
+		gemv(p, tA, m, k, alpha, a, lda, nil, b, inc, beta != 0, c, ldc)
 		return
 	}
 	if part == whole && m == 1 {
@@ -114,7 +135,7 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 		if tA {
 			inc = lda
 		}
-		gemv(p, !tB, n, k, alpha, b, ldb, a, inc, beta != 0, c, 1)
+		gemv(p, !tB, n, k, alpha, b, ldb, rows, a, inc, beta != 0, c, 1)
 		return
 	}
 	if m*n*k < serialBelow {
@@ -140,7 +161,7 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 			t.n, t.jc, t.kc = nc, jc, kc
 			t.panelsB = (nc + nr - 1) / nr
 			t.packs = [2]packing[T]{
-				{dst: bBuf.s, src: b, ld: ldb, trans: !tB, first: jc, count: nc, rows: n, width: nr, k0: pc, kc: kc},
+				{dst: bBuf.s, src: b, decode: rows, ld: ldb, trans: !tB, first: jc, count: nc, rows: n, width: nr, k0: pc, kc: kc},
 				{dst: aBuf.s, src: a, ld: lda, trans: tA, count: m, rows: m, width: mr, k0: pc, kc: kc},
 			}
 			p.For(t.packs[0].groups()+t.packs[1].groups(), t.packTask)
@@ -156,6 +177,7 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 // packing is the work of packing one operand, or a stretch of it, into panels.
 type packing[T kernel.Float] struct {
 	dst, src     []T
+	decode       func(dst []T, row, lo, hi int) // instead of src
 	ld           int
 	trans        bool // row i of the operand is a column of the stored matrix
 	first, count int  // the operand's rows [first, first+count) are packed
@@ -177,6 +199,15 @@ func (p *packing[T]) groups() int { return (p.panels() + p.perGroup() - 1) / p.p
 func (p *packing[T]) group(g int) {
 	lo := g * p.perGroup()
 	hi := min(p.panels(), lo+p.perGroup())
+	if p.decode != nil {
+		flat := takeBuffer[T](p.width * p.kc)
+		for q := lo; q < hi; q++ {
+			cnt := min(p.width, p.count-q*p.width)
+			packDecoded(p.dst[q*p.width*p.kc:], flat.s, p.decode, p.first+q*p.width, cnt, p.width, p.k0, p.kc)
+		}
+		flat.give()
+		return
+	}
 	depth := p.kc
 	if p.trans {
 		depth = packDepth
@@ -196,6 +227,15 @@ func (p *packing[T]) group(g int) {
 			kernel.Pack(dst, src, p.ld, kc, p.width, cnt, p.rows-i, p.trans)
 		}
 	}
+}
+
+// packDecoded packs rows [i, i+cnt) of a matrix in another form, columns [k0,
+// k0+kc), as a panel of the given width. flat is memory for them.
+func packDecoded[T kernel.Float](dst, flat []T, decode func(dst []T, row, lo, hi int), i, cnt, width, k0, kc int) {
+	for r := range cnt {
+		decode(flat[r*kc:(r+1)*kc], i+r, k0, k0+kc)
+	}
+	kernel.Pack(dst, flat, kc, kc, width, cnt, cnt, false)
 }
 
 // scale multiplies the part of C by beta, and clears it for beta = 0.

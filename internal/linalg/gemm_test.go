@@ -119,9 +119,9 @@ func checkProduct(t *rapid.T) {
 		for th := 1; th <= 3; th++ {
 			p := NewPool(th)
 			got64 := append([]float64{}, x.c...)
-			gemm(p, x.part, x.tA, x.tB, x.m, x.n, x.k, x.alpha, x.a, x.lda, x.b, x.ldb, x.beta, got64, x.ldc)
+			gemm(p, x.part, x.tA, x.tB, x.m, x.n, x.k, x.alpha, x.a, x.lda, x.b, x.ldb, nil, x.beta, got64, x.ldc)
 			got32 := append([]float32{}, c32...)
-			gemm(p, x.part, x.tA, x.tB, x.m, x.n, x.k, float32(x.alpha), a32, x.lda, b32, x.ldb, float32(x.beta), got32, x.ldc)
+			gemm(p, x.part, x.tA, x.tB, x.m, x.n, x.k, float32(x.alpha), a32, x.lda, b32, x.ldb, nil, float32(x.beta), got32, x.ldc)
 			p.Close()
 			if !sameBits64(got64, want64) {
 				t.Errorf("float64 %s %d threads: not what the contract says", path, th)

@@ -5,8 +5,9 @@ import "github.com/compressc/compressc/internal/linalg/kernel"
 // gemv computes y = alpha·op(A)·x + y, or without add y = alpha·op(A)·x, with
 // op(A) [rows, k] stored [k, rows] if trans is set. y's elements are incY apart.
 // It is what gemm computes for one column, bit for bit, but each element of A is
-// used once, so that it is packed, if at all, a panel at a time.
-func gemv[T kernel.Float](p *Pool, trans bool, rows, k int, alpha T, a []T, lda int, x []T, incX int, add bool, y []T, incY int) {
+// used once, so that it is packed, if at all, a panel at a time. With decode, A
+// is what that says instead of a, and not transposed.
+func gemv[T kernel.Float](p *Pool, trans bool, rows, k int, alpha T, a []T, lda int, decode func(dst []T, row, lo, hi int), x []T, incX int, add bool, y []T, incY int) {
 	if rows*k < serialBelow {
 		p = nil
 	}
@@ -42,6 +43,10 @@ func gemv[T kernel.Float](p *Pool, trans bool, rows, k int, alpha T, a []T, lda 
 				b, ldb = a[pc*lda+i:], lda
 			case trans:
 				kernel.Pack(buf[:size], a[pc*lda+i:], lda, kc, w, cnt, rows-i, true)
+			case decode != nil:
+				flat := takeBuffer[T](w * kc)
+				packDecoded(buf[:size], flat.s, decode, i, cnt, w, pc, kc)
+				flat.give()
 			default:
 				kernel.Pack(buf[:size], a[i*lda+pc:], lda, kc, w, cnt, rows-i, false)
 			}

@@ -92,7 +92,7 @@ func (t *tridiagonal) reduce(p *Pool) {
 		}
 		if m := n - p1; m > 0 {
 			c := t.a[p1*ld+p1:]
-			gemm(p, upperPart, true, false, m, m, 2*tridiagonalPanel, -1, vw[p1:], ld, wv[p1:], ld, 1, c, ld)
+			gemm(p, upperPart, true, false, m, m, 2*tridiagonalPanel, -1, vw[p1:], ld, wv[p1:], ld, nil, 1, c, ld)
 			mirrorUpper(p, m, c, ld)
 		}
 	}
@@ -167,7 +167,7 @@ func applyBlock(p *Pool, rows, n, k int, z []float64, ldz int, vt []float64, ldv
 // reflectorTriangle fills the upper triangular tri [k, k] with which the product
 // of k reflectors is I - Vᵀᵗ·tri·Vt, and clears the rest of it.
 func reflectorTriangle(p *Pool, n, k int, vt []float64, ldv int, tau, tri []float64) {
-	gemm(p, lowerPart, false, true, k, k, n, 1, vt, ldv, vt, ldv, 0, tri, k)
+	gemm(p, lowerPart, false, true, k, k, n, 1, vt, ldv, vt, ldv, nil, 0, tri, k)
 	// Row j of the lower triangle has v_j·v_i, i < j: turn it into column j of
 	// the upper one, -tau_j·T·(Vᵀ·v_j).
 	col := make([]float64, k)

@@ -26,24 +26,27 @@ func (b *BlockOf[T]) Linears() [7]*LinearOf[T] {
 // LoadBlock assembles block i of a model. get returns a tensor by its name
 // inside the block ("self_attn.q_proj.weight"), row-major; the block keeps the
 // slice. Which tensors are asked for follows from c; an error names the tensor.
+// For the weights of a linear layer get may return nil: the caller then sets the
+// layer's Rows.
 func LoadBlock(c *arch.Config, i int, get func(name string) ([]float32, error)) (*Block, error) {
 	b := &Block{Window: c.LayerWindow(i)}
-	tensor := func(name string, n int) ([]float32, error) {
+	sized := func(name string, n int, orNil bool) ([]float32, error) {
 		t, err := get(name)
 		if err != nil {
 			return nil, fmt.Errorf("block %d: %s: %w", i, name, err)
 		}
-		if len(t) != n {
+		if len(t) != n && !(orNil && t == nil) {
 			return nil, fmt.Errorf("block %d: %s has %d elements; expected %d", i, name, len(t), n)
 		}
 		return t, nil
 	}
+	tensor := func(name string, n int) ([]float32, error) { return sized(name, n, false) }
 	var err error
 	linears := b.Linears()
 	for j, s := range c.Linears() {
 		l := linears[j]
 		l.Out, l.In = s.Out, s.In
-		if l.W, err = tensor(s.Weight(), s.Out*s.In); err != nil {
+		if l.W, err = sized(s.Weight(), s.Out*s.In, true); err != nil {
 			return nil, err
 		}
 		if s.Bias {

@@ -21,6 +21,16 @@ func Gemm[T Float](p *linalg.Pool, tA, tB bool, m, n, k int, alpha T, a []T, lda
 	}
 }
 
+// gemmRows is C = A·Bᵀ + beta·C with the rows of B [n, k] from a function.
+// Float64 has none but float32's: it is for layers that are stored as codes.
+func gemmRows[T Float](p *linalg.Pool, m, n, k int, a []T, lda int, b func(dst []T, row, lo, hi int), beta T, c []T, ldc int) {
+	rows, ok := any(b).(func(dst []float32, row, lo, hi int))
+	if !ok {
+		panic("nn: layers in rows are float32")
+	}
+	p.SgemmRows(m, n, k, 1, any(a).([]float32), lda, rows, float32(beta), any(c).([]float32), ldc)
+}
+
 // expOf sets dst to e^x, element by element. dst may be x.
 func expOf[T Float](dst, x []T) {
 	switch x := any(x).(type) {

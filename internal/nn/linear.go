@@ -14,8 +14,11 @@ type SideOf[T Float] struct {
 type LinearOf[T Float] struct {
 	Out, In int
 	W       []T // [Out, In]
-	Bias    []T // [Out], or nil
-	Sides   []SideOf[T]
+	// Rows, where W is nil, sets dst to columns [lo, hi) of a row of W. Such a
+	// layer can only go forward.
+	Rows  func(dst []T, row, lo, hi int)
+	Bias  []T // [Out], or nil
+	Sides []SideOf[T]
 }
 
 // Linear and Side are the float32 forms, the ones models run in.
@@ -28,7 +31,11 @@ type (
 // hidden receives A·x of each side, [rows, rank], one after the other; it is as
 // long as hiddenLen says.
 func (l *LinearOf[T]) forward(p *linalg.Pool, x []T, beta T, y []T, rows int, hidden []T) {
-	Gemm(p, false, true, rows, l.Out, l.In, 1, x, l.In, l.W, l.In, beta, y, l.Out)
+	if l.Rows != nil {
+		gemmRows(p, rows, l.Out, l.In, x, l.In, l.Rows, beta, y, l.Out)
+	} else {
+		Gemm(p, false, true, rows, l.Out, l.In, 1, x, l.In, l.W, l.In, beta, y, l.Out)
+	}
 	l.hiddenForward(p, x, rows, hidden)
 	for i := range l.Sides {
 		s := &l.Sides[i]

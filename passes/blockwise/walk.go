@@ -55,7 +55,7 @@ var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry)
 	if err != nil {
 		return err
 	}
-	b, err := Load(cfg, c.Input("block"))
+	b, err := LoadForward(cfg, c.Input("block"))
 	if err != nil {
 		return err
 	}
