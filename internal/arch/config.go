@@ -13,9 +13,9 @@ import (
 type Config struct {
 	ModelType    string // "llama", "mistral", "qwen2" or "qwen3"
 	Hidden       int    // width of the residual stream
-	Intermediate int    // width inside the MLP
+	Intermediate int    // width inside the MLP; of the widest block where they differ
 	Layers       int    // decoder blocks
-	Heads        int    // query heads
+	Heads        int    // query heads; of the widest block where they differ
 	KVHeads      int    // key and value heads; divides Heads
 	HeadDim      int    // width of one head, even; Heads·HeadDim need not equal Hidden
 	RMSEps       float64
@@ -27,7 +27,8 @@ type Config struct {
 
 	AttentionBias    bool // q, k and v have biases
 	AttentionOutBias bool // o has a bias
-	MLPBias          bool // gate, up and down have biases
+	MLPBias          bool // gate and up have biases
+	MLPOutBias       bool // down has a bias
 	QKNorm           bool // RMSNorm over every query and key head
 
 	// SlidingWindow is how many positions, its own included, one position
@@ -36,6 +37,8 @@ type Config struct {
 	SlidingWindow int
 	// windowed says, where blocks differ, which of them have the window.
 	windowed []bool
+	// shapes are those of the blocks where they differ; nil: all are as above.
+	shapes []BlockShape
 
 	BOS, EOS []int32 // token ids; empty: none
 
@@ -79,6 +82,13 @@ type hfConfig struct {
 
 	AttentionBias *bool `json:"attention_bias"`
 	MLPBias       *bool `json:"mlp_bias"`
+
+	// Keys of our own, for what the others cannot say; see shapes.go.
+	AttentionOutBias *bool `json:"attention_out_bias"`
+	MLPOutBias       *bool `json:"mlp_out_bias"`
+	LayerHeads       []int `json:"num_attention_heads_per_layer"`
+	LayerKVHeads     []int `json:"num_key_value_heads_per_layer"`
+	LayerSizes       []int `json:"intermediate_size_per_layer"`
 
 	SlidingWindow    *int     `json:"sliding_window"`
 	UseSlidingWindow *bool    `json:"use_sliding_window"`
@@ -167,11 +177,15 @@ func ParseConfig(raw []byte) (*Config, error) {
 	case "llama":
 		c.AttentionBias, c.AttentionOutBias = bias, bias
 		c.MLPBias = h.MLPBias != nil && *h.MLPBias
+		c.MLPOutBias = c.MLPBias
 	case "qwen2":
 		c.AttentionBias = true
 	case "qwen3":
 		c.AttentionBias, c.AttentionOutBias = bias, bias
 		c.QKNorm = true
+	}
+	if err := c.readShapes(&h); err != nil {
+		return nil, err
 	}
 	c.Tied = h.Tied != nil && *h.Tied
 	c.BOS, c.EOS = h.BOS, h.EOS
@@ -402,6 +416,9 @@ func (c *Config) JSON() ([]byte, error) {
 		if err := set("attention_bias", c.AttentionBias); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.setShapes(raw, set); err != nil {
+		return nil, err
 	}
 	if c.windowed != nil {
 		types := make([]string, c.Layers)

@@ -56,7 +56,7 @@ func (c *Config) QDim() int { return c.Heads * c.HeadDim }
 func (c *Config) KVDim() int { return c.KVHeads * c.HeadDim }
 
 // Linears returns the linear layers of one block in checkpoint order:
-// q, k, v, o, gate, up, down.
+// q, k, v, o, gate, up, down. Where blocks differ, ask At(i).
 func (c *Config) Linears() []LinearSpec {
 	d, q, kv, f := c.Hidden, c.QDim(), c.KVDim(), c.Intermediate
 	return []LinearSpec{
@@ -66,7 +66,7 @@ func (c *Config) Linears() []LinearSpec {
 		{"self_attn.o_proj", "attn.o", SiteAttnOut, d, q, c.AttentionOutBias},
 		{"mlp.gate_proj", "mlp.gate", SiteMLPIn, f, d, c.MLPBias},
 		{"mlp.up_proj", "mlp.up", SiteMLPIn, f, d, c.MLPBias},
-		{"mlp.down_proj", "mlp.down", SiteMLPMid, d, f, c.MLPBias},
+		{"mlp.down_proj", "mlp.down", SiteMLPMid, d, f, c.MLPOutBias},
 	}
 }
 
@@ -147,11 +147,12 @@ func (c *Config) OuterTensors() []TensorSpec {
 
 // Parameters returns the number of parameters, tied ones counted once.
 func (c *Config) Parameters() int64 {
-	var n int64
-	for _, t := range c.BlockTensors() {
-		n += t.Elements()
-	}
-	n *= int64(c.Layers)
+	n := c.overBlocks(func(b *Config) (n int64) {
+		for _, t := range b.BlockTensors() {
+			n += t.Elements()
+		}
+		return n
+	})
 	for _, t := range c.OuterTensors() {
 		n += t.Elements()
 	}
@@ -161,11 +162,12 @@ func (c *Config) Parameters() int64 {
 // LinearParameters returns the number of weights in the blocks' linear layers:
 // what compression methods work on.
 func (c *Config) LinearParameters() int64 {
-	var n int64
-	for _, l := range c.Linears() {
-		n += int64(l.Out) * int64(l.In)
-	}
-	return n * int64(c.Layers)
+	return c.overBlocks(func(b *Config) (n int64) {
+		for _, l := range b.Linears() {
+			n += int64(l.Out) * int64(l.In)
+		}
+		return n
+	})
 }
 
 // Mismatch is one difference between a checkpoint and its config.json.
@@ -206,9 +208,8 @@ func (c *Config) CheckShapes(have map[string][]int) []Mismatch {
 	for _, t := range c.OuterTensors() {
 		check(t.Name, t.Shape)
 	}
-	block := c.BlockTensors()
 	for i := range c.Layers {
-		for _, t := range block {
+		for _, t := range c.At(i).BlockTensors() {
 			check(c.BlockPrefix(i)+t.Name, t.Shape)
 		}
 	}

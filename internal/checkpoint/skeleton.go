@@ -21,7 +21,7 @@ func Skeleton(path string, config []byte, tensors []Tensor, quantized map[string
 	c := &Checkpoint{Path: path, Config: cfg, ConfigJSON: config, Tensors: tensors, Quantized: quantized}
 	sort.Slice(c.Tensors, func(i, j int) bool { return c.Tensors[i].Name < c.Tensors[j].Name })
 	for b := range cfg.Layers {
-		for _, l := range cfg.Linears() {
+		for _, l := range cfg.At(b).Linears() {
 			module := strings.TrimSuffix(cfg.BlockPrefix(b)+l.Weight(), ".weight")
 			if _, ok := quantized[module]; ok {
 				if c.layers == nil {
@@ -54,7 +54,7 @@ func Mock(path string, config []byte, dtype tensor.DType) (*Checkpoint, error) {
 		add(t.Name, t.Shape)
 	}
 	for b := range cfg.Layers {
-		for _, t := range cfg.BlockTensors() {
+		for _, t := range cfg.At(b).BlockTensors() {
 			add(cfg.BlockPrefix(b)+t.Name, t.Shape)
 		}
 	}

@@ -49,7 +49,7 @@ func (c *Checkpoint) BlockTensors(i int) []string {
 		linears[l.Weight()] = l.Name
 	}
 	var names []string
-	for _, t := range c.Config.BlockTensors() {
+	for _, t := range c.Config.At(i).BlockTensors() {
 		s, quantized := c.Quantized[prefix+linears[t.Name]]
 		if !quantized {
 			names = append(names, t.Name)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/checkpoint"
 	"github.com/compressc/compressc/internal/format/gguf"
 	"github.com/compressc/compressc/internal/format/safetensors"
@@ -39,9 +40,12 @@ type inspectedModel struct {
 	Heads         int     `json:"heads"`
 	KVHeads       int     `json:"kv_heads"`
 	HeadDim       int     `json:"head_dim"`
-	Vocab         int     `json:"vocab"`
-	Context       int     `json:"context"`
-	Tied          bool    `json:"tied"`
+	// Blocks are the shapes of the blocks where they differ; the numbers above
+	// are then the largest.
+	Blocks  []arch.BlockShape `json:"blocks,omitempty"`
+	Vocab   int               `json:"vocab"`
+	Context int               `json:"context"`
+	Tied    bool              `json:"tied"`
 	// Tokenizer is the digest of the tokenizer, "" where there is none.
 	Tokenizer      string `json:"tokenizer"`
 	TokenizerVocab int    `json:"tokenizer_vocab,omitempty"`
@@ -97,6 +101,11 @@ func inspect(path string) (*inspection, error) {
 	m := &inspectedModel{Architecture: c.ModelType, Parameters: t.Parameters(), Bytes: t.Size(), BitsPerWeight: t.BitsPerWeight(), Layers: c.Layers,
 		Hidden: c.Hidden, Intermediate: c.Intermediate, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Vocab: c.Vocab, Context: c.MaxPosition,
 		Tied: c.Tied, GroupSizes: groupSizes(t)}
+	if !c.Uniform() {
+		for i := range c.Layers {
+			m.Blocks = append(m.Blocks, c.Shape(i))
+		}
+	}
 	if cp.TokenizerJSON != nil {
 		tok, err := cp.Tokenizer()
 		if err != nil {
@@ -109,6 +118,18 @@ func inspect(path string) (*inspection, error) {
 		r.add(t.Name, t.Meta, t.Length)
 	}
 	return r, nil
+}
+
+// sizes is a size that every block has, or the range where blocks differ.
+func (m *inspectedModel) sizes(all int, of func(arch.BlockShape) int) string {
+	if m.Blocks == nil {
+		return fmt.Sprint(all)
+	}
+	least := slices.MinFunc(m.Blocks, func(a, b arch.BlockShape) int { return of(a) - of(b) })
+	if of(least) == all {
+		return fmt.Sprint(all)
+	}
+	return fmt.Sprintf("%d–%d", of(least), all)
 }
 
 // groupSizes are those that every linear layer can be quantised with.
@@ -165,8 +186,9 @@ func (a *app) showInspection(r *inspection, tensors bool) {
 		facts.row("parameters", fmt.Sprintf("%s (%d)", countText(m.Parameters), m.Parameters))
 		facts.row("size", lang.HumanSize(float64(m.Bytes)))
 		facts.row("bits per weight", fmt.Sprintf("%.2f in the linear layers", m.BitsPerWeight))
-		facts.row("layers", fmt.Sprintf("%d of %d → %d → %d", m.Layers, m.Hidden, m.Intermediate, m.Hidden))
-		facts.row("attention", fmt.Sprintf("%d heads of %d, %d of keys and values", m.Heads, m.HeadDim, m.KVHeads))
+		facts.row("layers", fmt.Sprintf("%d of %d → %s → %d", m.Layers, m.Hidden, m.sizes(m.Intermediate, func(s arch.BlockShape) int { return s.Intermediate }), m.Hidden))
+		facts.row("attention", fmt.Sprintf("%s heads of %d, %s of keys and values", m.sizes(m.Heads, func(s arch.BlockShape) int { return s.Heads }), m.HeadDim,
+			m.sizes(m.KVHeads, func(s arch.BlockShape) int { return s.KVHeads })))
 		tied := "a head of its own"
 		if m.Tied {
 			tied = "the embedding is the head"

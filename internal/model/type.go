@@ -69,7 +69,7 @@ type Type struct {
 func New(c *arch.Config, source string, bits func(path string) float64) *Type {
 	t := &Type{Config: c, Source: source, counted: c, parameters: c.Parameters()}
 	for b := 0; b < c.Layers; b++ {
-		for _, s := range c.Linears() {
+		for _, s := range c.At(b).Linears() {
 			l := &Linear{Path: c.BlockPrefix(b) + s.Name, Name: s.Name, Role: s.Role, Site: s.Site, Block: b,
 				Out: s.Out, In: s.In, HasBias: s.Bias}
 			l.StoredBits = bits(l.Path)

@@ -27,7 +27,7 @@ type backScratch[T Float] struct {
 // used again.
 func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockGradOf[T]) {
 	c, n, a, s, pool := r.c, tape.rows, &tape.act, &r.grad, r.pool
-	d, qw, kw, f := c.Hidden, c.QDim(), c.KVDim(), c.Intermediate
+	d, qw, kw, f := c.Hidden, b.Q.Out, b.K.Out, b.Gate.Out
 	mustLen("dx", len(dx), n*d)
 	if g == nil {
 		g = &BlockGradOf[T]{}
@@ -39,7 +39,7 @@ func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockG
 	// MLP. dx stands for the residual branch and is only added to.
 	dMid, dGate := grown(&s.mid, n*f), grown(&s.gate, n*f)
 	linear(6, &b.Down, a.mid, dx, 0, dMid)
-	r.gateBackward(a, dMid, dGate, n)
+	r.gateBackward(a, dMid, dGate, n, f)
 	dH := grown(&s.h, n*d)
 	linear(4, &b.Gate, a.h2, dGate, 0, dH)
 	linear(5, &b.Up, a.h2, dMid, 1, dH)
@@ -66,8 +66,7 @@ func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockG
 
 // gateBackward replaces dMid, the gradient at silu(gate)·up, by the one at up,
 // and sets dGate.
-func (r *RunnerOf[T]) gateBackward(a *activations[T], dMid, dGate []T, n int) {
-	f := r.c.Intermediate
+func (r *RunnerOf[T]) gateBackward(a *activations[T], dMid, dGate []T, n, f int) {
 	sigs := grown(&r.grad.sig, r.workers()*f)
 	r.pool.For(n, func(worker, t int) {
 		sig := sigs[worker*f : (worker+1)*f]
@@ -95,8 +94,9 @@ func (r *RunnerOf[T]) turnBack(b *BlockOf[T], a *activations[T], dQ, dK []T, n i
 			}
 		})
 	}
-	rotate(dQ, r.c.Heads)
-	rotate(dK, r.c.KVHeads)
+	heads, kvHeads := b.heads(dim)
+	rotate(dQ, heads)
+	rotate(dK, kvHeads)
 	norm := func(d, in, gain, inv, dGain []T, heads int) {
 		if gain == nil {
 			return
@@ -111,6 +111,6 @@ func (r *RunnerOf[T]) turnBack(b *BlockOf[T], a *activations[T], dQ, dK []T, n i
 			}
 		})
 	}
-	norm(dQ, a.qIn, b.QNorm, a.invQ, g.QNorm, r.c.Heads)
-	norm(dK, a.kIn, b.KNorm, a.invK, g.KNorm, r.c.KVHeads)
+	norm(dQ, a.qIn, b.QNorm, a.invQ, g.QNorm, heads)
+	norm(dK, a.kIn, b.KNorm, a.invK, g.KNorm, kvHeads)
 }

@@ -18,6 +18,10 @@ type BlockOf[T Float] struct {
 // Block is the float32 form.
 type Block = BlockOf[float32]
 
+// heads returns the numbers of query heads and of key and value heads of width
+// dim. A block's own layers say its shape: blocks of one model may differ.
+func (b *BlockOf[T]) heads(dim int) (query, kv int) { return b.Q.Out / dim, b.K.Out / dim }
+
 // Linears returns the block's layers in the order of arch.Config.Linears.
 func (b *BlockOf[T]) Linears() [7]*LinearOf[T] {
 	return [7]*LinearOf[T]{&b.Q, &b.K, &b.V, &b.O, &b.Gate, &b.Up, &b.Down}
@@ -30,6 +34,7 @@ func (b *BlockOf[T]) Linears() [7]*LinearOf[T] {
 // layer's Rows.
 func LoadBlock(c *arch.Config, i int, get func(name string) ([]float32, error)) (*Block, error) {
 	b := &Block{Window: c.LayerWindow(i)}
+	c = c.At(i)
 	sized := func(name string, n int, orNil bool) ([]float32, error) {
 		t, err := get(name)
 		if err != nil {

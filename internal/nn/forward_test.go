@@ -53,7 +53,7 @@ func randomModel(t *rapid.T) *Model {
 		Intermediate: rapid.IntRange(1, 50).Draw(t, "intermediate"), Layers: 1,
 		Heads: kv * rapid.IntRange(1, 3).Draw(t, "group"), KVHeads: kv, HeadDim: dim,
 		RMSEps: 1e-5, RopeTheta: 10000, Vocab: rapid.IntRange(2, 60).Draw(t, "vocab"),
-		AttentionBias: rapid.Bool().Draw(t, "bias"), MLPBias: rapid.Bool().Draw(t, "mlp bias"),
+		AttentionBias: rapid.Bool().Draw(t, "bias"), MLPBias: rapid.Bool().Draw(t, "mlp bias"), MLPOutBias: rapid.Bool().Draw(t, "down bias"),
 		QKNorm: rapid.Bool().Draw(t, "qk norm"), SlidingWindow: rapid.SampledFrom([]int{0, 0, 1, 3, 100}).Draw(t, "window"),
 	}
 	seed := rapid.Uint64().Draw(t, "seed")
@@ -76,7 +76,7 @@ func elements(c *arch.Config, name string) int {
 		}
 	}
 	for i := range c.Layers {
-		for _, x := range c.BlockTensors() {
+		for _, x := range c.At(i).BlockTensors() {
 			if c.BlockPrefix(i)+x.Name == name {
 				return int(x.Elements())
 			}
@@ -299,6 +299,43 @@ func TestFrozenBits(t *testing.T) {
 		}
 		if got := h.Sum64(); got != want {
 			t.Errorf("%s: hash of results is %#x, was %#x", name, got, want)
+		}
+	}
+}
+
+// A runner and its tapes serve blocks of any shapes, one after another: each
+// gives the bits that it gives alone.
+func TestBlocksOfDifferentShapes(t *testing.T) {
+	c := (&arch.Config{ModelType: "llama", Hidden: 24, Layers: 3, HeadDim: 4, RMSEps: 1e-5, RopeTheta: 10000, Vocab: 10,
+		AttentionOutBias: true, MLPOutBias: true, QKNorm: true}).WithShapes([]arch.BlockShape{{Heads: 2, KVHeads: 1, Intermediate: 7}, {Heads: 6, KVHeads: 3, Intermediate: 40}, {Heads: 4, KVHeads: 2, Intermediate: 1}})
+	seed := uint64(5)
+	m, err := LoadModel(c, func(name string) ([]float32, error) { return noise(&seed, elements(c, name), 0.5), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 9
+	shared := NewRunner(c, nil)
+	var tape Tape
+	for i, b := range m.Blocks {
+		x := noise(&seed, n*c.Hidden, 1)
+		want, taped, dx := slices.Clone(x), slices.Clone(x), slices.Clone(x)
+		NewRunner(c.At(i), nil).Forward(b, want, n, nil)
+		shared.ForwardTape(b, taped, n, &tape)
+		shared.Forward(b, x, n, func(site string, rows []float32, width int) {
+			if width != c.At(i).SiteWidth(site) {
+				t.Errorf("block %d: site %s has width %d; expected %d", i, site, width, c.At(i).SiteWidth(site))
+			}
+		})
+		if !sameBits(x, want) || !sameBits(taped, want) {
+			t.Errorf("block %d gives other bits after blocks of other shapes", i)
+		}
+		var own Tape
+		wantDx, r := slices.Clone(dx), NewRunner(c.At(i), nil)
+		r.ForwardTape(b, slices.Clone(dx), n, &own)
+		r.Backward(b, &own, wantDx, nil)
+		shared.Backward(b, &tape, dx, nil)
+		if !sameBits(dx, wantDx) {
+			t.Errorf("block %d gives other gradients after blocks of other shapes", i)
 		}
 	}
 }

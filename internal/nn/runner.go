@@ -113,7 +113,7 @@ type activations[T Float] struct {
 
 // scratch points the activations at memory that is reused from block to block.
 func (a *activations[T]) scratch(c *arch.Config, b *BlockOf[T], rows int, keepX bool) {
-	d, q, kv, f := c.Hidden, c.QDim(), c.KVDim(), c.Intermediate
+	d, q, kv, f := c.Hidden, b.Q.Out, b.K.Out, b.Gate.Out
 	wide := max(d, q)
 	need := rows * (wide + q + 2*kv + 2*f)
 	if keepX {
@@ -170,7 +170,7 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 	r.turn(b, a, rows, n)
 	at := r.attention(b)
 	at.forward(r.pool, a.q, a.k, a.v, a.att, windows, n, r.tile(n))
-	see(arch.SiteAttnOut, a.att, c.QDim())
+	see(arch.SiteAttnOut, a.att, b.O.In)
 
 	x1 := x
 	if a.x1 != nil {
@@ -183,14 +183,14 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 	b.Gate.forward(r.pool, a.h2, 0, a.gate, rows, a.hidden[4])
 	b.Up.forward(r.pool, a.h2, 0, a.up, rows, a.hidden[5])
 	overRows(r.pool, rows, func(lo, hi int) {
-		lo, hi = lo*c.Intermediate, hi*c.Intermediate
+		lo, hi = lo*b.Gate.Out, hi*b.Gate.Out
 		mid, up := a.mid[lo:hi], a.up[lo:hi]
 		silu(mid, a.gate[lo:hi])
 		for i, u := range up {
 			mid[i] *= u
 		}
 	})
-	see(arch.SiteMLPMid, a.mid, c.Intermediate)
+	see(arch.SiteMLPMid, a.mid, b.Down.In)
 	if skipDown {
 		return
 	}
@@ -222,15 +222,17 @@ func (r *RunnerOf[T]) turn(b *BlockOf[T], a *activations[T], rows, n int) {
 			}
 		}
 	}
+	heads, kvHeads := b.heads(dim)
 	overRows(r.pool, rows, func(lo, hi int) {
-		one(a.q, a.qIn, b.QNorm, a.invQ, r.c.Heads, lo, hi)
-		one(a.k, a.kIn, b.KNorm, a.invK, r.c.KVHeads, lo, hi)
+		one(a.q, a.qIn, b.QNorm, a.invQ, heads, lo, hi)
+		one(a.k, a.kIn, b.KNorm, a.invK, kvHeads, lo, hi)
 	})
 }
 
 func (r *RunnerOf[T]) attention(b *BlockOf[T]) *attention[T] {
+	heads, kvHeads := b.heads(r.c.HeadDim)
 	return &attention[T]{
-		heads: r.c.Heads, kvHeads: r.c.KVHeads, dim: r.c.HeadDim, window: b.Window,
+		heads: heads, kvHeads: kvHeads, dim: r.c.HeadDim, window: b.Window,
 		scale: T(1 / math.Sqrt(float64(r.c.HeadDim))),
 	}
 }

@@ -14,8 +14,9 @@ type Tape = TapeOf[float32]
 
 // keep points the activations at memory of their own.
 func (a *activations[T]) keep(c *arch.Config, b *BlockOf[T], rows int) {
-	d, q, kv, f := c.Hidden, c.QDim(), c.KVDim(), c.Intermediate
-	rest := grown(&a.buf, rows*tapeWidth(c))
+	d, q, kv, f := c.Hidden, b.Q.Out, b.K.Out, b.Gate.Out
+	heads, kvHeads := b.heads(c.HeadDim)
+	rest := grown(&a.buf, rows*tapeWidth(c, heads, kvHeads, f))
 	take := func(n int) []T {
 		s := rest[: n*rows : n*rows]
 		rest = rest[n*rows:]
@@ -28,7 +29,7 @@ func (a *activations[T]) keep(c *arch.Config, b *BlockOf[T], rows int) {
 	a.qIn, a.kIn = a.q, a.k
 	if c.QKNorm {
 		a.qIn, a.kIn = take(q), take(kv)
-		a.invQ, a.invK = take(c.Heads), take(c.KVHeads)
+		a.invQ, a.invK = take(heads), take(kvHeads)
 	}
 	linears := b.Linears()
 	total := 0
@@ -42,18 +43,22 @@ func (a *activations[T]) keep(c *arch.Config, b *BlockOf[T], rows int) {
 	}
 }
 
-// tapeWidth is the number of elements a tape keeps for each token, sides apart.
-func tapeWidth(c *arch.Config) int {
-	n := 4*c.Hidden + 2*c.QDim() + 2*c.KVDim() + 3*c.Intermediate + 2
+// tapeWidth is the number of elements a tape of a block of the given shape keeps
+// for each token, sides apart.
+func tapeWidth(c *arch.Config, heads, kvHeads, f int) int {
+	q, kv := heads*c.HeadDim, kvHeads*c.HeadDim
+	n := 4*c.Hidden + 2*q + 2*kv + 3*f + 2
 	if c.QKNorm {
-		n += c.QDim() + c.KVDim() + c.Heads + c.KVHeads
+		n += q + kv + heads + kvHeads
 	}
 	return n
 }
 
-// TapeBytes returns the bytes a float32 tape of n tokens needs, apart from the
-// low-rank sides' [n, rank] each.
-func TapeBytes(c *arch.Config, n int) int64 { return int64(tapeWidth(c)) * int64(n) * 4 }
+// TapeBytes returns the bytes a float32 tape of n tokens needs, of the widest
+// block where they differ, apart from the low-rank sides' [n, rank] each.
+func TapeBytes(c *arch.Config, n int) int64 {
+	return int64(tapeWidth(c, c.Heads, c.KVHeads, c.Intermediate)) * int64(n) * 4
+}
 
 // ForwardTape replaces x [n, hidden], one window, by the block's output, as
 // Forward does and to the same bits, and records the tape.

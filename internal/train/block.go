@@ -33,7 +33,7 @@ func newBlock[T nn.Float](pool *linalg.Pool, c *arch.Config, i int, given *nn.Bl
 	b := &block[T]{view: *given, version: -1}
 	prefix := c.BlockPrefix(i)
 	start := starter{plan.Init, plan.Seed}
-	linears, specs := b.view.Linears(), c.Linears()
+	linears, specs := b.view.Linears(), c.At(i).Linears()
 	for j, l := range linears {
 		g := &b.grad.Linears[j]
 		g.Sides = make([]nn.SideGradOf[T], len(l.Sides))
@@ -90,7 +90,7 @@ func (b *block[T]) form(pool *linalg.Pool) {
 
 // merged calls yield with every tensor of the block that training changes.
 func (b *block[T]) merged(pool *linalg.Pool, c *arch.Config, i int, yield func(name string, shape []int, data []T) error) error {
-	specs := c.Linears()
+	specs := c.At(i).Linears()
 	for j, a := range b.adapters {
 		if a == nil {
 			continue

@@ -150,7 +150,7 @@ func formedBytes[T nn.Float](m *nn.ModelOf[T], plan Plan) int64 {
 	var n int64
 	for i, b := range m.Blocks {
 		linears := b.Linears()
-		for j, s := range m.Config.Linears() {
+		for j, s := range m.Config.At(i).Linears() {
 			if k := plan.Linear(i, s).Kind; k == MaskLoRA || k == ScaleLoRA {
 				n += int64(len(linears[j].W)) * 4
 			}

@@ -19,6 +19,7 @@ type Geometry struct {
 	AttnBias     bool              `json:"attention_bias,omitempty"`
 	AttnOutBias  bool              `json:"attention_out_bias,omitempty"`
 	MLPBias      bool              `json:"mlp_bias,omitempty"`
+	MLPOutBias   bool              `json:"mlp_out_bias,omitempty"`
 	QKNorm       bool              `json:"qk_norm,omitempty"`
 	Window       int               `json:"window,omitempty"`
 	Tied         bool              `json:"tied,omitempty"`
@@ -26,10 +27,12 @@ type Geometry struct {
 
 // BlockGeometry returns the geometry of block i of c.
 func BlockGeometry(c *arch.Config, i int) Geometry {
+	window := c.LayerWindow(i)
+	c = c.At(i)
 	return Geometry{Hidden: c.Hidden, Intermediate: c.Intermediate, Heads: c.Heads, KVHeads: c.KVHeads,
 		HeadDim: c.HeadDim, RMSEps: c.RMSEps, RopeTheta: c.RopeTheta, RopeScaling: c.RopeScaling,
-		AttnBias: c.AttentionBias, AttnOutBias: c.AttentionOutBias, MLPBias: c.MLPBias, QKNorm: c.QKNorm,
-		Window: c.LayerWindow(i)}
+		AttnBias: c.AttentionBias, AttnOutBias: c.AttentionOutBias, MLPBias: c.MLPBias, MLPOutBias: c.MLPOutBias, QKNorm: c.QKNorm,
+		Window: window}
 }
 
 // ModelGeometry returns what the embedding and the head of c depend on.
@@ -42,5 +45,5 @@ func (g Geometry) Config() *arch.Config {
 	return &arch.Config{ModelType: "llama", Layers: 1, Hidden: g.Hidden, Intermediate: g.Intermediate,
 		Heads: g.Heads, KVHeads: g.KVHeads, HeadDim: g.HeadDim, RMSEps: g.RMSEps, RopeTheta: g.RopeTheta,
 		RopeScaling: g.RopeScaling, Vocab: g.Vocab, AttentionBias: g.AttnBias, AttentionOutBias: g.AttnOutBias,
-		MLPBias: g.MLPBias, QKNorm: g.QKNorm, SlidingWindow: g.Window, Tied: g.Tied}
+		MLPBias: g.MLPBias, MLPOutBias: g.MLPOutBias, QKNorm: g.QKNorm, SlidingWindow: g.Window, Tied: g.Tied}
 }

@@ -256,7 +256,7 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 			if m.Needs.Gram {
 				in = append(in, action.Input{Name: "gram", Ref: s.Gram})
 			}
-			p := blockWeights(cfg)
+			p := blockWeights(cfg.At(b))
 			a := g.Add(action.Spec{Kernel: m.kernel, Params: work[b], Inputs: in, Node: j.Node, Label: fmt.Sprintf("block %d", b),
 				Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: p * 4}, {Name: "report", Class: action.Durable, Bytes: 4096}},
 				Flops:   m.flops(work[b]), Peak: p*8 + m.scratch(work[b])})

@@ -222,6 +222,8 @@ func Embed(g *action.Graph, node string, m *passes.Model, d *passes.Data) action
 func Walk(g *action.Graph, node string, cfg *arch.Config, i int, block, hidden action.Ref, tokens int64, needs Needs, next bool, class action.Class) (st stats, out action.Ref) {
 	var outs []action.Output
 	var gram int64
+	geometry := BlockGeometry(cfg, i)
+	cfg = cfg.At(i)
 	for _, s := range arch.Sites() {
 		w := int64(cfg.SiteWidth(s))
 		gram += w * w * 8
@@ -239,7 +241,7 @@ func Walk(g *action.Graph, node string, cfg *arch.Config, i int, block, hidden a
 	// Scratch of a batch of windows: residual, norms, q, k, v, heads' outputs
 	// and the two halves of the MLP.
 	scratch := int64(2048) * int64(4*cfg.Hidden+3*cfg.Intermediate+2*cfg.QDim()+2*cfg.KVDim()) * 4
-	a := g.Add(action.Spec{Kernel: walkKernel, Params: BlockGeometry(cfg, i), Node: node, Label: fmt.Sprintf("block %d", i),
+	a := g.Add(action.Spec{Kernel: walkKernel, Params: geometry, Node: node, Label: fmt.Sprintf("block %d", i),
 		Inputs:  []action.Input{{Name: "block", Ref: block}, {Name: "hidden", Ref: hidden}},
 		Outputs: outs, Flops: 2 * float64(params) * float64(tokens), Peak: params*4 + scratch + tokens*int64(cfg.Hidden)*4})
 	if needs.Norms {

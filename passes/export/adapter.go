@@ -24,7 +24,7 @@ type adapter struct {
 func (o *opened) adapters() ([]adapter, error) {
 	var out []adapter
 	for i, v := range o.blocks {
-		for _, l := range o.cfg.Linears() {
+		for _, l := range o.cfg.At(i).Linears() {
 			sides, err := blockwise.Sides(v, l.Name)
 			if err != nil {
 				return nil, err
@@ -83,7 +83,7 @@ func loadAdapter(load loader, cfg *arch.Config, layers int) ([]adapter, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, l := range cfg.Linears() {
+		for _, l := range cfg.At(b).Linears() {
 			if !v.Has(l.Name + ".lora_A") {
 				continue
 			}

@@ -105,10 +105,10 @@ func (o *opened) pieces() ([]piece, error) {
 	for b, v := range o.blocks {
 		prefix := o.cfg.BlockPrefix(b)
 		linear := map[string]arch.LinearSpec{}
-		for _, l := range o.cfg.Linears() {
+		for _, l := range o.cfg.At(b).Linears() {
 			linear[l.Weight()] = l
 		}
-		for _, t := range o.cfg.BlockTensors() {
+		for _, t := range o.cfg.At(b).BlockTensors() {
 			if l, ok := linear[t.Name]; ok {
 				out = append(out, piece{name: prefix + l.Name, leaf: l.Name, v: v, shape: []int{l.Out, l.In}, linear: &l})
 			} else if err := plain(v, prefix, t.Name); err != nil {

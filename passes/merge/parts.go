@@ -74,7 +74,7 @@ func (j job) parts(ty *model.Type) []part {
 		for _, l := range ty.Block(b) {
 			layers[l.Name+".weight"] = l
 		}
-		for _, t := range c.BlockTensors() {
+		for _, t := range c.At(b).BlockTensors() {
 			q := place{leaf: t.Name, path: c.BlockPrefix(b) + t.Name, class: vector, elements: int(t.Elements()), layer: layers[t.Name]}
 			if q.layer != nil {
 				q.class = linear

@@ -3,6 +3,7 @@ package training
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/arch"
@@ -16,6 +17,9 @@ import (
 // reconstructParams say how one block is fitted.
 type reconstructParams struct {
 	Geometry blockwise.Geometry `json:"geometry"`
+	// Reference is the geometry of the reference's block where it is another:
+	// it may have no biases.
+	Reference *blockwise.Geometry `json:"reference,omitempty"`
 	// Block is the block's number, which the start of its adapters depends on.
 	Block   int         `json:"block"`
 	Linears []Linear    `json:"linears"`
@@ -38,7 +42,11 @@ var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.
 	if err != nil {
 		return err
 	}
-	want, err := blockwise.Load(cfg, c.Input("reference"))
+	refCfg := cfg
+	if p.Reference != nil {
+		refCfg = p.Reference.Config()
+	}
+	want, err := blockwise.Load(refCfg, c.Input("reference"))
 	if err != nil {
 		return err
 	}
@@ -68,7 +76,7 @@ var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.
 	if err != nil {
 		return err
 	}
-	run := nn.NewRunner(cfg, c.Pool)
+	run := nn.NewRunner(refCfg, c.Pool)
 	target := append([]float32(nil), x...)
 	run.ForwardWindows(want, target, windows, n, nil, false)
 	example := func(w int) train.Example {
@@ -134,13 +142,16 @@ func (j Job) Reconstruct(g *action.Graph, reference *passes.Model, next *passes.
 	tokens := int64(j.Data.Type.Windows) * int64(j.Data.Type.SequenceLength)
 	hidden := blockwise.Embed(g, j.Node, j.Model, j.Data)
 	next.Blocks = append([]action.Ref(nil), j.Model.Blocks...)
-	weights := int64(0)
-	for _, l := range cfg.Linears() {
-		weights += int64(l.Out) * int64(l.In)
-	}
 	for b := range j.Model.Blocks {
+		weights := int64(0)
+		for _, l := range cfg.At(b).Linears() {
+			weights += int64(l.Out) * int64(l.In)
+		}
 		p := reconstructParams{Geometry: blockwise.BlockGeometry(cfg, b), Block: b, Linears: j.Spec.Linears[b], Biases: j.Spec.Biases, Norms: j.Spec.Norms,
 			Init: j.Spec.Init, Seed: j.Spec.Seed, AdamW: j.Spec.AdamW, Batch: j.Spec.Batch, Shuffle: j.Spec.Shuffle}
+		if ref := blockwise.BlockGeometry(reference.Type.Config, b); !reflect.DeepEqual(ref, p.Geometry) {
+			p.Reference = &ref
+		}
 		for s := range j.Steps {
 			p.Rates = append(p.Rates, j.Schedule.At(s))
 		}

@@ -31,6 +31,8 @@ type Spec struct {
 	Geometry blockwise.Geometry `json:"geometry"`
 	// Windows are the blocks' attention windows, 0 for all positions.
 	Windows []int `json:"windows"`
+	// Shapes are those of the blocks where they differ.
+	Shapes []arch.BlockShape `json:"shapes,omitempty"`
 	// Linears are the trained layers of each block.
 	Linears   [][]Linear  `json:"linears"`
 	Biases    bool        `json:"biases,omitempty"`
@@ -54,6 +56,9 @@ func NewSpec(cfg *arch.Config) Spec {
 	s.Geometry.Vocab, s.Geometry.Tied = cfg.Vocab, cfg.Tied
 	for b := 0; b < cfg.Layers; b++ {
 		s.Windows = append(s.Windows, cfg.LayerWindow(b))
+		if !cfg.Uniform() {
+			s.Shapes = append(s.Shapes, cfg.Shape(b))
+		}
 	}
 	return s
 }
@@ -62,14 +67,17 @@ func NewSpec(cfg *arch.Config) Spec {
 func (s *Spec) config() *arch.Config {
 	c := s.Geometry.Config()
 	c.Layers = len(s.Windows)
+	if s.Shapes != nil {
+		c = c.WithShapes(s.Shapes)
+	}
 	return c
 }
 
 // blockConfig is that of block b alone.
 func (s *Spec) blockConfig(b int) *arch.Config {
-	g := s.Geometry
-	g.Window = s.Windows[b]
-	return g.Config()
+	c := *s.config().At(b)
+	c.Layers, c.SlidingWindow = 1, s.Windows[b]
+	return &c
 }
 
 // loaded is a model in memory, ready to be trained.
