@@ -70,7 +70,8 @@ type Event struct {
 	Totals Totals
 }
 
-// Totals count the actions of a run, sources left out, and its memory.
+// Totals count the actions of a run, without sources and structural ones, and
+// its memory.
 type Totals struct {
 	Actions, Cached, Ran, Failed, Skipped, Running int
 	// MemoryLive is what transient outputs take, MemoryReserved what running

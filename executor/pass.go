@@ -176,7 +176,7 @@ func (p *pass) begin() {
 	}
 	p.left += len(p.todo)
 	if len(p.todo) > 0 {
-		p.e.ev.count(func(t *Totals) { *t = Totals{Actions: len(p.todo)} })
+		p.e.ev.count(func(t *Totals) { *t = Totals{Actions: computing(p.todo)} })
 	}
 	for _, n := range p.todo {
 		if n.state != demanded {
@@ -219,13 +219,13 @@ func (p *pass) end() error {
 		switch n.state {
 		case done:
 		case failed:
-			if n.outcome.Status == Skipped {
+			if n.outcome.Status == Skipped && n.a.Computes() {
 				err.Skipped++
 			}
 		default:
 			n.state, n.job = fresh, nil
 			p.settle(n, Outcome{Status: Skipped, Err: p.cause, Key: n.key})
-			err.Skipped++
+			err.Skipped += computing([]*node{n})
 		}
 	}
 	p.e.completeQueued()
@@ -259,6 +259,10 @@ func (p *pass) spawn(f func() func()) {
 // lookup asks the index for a node whose inputs are known.
 func (p *pass) lookup(n *node) {
 	if p.stopping {
+		return
+	}
+	if n.a.Kernel.Structural {
+		p.arrange(n)
 		return
 	}
 	n.state = lookingUp
@@ -532,6 +536,9 @@ func (p *pass) settle(n *node, out Outcome) {
 	p.e.mu.Lock()
 	n.outcome = out
 	p.e.mu.Unlock()
+	if !n.a.Computes() {
+		return
+	}
 	p.e.ev.count(func(t *Totals) {
 		switch out.Status {
 		case Cached:

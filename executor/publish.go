@@ -104,10 +104,7 @@ func digests(ds []artifact.Digest) []cache.Digest {
 // than what was kept of it.
 func (e *Executor) entry(n *node, how []keeping, r *execution) *cache.Entry {
 	entry := &cache.Entry{Action: cache.Digest(n.key), Kernel: n.a.Kernel.Name, Seconds: r.seconds,
-		PeakBytes: r.peak, Producer: e.o.Producer, KeyRecord: cache.Digest(artifact.Sum(n.record))}
-	for _, in := range n.ins {
-		entry.Inputs = append(entry.Inputs, cache.Digest(in.out.digest))
-	}
+		PeakBytes: r.peak, Producer: e.o.Producer, KeyRecord: cache.Digest(artifact.Sum(n.record)), Inputs: n.reads()}
 	for i, o := range n.outs {
 		t := r.trees[o.name]
 		class := cache.Transient

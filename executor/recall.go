@@ -155,7 +155,7 @@ func (p *pass) recall() bool {
 	if len(known) < len(actions) {
 		return false
 	}
-	e.ev.count(func(t *Totals) { *t = Totals{Actions: len(actions)} })
+	e.ev.count(func(t *Totals) { *t = Totals{Actions: computing(p.todo)} })
 	p.left = len(actions)
 	for _, n := range p.todo {
 		r := known[n.a]
@@ -180,6 +180,9 @@ func (p *pass) recall() bool {
 func (e *Executor) fetch(n *node) bool {
 	if !n.recalled || n.outs[0].raw != nil {
 		return true
+	}
+	if n.a.Kernel.Structural {
+		return e.fetchArranged(n)
 	}
 	entry, ok, err := e.store.GetEntry(cache.Digest(n.key))
 	if err != nil || !ok {

@@ -107,7 +107,7 @@ func (p *pass) crew(j *job) []*node {
 				next = u
 			}
 		}
-		if next == nil || next.a.Node != j.n.a.Node || !p.atHand(next, crew) {
+		if next == nil || next.a.Kernel.Structural || next.a.Node != j.n.a.Node || !p.atHand(next, crew) {
 			return crew
 		}
 		if seconds += p.e.seconds(next.a); next.a.Label != j.n.a.Label && seconds > maxCrewSeconds {

@@ -214,7 +214,7 @@ func (p *Plan) StaleKernels(f *lock.File) []Stale {
 func (p *Plan) Kernels() map[string]int {
 	out := map[string]int{}
 	for _, a := range p.Graph.Actions {
-		if a.Leaf == nil {
+		if a.Computes() {
 			out[a.Kernel.Name] = a.Kernel.Impl
 		}
 	}

@@ -386,7 +386,7 @@ func (r *execution) finish(runErr error, wall time.Duration) {
 	rec.Status = record.OK
 	res := r.Expansion.Results(r.outcome)
 	for _, a := range r.Graph.Actions {
-		if a.Leaf != nil {
+		if !a.Computes() {
 			continue
 		}
 		o := r.ex.Outcome(a)

@@ -38,6 +38,10 @@ type Kernel struct {
 	Impl int
 	// Run computes the outputs. It must not keep references to its inputs.
 	Run func(*Context) error
+	// Structural kernels read no bytes: each leaf of an output is a leaf of an
+	// input. So nothing of them is stored, on record, or counted as work; who
+	// knows the trees of the inputs has those of the outputs (Arrange).
+	Structural bool
 }
 
 var kernels = map[string]*Kernel{}
@@ -156,7 +160,13 @@ type Action struct {
 
 	// canonical is the canonical form of Params, nil for an action of no graph.
 	canonical json.RawMessage
+	// assembly is set for what Graph.Assemble added.
+	assembly *assembly
 }
+
+// Computes reports whether a has results of its own: it is neither a source nor
+// structural.
+func (a *Action) Computes() bool { return a.Leaf == nil && !a.Kernel.Structural }
 
 // params are parameters that many actions of a graph have in common: those of
 // all decoder blocks are mostly the same.
@@ -218,16 +228,17 @@ type Graph struct {
 	index   map[string]*Action
 	leaves  map[string]*Action
 	params  map[string]*params
+	parts   map[string]Ref // of sources, see Part
 	// Reused counts additions that found an equal action.
 	Reused int
-	// Added, when not nil, is told of every addition, also of those that found
-	// an equal action.
+	// Added, when not nil, is told of every addition of an action that computes,
+	// also of those that found an equal one.
 	Added func(*Action)
 }
 
 // NewGraph returns an empty graph.
 func NewGraph() *Graph {
-	return &Graph{index: map[string]*Action{}, leaves: map[string]*Action{}, params: map[string]*params{}}
+	return &Graph{index: map[string]*Action{}, leaves: map[string]*Action{}, params: map[string]*params{}, parts: map[string]Ref{}}
 }
 
 // Add returns the action that s describes, the earlier one if there is an
@@ -285,7 +296,7 @@ func (g *Graph) intern(s Spec) *params {
 }
 
 func (g *Graph) tell(a *Action) {
-	if g.Added != nil {
+	if g.Added != nil && a.Computes() {
 		g.Added(a)
 	}
 }
