@@ -160,6 +160,16 @@ func interpret(g *action.Graph) map[action.Ref]artifact.Digest {
 		for _, i := range a.Inputs {
 			in[i.Name] = trees[i.Ref]
 		}
+		if a.Kernel.Structural {
+			out, err := action.Arrange(a, in)
+			if err != nil {
+				panic(err)
+			}
+			for name, t := range out {
+				trees[action.Ref{Action: a, Output: name}] = t
+			}
+			continue
+		}
 		for name, t := range toyResult(a, in) {
 			trees[action.Ref{Action: a, Output: name}] = t
 		}

@@ -245,6 +245,8 @@ type Prediction struct {
 	entries  map[*action.Action]*cache.Entry
 	held     map[*action.Action]bool
 	store    *cache.Store
+	// structural are what visitStructural has been to.
+	structural map[visited]bool
 }
 
 // defaultRate turns an action's stated work into time where nothing like it has
@@ -263,7 +265,8 @@ func (p *Plan) definitions() map[*action.Action]artifact.Digest {
 // Predict looks up which of the steps' results are on record.
 func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
 	pr := &Prediction{Of: map[*action.Action]Forecast{}, Costs: map[*action.Action]float64{},
-		defs: p.definitions(), entries: map[*action.Action]*cache.Entry{}, held: p.held, store: store}
+		defs: p.definitions(), entries: map[*action.Action]*cache.Entry{}, held: p.held, store: store,
+		structural: map[visited]bool{}}
 	reach := Reach(steps)
 	needed := slices.DeleteFunc(slices.Clone(p.Graph.Actions), func(a *action.Action) bool { return !reach[a] })
 	pr.recalled = executor.Recall(store, needed, pr.defs)
@@ -275,7 +278,7 @@ func (p *Plan) Predict(store *cache.Store, steps []*Step) *Prediction {
 	pace := pr.pace(p.Graph)
 	for _, a := range p.Graph.Actions {
 		f := pr.Of[a]
-		if f != Work && f != Rerun {
+		if f != Work && f != Rerun || a.Kernel.Structural {
 			continue
 		}
 		cost := a.Flops * pace(a)
@@ -340,6 +343,8 @@ func (pr *Prediction) entry(a *action.Action) *cache.Entry {
 		for i, o := range r.Outputs {
 			e.Outputs = append(e.Outputs, cache.Output{Name: a.Outputs[i].Name, Digest: cache.Digest(o.Digest), Bytes: o.Bytes})
 		}
+	} else if a.Kernel.Structural {
+		e = pr.arranged(a)
 	} else if key, ok := pr.store.GetDef(cache.Digest(pr.defs[a])); ok {
 		if found, ok, err := pr.store.GetEntry(key); err == nil && ok && (pr.held[a] || whole(pr.store, a, found)) {
 			e = found
@@ -354,6 +359,10 @@ func (pr *Prediction) entry(a *action.Action) *cache.Entry {
 // in the store.
 func (pr *Prediction) visit(a *action.Action, output string, bytes bool) {
 	if a.Leaf != nil {
+		return
+	}
+	if a.Kernel.Structural {
+		pr.visitStructural(a, bytes)
 		return
 	}
 	f := Work

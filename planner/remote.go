@@ -24,7 +24,7 @@ func (p *Plan) Consult(ctx context.Context, store *cache.Store, rc *remote.Cache
 	if !rc.Usable() {
 		return nil
 	}
-	c := &consultation{ctx: ctx, store: store, rc: rc, defs: action.DefKeys(p.Graph), digests: map[action.Ref]artifact.Digest{}, held: map[*action.Action]bool{}}
+	c := &consultation{ctx: ctx, store: store, rc: rc, defs: action.DefKeys(p.Graph), digests: map[action.Ref]artifact.Digest{}, trees: map[action.Ref]*artifact.Tree{}, held: map[*action.Action]bool{}}
 	wanted := Reach(steps)
 	// Actions are asked about together when the longest way to each from a source
 	// is the same: by then all that they are made of is known.
@@ -34,6 +34,7 @@ func (p *Plan) Consult(ctx context.Context, store *cache.Store, rc *remote.Cache
 		if a.Leaf != nil {
 			for name, t := range a.Leaf {
 				c.digests[action.Ref{Action: a, Output: name}] = t.Digest()
+				c.trees[action.Ref{Action: a, Output: name}] = t
 			}
 			continue
 		}
@@ -41,6 +42,9 @@ func (p *Plan) Consult(ctx context.Context, store *cache.Store, rc *remote.Cache
 			continue
 		}
 		for _, in := range a.Inputs {
+			if a.Kernel.Structural && c.trees[in.Ref] == nil {
+				c.trees[in.Ref] = nil // to be filled in
+			}
 			if in.Ref.Action.Leaf == nil {
 				depth[a] = max(depth[a], depth[in.Ref.Action]+1)
 			}
@@ -73,6 +77,7 @@ type consultation struct {
 	mu      sync.Mutex // guards what follows
 	digests map[action.Ref]artifact.Digest
 	held    map[*action.Action]bool
+	trees   map[action.Ref]*artifact.Tree // of what structural actions read
 }
 
 func (c *consultation) ask(a *action.Action) error {
@@ -86,6 +91,9 @@ func (c *consultation) ask(a *action.Action) error {
 	c.mu.Unlock()
 	if len(inputs) < len(a.Inputs) {
 		return nil // something before it has no result yet
+	}
+	if a.Kernel.Structural {
+		return c.arrange(a)
 	}
 	key, record := action.ActionKey(a, inputs)
 	e, ok, err := c.store.GetEntry(cache.Digest(key))
@@ -110,7 +118,35 @@ func (c *consultation) ask(a *action.Action) error {
 	defer c.mu.Unlock()
 	c.held[a] = held
 	for _, o := range e.Outputs {
-		c.digests[action.Ref{Action: a, Output: o.Name}] = artifact.Digest(o.Digest)
+		ref := action.Ref{Action: a, Output: o.Name}
+		c.digests[ref] = artifact.Digest(o.Digest)
+		if _, read := c.trees[ref]; read {
+			if c.trees[ref], err = artifact.DecodeTree(o.Tree); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// arrange finds out what a structural action gives.
+func (c *consultation) arrange(a *action.Action) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := map[string]*artifact.Tree{}
+	for _, i := range a.Inputs {
+		in[i.Name] = c.trees[i.Ref]
+	}
+	out, err := action.Arrange(a, in)
+	if err != nil {
+		return err
+	}
+	for name, t := range out {
+		ref := action.Ref{Action: a, Output: name}
+		c.digests[ref] = t.Digest()
+		if _, read := c.trees[ref]; read {
+			c.trees[ref] = t
+		}
 	}
 	return nil
 }

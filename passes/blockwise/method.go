@@ -20,7 +20,9 @@ type Method[L any] struct {
 	// Kernel names the action, "prune.wanda"; Impl is its version.
 	Kernel string
 	Impl   int
-	Needs  Needs
+	// Needs are the statistics it wants. A method without looks at weights alone:
+	// each layer is an action of its own, and two layers of a block share no Once.
+	Needs Needs
 	// Linear changes one layer.
 	Linear func(*Work, L) error
 
@@ -206,7 +208,8 @@ type Job struct {
 }
 
 // Lower emits, block by block, statistics → kernel → forward, and returns the
-// model that comes out. of gives a layer's arguments, false where the layer is
+// model that comes out. A method without needs gets an action a layer instead.
+// of gives a layer's arguments, false where the layer is
 // left alone.
 func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, bool)) passes.Result {
 	cfg := j.Model.Type.Config
@@ -241,6 +244,16 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 	if m.Needs.Any() && j.Propagate == "output" && last >= 0 {
 		hidden = Embed(g, j.Node, j.Model, j.Data)
 	}
+	if !m.Needs.Any() {
+		for b, ls := range work {
+			if ls != nil {
+				var reports []action.Ref
+				next.Blocks[b], reports = m.tensors(g, j, b, ls)
+				res.Layers = append(res.Layers, reports...)
+			}
+		}
+		return res
+	}
 	for b := 0; b <= last; b++ {
 		var s stats
 		if st != nil {
@@ -268,6 +281,24 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 		}
 	}
 	return res
+}
+
+// tensors lowers what a method that looks at weights alone does to block b: an
+// action for each layer, which sees nothing but that layer's tensors.
+func (m *Method[L]) tensors(g *action.Graph, j Job, b int, ls []linearParams[L]) (block action.Ref, reports []action.Ref) {
+	base := j.Model.Blocks[b]
+	var pieces []action.Piece
+	for i, l := range ls {
+		names := linearLeaves(l.Name)
+		n := int64(l.Out) * int64(l.In)
+		a := g.Add(action.Spec{Kernel: m.kernel, Params: ls[i : i+1], Inputs: []action.Input{{Name: "block", Ref: g.Part(base, names)}},
+			Node: j.Node, Label: fmt.Sprintf("block %d, %s", b, l.Name),
+			Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: n * 4}, {Name: "report", Class: action.Durable, Bytes: 512}},
+			Flops:   m.flops(ls[i : i+1]), Peak: n * 8})
+		pieces = append(pieces, action.Piece{Names: names, Ref: action.Ref{Action: a, Output: "block"}})
+		reports = append(reports, action.Ref{Action: a, Output: "report"})
+	}
+	return g.Assemble(j.Node, fmt.Sprintf("block %d", b), base, pieces), reports
 }
 
 // flops estimates one block's work: for second-order methods the inverse of

@@ -2,6 +2,7 @@ package blockwise
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
@@ -182,17 +183,22 @@ func cutWeight(c *arch.Config, name string) (string, bool) {
 // form: weight, mask, codes, scales, zero points or their specification; biases
 // and side paths are not among them.
 func OfLinear(leaf, linear string) bool {
-	for _, s := range compressedtensors.Suffixes() {
-		if leaf == linear+s {
-			return true
-		}
-	}
-	switch leaf {
-	case linear + ".weight", linear + maskLeaf, linear + codesLeaf, linear + scalesLeaf, linear + zerosLeaf, linear + quantLeaf:
-		return true
-	}
-	return false
+	suffix, ok := strings.CutPrefix(leaf, linear)
+	return ok && slices.Contains(linearSuffixes, suffix)
 }
+
+// linearLeaves lists the leaves that OfLinear is true of, in order.
+func linearLeaves(linear string) []string {
+	names := make([]string, len(linearSuffixes))
+	for i, s := range linearSuffixes {
+		names[i] = linear + s
+	}
+	return names
+}
+
+// linearSuffixes are what a leaf may be called beside a linear layer's path to
+// be a form of its weights, in order.
+var linearSuffixes = slices.Sorted(slices.Values(append(compressedtensors.Suffixes(), ".weight", maskLeaf, codesLeaf, scalesLeaf, zerosLeaf, quantLeaf)))
 
 // PutDense stores weights [out, in] and, unless nil, their mask.
 func PutDense(b *artifact.Builder, linear string, out, in int, w []float32, m *mask.Mask) {
