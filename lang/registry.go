@@ -18,6 +18,7 @@ const (
 	YieldsModel
 	YieldsData
 	YieldsReport
+	YieldsAdapter
 )
 
 // Verb is a block type with a method and a name.

@@ -14,9 +14,10 @@ type ModelArgs struct {
 
 // DataArgs are the arguments of a data "text" block.
 type DataArgs struct {
-	Source         string        `arg:"source" doc:"a text or jsonl file"`
-	Format         string        `arg:"format" optional:"true" enum:"text|jsonl" doc:"what the source holds; the file's ending says so by default"`
+	Source         string        `arg:"source" doc:"a text, jsonl or parquet file"`
+	Format         string        `arg:"format" optional:"true" enum:"text|jsonl|parquet" doc:"what the source holds; the file's ending says so by default"`
 	Field          string        `arg:"field" default:"text" doc:"the field of jsonl that holds the text"`
+	Column         string        `arg:"column" default:"text" doc:"the column of parquet that holds the text"`
 	Tokenizer      *passes.Model `arg:"tokenizer" optional:"true" doc:"the model whose tokenizer makes the tokens; the bytes are the tokens by default"`
 	SequenceLength int           `arg:"sequence_length" min:"1" max:"1048576" doc:"tokens of a window"`
 	Samples        int           `arg:"samples" optional:"true" min:"1" doc:"windows to take; all by default"`

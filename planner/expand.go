@@ -72,7 +72,10 @@ type expander struct {
 	// broken blocks have no nodes at all; damaged ones lack some, for they have
 	// no result that a stand-in could be made for.
 	broken, damaged map[*lang.Block]bool
-	anyGates        map[*lang.Block]bool
+	// refused are variables of which a value does not meet their conditions: what
+	// refers to them is not evaluated, for it could only say so again.
+	refused  map[*lang.Block]bool
+	anyGates map[*lang.Block]bool
 	// places counts a block's places, for messages.
 	places map[*lang.Block]int
 
@@ -87,8 +90,13 @@ func Expand(p *lang.Pipeline, sources Sources) (*Expansion, hcl.Diagnostics) {
 		reach: map[*lang.Block]reach{}, rank: map[*lang.Block]int{},
 		byBlock: map[*lang.Block][]*Node{}, byPlace: map[*lang.Block]map[string]*Node{}, made: map[string]*lang.Block{},
 		vanished: map[*lang.Block]map[string]bool{}, broken: map[*lang.Block]bool{}, damaged: map[*lang.Block]bool{},
-		anyGates: map[*lang.Block]bool{}, places: map[*lang.Block]int{}}
+		refused: map[*lang.Block]bool{}, anyGates: map[*lang.Block]bool{}, places: map[*lang.Block]int{}}
 	order := x.order()
+	for _, b := range p.Blocks { // before the sweeps, which may be made of them
+		if b.Kind == lang.KindVariable && !b.Broken {
+			x.validate(b, b.Value, place{})
+		}
+	}
 	for _, b := range p.Blocks {
 		if b.Kind == lang.KindSweep && !b.Broken {
 			x.expandSweep(b)
@@ -96,9 +104,7 @@ func Expand(p *lang.Pipeline, sources Sources) (*Expansion, hcl.Diagnostics) {
 	}
 	for _, b := range order {
 		switch {
-		case b.Broken || b.Kind == lang.KindSweep:
-		case b.Kind == lang.KindVariable:
-			x.validate(b, b.Value, place{})
+		case b.Broken || b.Kind == lang.KindSweep || b.Kind == lang.KindVariable:
 		default:
 			x.expandBlock(b)
 		}
@@ -288,11 +294,13 @@ func (x *expander) validate(b *lang.Block, v cty.Value, at place) {
 				}
 			}
 			x.report(b, &at, diags...)
+			x.refused[b] = true
 			return
 		}
 		pass, err := convert.Convert(ok, cty.Bool)
 		if err != nil || pass.IsKnown() && pass.IsNull() {
 			x.errorAt(b, &at, c.Condition.Expr.Range(), "Invalid condition", "The condition of a validation is true or false, not %s.", schema.Spell(ok))
+			x.refused[b] = true
 			return
 		}
 		if !pass.IsKnown() || pass.True() {
@@ -310,6 +318,7 @@ func (x *expander) validate(b *lang.Block, v cty.Value, at place) {
 		}
 		x.errorAt(b, &at, where, "Invalid value for variable", "%s\nThe variable %q does not meet the condition at %s line %d.", text, b.Name,
 			c.Condition.Range.Filename, c.Condition.Range.Start.Line)
+		x.refused[b] = true
 	}
 }
 

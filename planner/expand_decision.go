@@ -63,6 +63,9 @@ func (x *expander) selection(n *Node) bool {
 	}
 	// Its expressions stand at each candidate; the place itself counts as one.
 	x.places[b] += len(n.Candidates) - 1
+	if b.From.Broken || x.broken[b.From] {
+		return false // reported, and without nodes for that reason
+	}
 	if ok && len(n.Candidates) == 0 {
 		x.errorAt(b, &n.place, b.Body.Range("from"), "Nothing to choose from", "%s has no points here.", b.From.Addr())
 		return false

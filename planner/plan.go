@@ -35,6 +35,9 @@ type Step struct {
 	// Layers and Logs are reports of the node's actions; see passes.Result.
 	Layers, Logs []action.Ref
 	Export       *passes.Export
+
+	// adapter is set where a model's adapter is wanted as well: see WantAdapter.
+	adapter bool
 }
 
 // Lowerer adds sources to a graph. A Resolver reads them where they lie; mock
@@ -132,11 +135,29 @@ type Part struct {
 	Ref    action.Ref
 }
 
-// Parts are the trees of the model or data that the step yields, without a
-// model's tokenizer.
+// WantAdapter makes a node's adapter what is taken out of it, in place of the
+// model that it is an update of. It is for plans that are not run yet.
+func (p *Plan) WantAdapter(n *Node) error {
+	s := p.byNode[n]
+	if s == nil || n.Result.Adapter == nil {
+		return fmt.Errorf("%s yields no adapter: masked updates, for one, are not a product of two matrices", n.Addr())
+	}
+	s.adapter = true
+	return nil
+}
+
+// Parts are the trees of the model, adapter or data that the step yields, without
+// a model's tokenizer.
 func (s *Step) Parts() []Part {
 	m := s.Node.Result.Model
-	if m == nil {
+	switch a := s.Node.Result.Adapter; {
+	case s.adapter || m == nil && a != nil:
+		var parts []Part
+		for i, b := range a.Blocks {
+			parts = append(parts, Part{a.Base.Type.Config.BlockPrefix(i), b})
+		}
+		return parts
+	case m == nil:
 		return []Part{{"", s.Node.Data.Tokens}}
 	}
 	parts := []Part{{"", m.Config}, {"", m.Embed}, {"", m.Final}}
@@ -159,7 +180,13 @@ func (s *Step) Targets() []action.Ref {
 	case n.Result.Report != nil:
 		return []action.Ref{n.Result.Report.Ref}
 	case n.Result.Model != nil:
-		return ModelRefs(n.Result.Model)
+		refs := ModelRefs(n.Result.Model)
+		if s.adapter {
+			refs = append(refs, n.Result.Adapter.Blocks...)
+		}
+		return refs
+	case n.Result.Adapter != nil:
+		return n.Result.Adapter.Blocks
 	case n.Data != nil:
 		return []action.Ref{n.Data.Tokens}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/checkpoint"
+	"github.com/compressc/compressc/internal/corpus"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/compressc/compressc/internal/tensor"
@@ -252,11 +253,7 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 		ds.Errorf("source", "File cannot be read", "%s", err)
 		return d, ds
 	case info.IsDir():
-		ds.Errorf("source", "Not a file", "%s is a folder; expected a text or jsonl file.", a.Source)
-		return d, ds
-	case a.Format == "" && strings.EqualFold(filepath.Ext(path), ".parquet"):
-		ds.Errorf("source", "Parquet is not read", "%s: this version reads text and jsonl files. Write it as jsonl, a document a line: pandas.read_parquet(%q).to_json(%q, orient=\"records\", lines=True).",
-			a.Source, a.Source, strings.TrimSuffix(a.Source, filepath.Ext(a.Source))+".jsonl")
+		ds.Errorf("source", "Not a file", "%s is a folder; expected a text, jsonl or parquet file.", a.Source)
 		return d, ds
 	case info.Size() == 0:
 		ds.Errorf("source", "Empty file", "%s is empty; a window of %d tokens needs text.", a.Source, a.SequenceLength)
@@ -268,10 +265,15 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 	}
 	format := dataFormat(a, path)
 	p := text.Params{Format: format, SequenceLength: a.SequenceLength, Samples: a.Samples, Offset: a.Offset, Select: a.Select, Seed: seed}
-	if format == "jsonl" {
-		p.Field = a.Field
+	p.Field = fieldOf(a, format)
+	size := info.Size()
+	if format == "parquet" {
+		if size, err = parquetText(path, a.Column); err != nil {
+			ds.Errorf(parquetArg(a), "Text cannot be read", "%s: %s.", a.Source, strings.TrimSuffix(err.Error(), "."))
+			return d, ds
+		}
 	}
-	r.windows(d, a, info.Size(), path)
+	r.windows(d, a, size, path)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.texts == nil {
@@ -283,10 +285,7 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 
 // windows fills in how many windows a text of a size has, and which they are.
 func (r *Resolver) windows(d *passes.Data, a *lang.DataArgs, size int64, path string) {
-	field := ""
-	if dataFormat(a, path) == "jsonl" {
-		field = a.Field
-	}
+	field := fieldOf(a, dataFormat(a, path))
 	if a.Samples == 0 {
 		// Not known before the text is tokenised; a token of a model's tokenizer is
 		// about four bytes of prose.
@@ -310,8 +309,45 @@ func dataFormat(a *lang.DataArgs, path string) string {
 	}
 	if ext := strings.ToLower(filepath.Ext(path)); ext == ".jsonl" || ext == ".ndjson" {
 		return "jsonl"
+	} else if ext == ".parquet" {
+		return "parquet"
 	}
 	return "text"
+}
+
+// fieldOf names what holds a document in formats that have several of them, "" in
+// others.
+func fieldOf(a *lang.DataArgs, format string) string {
+	switch format {
+	case "jsonl":
+		return a.Field
+	case "parquet":
+		return a.Column
+	}
+	return ""
+}
+
+// parquetArg is the argument that is wrong where a column is.
+func parquetArg(a *lang.DataArgs) string {
+	if a.Column == corpus.DefaultField {
+		return "source" // by default
+	}
+	return "column"
+}
+
+// parquetText looks for a column of texts at the end of a file, and returns about
+// how many bytes they have.
+func parquetText(path, column string) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return corpus.ParquetColumn(f, info.Size(), column)
 }
 
 // unusedToken warns of a credential: sources are read where they lie.

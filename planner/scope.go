@@ -102,7 +102,7 @@ func (e *evaluation) context(a *lang.Attr, at place) (*hcl.EvalContext, bool) {
 // ref is the value of a reference that stands in the block owner.
 func (e *evaluation) ref(r lang.Ref, owner *lang.Block, at place) (cty.Value, bool) {
 	b := r.Block
-	if b.Broken || e.x.broken[b] {
+	if b.Broken || e.x.broken[b] || e.x.refused[b] {
 		return cty.NilVal, false
 	}
 	switch {

@@ -18,7 +18,7 @@ import (
 // The formats Open reads.
 const (
 	// FormatAuto goes by the file's extension: .jsonl and .ndjson are JSON Lines,
-	// everything else but .json, which may be anything, is text.
+	// .parquet is Parquet, everything else but .json, which may be anything, is text.
 	FormatAuto = "auto"
 	// FormatText: the file is one document. Line ends and a byte order mark stay
 	// as they are.
@@ -26,22 +26,25 @@ const (
 	// FormatJSONL: each line is a JSON object, a string field of it the document.
 	// Blank lines, and lines whose field is empty, are no documents.
 	FormatJSONL = "jsonl"
+	// FormatParquet: a column of texts, each row's a document.
+	FormatParquet = "parquet"
 )
 
-// DefaultField is the field of a JSON Lines file that is read when none is named.
+// DefaultField is the field of a JSON Lines file, or the column of a Parquet file,
+// that is read when none is named.
 const DefaultField = "text"
 
 // Options says how to read a file.
 type Options struct {
 	Format string // one of the Format constants; "" means FormatAuto
-	Field  string // JSON Lines only; "" means DefaultField
+	Field  string // JSON Lines and Parquet only; "" means DefaultField
 }
 
 // Corpus is a text file, read whole. It is immutable and safe for concurrent
 // use.
 type Corpus struct {
 	Path      string
-	Format    string   // FormatText or FormatJSONL
+	Format    string   // FormatText, FormatJSONL or FormatParquet
 	Documents []string // in file order, none empty, well-formed UTF-8; read-only
 	Digest    string   // SHA-256 of the file's bytes, in hex
 	Bytes     int64    // size of the file
@@ -67,24 +70,18 @@ func Parse(path string, raw []byte, opts Options) (*Corpus, error) {
 	if err != nil {
 		return nil, err
 	}
-	if kind := binaryKind(raw); kind != "" {
-		return nil, fmt.Errorf("corpus: %s is %s; expected UTF-8 %s", path, kind, map[string]string{FormatText: "text", FormatJSONL: "JSON Lines"}[format])
-	}
 	sum := sha256.Sum256(raw)
 	c := &Corpus{Path: path, Format: format, Digest: hex.EncodeToString(sum[:]), Bytes: int64(len(raw))}
-	raw, c.Replaced = wellFormed(raw)
-	if format == FormatText {
-		if len(raw) > 0 {
-			c.Documents = []string{string(raw)}
-		}
-	} else {
-		field := opts.Field
-		if field == "" {
-			field = DefaultField
-		}
-		if c.Documents, err = readLines(path, raw, field); err != nil {
+	field := opts.Field
+	if field == "" {
+		field = DefaultField
+	}
+	if format == FormatParquet {
+		if c.Documents, c.Replaced, err = readParquet(path, raw, field); err != nil {
 			return nil, err
 		}
+	} else if err := c.readUTF8(raw, field); err != nil {
+		return nil, err
 	}
 	if len(c.Documents) == 0 {
 		return nil, fmt.Errorf("corpus: %s holds no text; give a file with text in it", path)
@@ -92,21 +89,39 @@ func Parse(path string, raw []byte, opts Options) (*Corpus, error) {
 	return c, nil
 }
 
+// readUTF8 reads text and JSON Lines.
+func (c *Corpus) readUTF8(raw []byte, field string) (err error) {
+	if kind := binaryKind(raw); kind != "" {
+		return fmt.Errorf("corpus: %s is %s; expected UTF-8 %s", c.Path, kind, map[string]string{FormatText: "text", FormatJSONL: "JSON Lines"}[c.Format])
+	}
+	raw, c.Replaced = wellFormed(raw)
+	if c.Format == FormatJSONL {
+		c.Documents, err = readLines(c.Path, raw, field)
+		return err
+	}
+	if len(raw) > 0 {
+		c.Documents = []string{string(raw)}
+	}
+	return nil
+}
+
 func formatOf(path string, opts Options) (string, error) {
 	format := opts.Format
 	switch format {
-	case FormatText, FormatJSONL:
+	case FormatText, FormatJSONL, FormatParquet:
 	case FormatAuto, "":
 		switch strings.ToLower(filepath.Ext(path)) {
 		case ".jsonl", ".ndjson":
 			format = FormatJSONL
+		case ".parquet":
+			format = FormatParquet
 		case ".json":
 			return "", fmt.Errorf("corpus: %s: the extension .json does not tell how to read it; set format = %q if each line is an object, or %q", path, FormatJSONL, FormatText)
 		default:
 			format = FormatText
 		}
 	default:
-		return "", fmt.Errorf("corpus: format %q is unknown; expected %q, %q or %q", format, FormatAuto, FormatText, FormatJSONL)
+		return "", fmt.Errorf("corpus: format %q is unknown; expected %q, %q, %q or %q", format, FormatAuto, FormatText, FormatJSONL, FormatParquet)
 	}
 	if format == FormatText && opts.Field != "" {
 		return "", fmt.Errorf("corpus: %s is read as text, which has no field %q; leave field out or set format = %q", path, opts.Field, FormatJSONL)
@@ -117,7 +132,7 @@ func formatOf(path string, opts Options) (string, error) {
 // binaryKind names files that are certainly not UTF-8 text by how they begin.
 func binaryKind(raw []byte) string {
 	for _, k := range []struct{ magic, kind string }{
-		{"PAR1", "a Parquet file: write the column out as JSON Lines first"},
+		{"PAR1", "a Parquet file: leave format out, or set format = \"parquet\""},
 		{"\x1f\x8b", "gzip-compressed: unpack it first"},
 		{"\x28\xb5\x2f\xfd", "zstd-compressed: unpack it first"},
 		{"PK\x03\x04", "a zip file: unpack it first"},

@@ -72,7 +72,8 @@ func TestOpenErrors(t *testing.T) {
 		{"h.json", "{}", Options{}, "the extension .json|format = \"jsonl\""},
 		{"i.txt", "x", Options{Format: "xml"}, "format \"xml\" is unknown"},
 		{"j.txt", "x", Options{Field: "text"}, "has no field \"text\""},
-		{"k.parquet", "PAR1\x00", Options{}, "is a Parquet file"},
+		{"k.parquet", "PAR1\x00", Options{}, "not a Parquet file"},
+		{"k.txt", "PAR1\x00", Options{}, "is a Parquet file"},
 		{"l.txt.gz", "\x1f\x8b\x08", Options{}, "gzip-compressed: unpack it first"},
 		{"m.txt", "\xff\xfea\x00", Options{}, "UTF-16"},
 	} {
