@@ -101,7 +101,7 @@ func TestSameDigestsAtAnyThreads(t *testing.T) {
 	p := program(t)
 	dir := writePipeline(t, toyText(t, "[4, 8]"))
 	var first map[string]string
-	for _, threads := range []int{1, 2, 3} {
+	for _, threads := range []int{1, 2, 3, 8} {
 		rec, err := p.Run(context.Background(), RunOptions{Pipeline: dir, CacheDir: t.TempDir(), Threads: threads})
 		if err != nil {
 			t.Fatal(err)

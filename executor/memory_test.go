@@ -35,7 +35,7 @@ func walk(w *world, blocks int) []action.Ref {
 // thread needs two hidden states and a Gram matrix, 12 MiB; each further one
 // can be stuck in a kernel with one of each, its input and its output.
 func TestLiveBytesStayLow(t *testing.T) {
-	for _, threads := range []int{1, 2, 3} {
+	for _, threads := range []int{1, 2, 3, 8} {
 		for _, slow := range []bool{false, true} {
 			w := newWorldOn(t, memoryDir(t))
 			if slow {

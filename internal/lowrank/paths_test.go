@@ -15,7 +15,7 @@ func TestSameBitsOnEveryPath(t *testing.T) {
 	for _, path := range kernel.Paths() {
 		t.Run(fmt.Sprint(path), func(t *testing.T) {
 			defer kernel.Use(path)()
-			for _, threads := range []int{1, 2, 3} {
+			for _, threads := range []int{1, 2, 3, 8} {
 				p := newPool(t, threads)
 				w := mustDecompose(t, p, dw, short, long, c, 20)
 				h := mustDecompose(t, p, dw, long, short, d, 20)
