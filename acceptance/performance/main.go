@@ -40,6 +40,7 @@ type options struct {
 
 	llm       string
 	reference string
+	profile   string
 }
 
 // suite is one table.
@@ -52,6 +53,7 @@ var suites = []suite{
 	{"kernels", "Products and factorizations beside OpenBLAS", kernelTable},
 	{"decoder", "Decoder and passes beside PyTorch", decoderTable},
 	{"processes", "Whole processes beside llm-compressor", processTable},
+	{"profile", "Where the time of a chain goes", profileTable},
 }
 
 func main() {
@@ -63,6 +65,7 @@ func main() {
 	threads := flag.String("threads", "1,2", "numbers of threads, separated by commas")
 	flag.StringVar(&o.llm, "llm-python", "", "an interpreter with llmcompressor; none: compressc alone is timed")
 	flag.StringVar(&o.reference, "reference", filepath.Join("..", "shared", "reference"), "the folder with the reference model and text")
+	flag.StringVar(&o.profile, "profile", "", "the file to write the chain's processor profile to, for go tool pprof")
 	only := flag.String("only", "", "a regular expression: just the rows whose keys match")
 	which := flag.String("suite", "", "just this table")
 	flag.BoolVar(&o.gonum, "gonum", true, "time gonum as well, where it takes seconds at most")
