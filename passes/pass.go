@@ -123,6 +123,9 @@ type Call struct {
 	Args any
 	// Seed is the block's seed.
 	Seed uint64
+	// Decision is what Pass.Decide's action has decided; nil while it is not
+	// known.
+	Decision []byte
 }
 
 // Pass is one method of one verb.
@@ -141,4 +144,12 @@ type Pass struct {
 	// references set. It is called once Type found no error and all inputs
 	// are lowered.
 	Lower func(*Call, *action.Graph, Result) Result
+	// Decide is set by methods whose result's shapes are known only once an
+	// action has run: it lowers that action and returns the output that holds
+	// the leaf "decision", a JSON document. ok is false for a call whose shapes
+	// do not hang on it. Until the document is there Type is called without it
+	// and yields shapes to check with, with model.Type.Undecided set to the
+	// call's node; then it is called again with Call.Decision, and so is the
+	// Type of all that follows. Lower is called only with the decision.
+	Decide func(*Call, *action.Graph) (ref action.Ref, ok bool)
 }

@@ -61,6 +61,7 @@ func (n *Node) inherit() {
 	for _, d := range n.DependsOn {
 		n.Broken = n.Broken || d.Broken
 		n.Deferred = n.Deferred || d.Deferred
+		n.Undecided = n.Undecided || d.Undecided
 	}
 }
 
@@ -83,7 +84,7 @@ func (x *expander) verb(n *Node) bool {
 		n.Broken = true
 	}
 	n.Seed, n.Deferred = seed, unknown
-	n.Call = &passes.Call{Node: n.Addr(), Args: args, Seed: seed}
+	n.Call = &passes.Call{Node: n.Addr(), Args: args, Seed: seed, Decision: n.decision}
 	if ok && !unknown {
 		result, list := b.Pass.Type(n.Call)
 		x.reportList(n, list)
@@ -93,6 +94,7 @@ func (x *expander) verb(n *Node) bool {
 			n.Result = result
 		}
 	}
+	n.Undecided = n.Result.Model != nil && n.Result.Model.Type != nil && n.Result.Model.Type.Undecided == n.Addr()
 	if b.Yields() == lang.YieldsModel && n.Result.Model == nil {
 		n.Result.Model = &passes.Model{}
 	}

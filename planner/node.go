@@ -32,6 +32,9 @@ type Node struct {
 	// Broken nodes have an error, or depend on a node that has: their results are
 	// stand-ins without a type. Nothing is to be run while there are any.
 	Broken bool
+	// Undecided nodes are typed with shapes that are not known before what
+	// decides them has run; see passes.Pass.Decide.
+	Undecided bool
 	// Needed nodes are roots or needed by one.
 	Needed bool
 
@@ -61,6 +64,8 @@ type Node struct {
 	place place
 	// target nodes are those a run was cut to.
 	target bool
+	// decision is what the node's pass has decided, once it is known.
+	decision []byte
 	// value is what expressions see of a model or data, once asked for.
 	value cty.Value
 }

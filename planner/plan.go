@@ -35,6 +35,9 @@ type Step struct {
 	// Layers and Logs are reports of the node's actions; see passes.Result.
 	Layers, Logs []action.Ref
 	Export       *passes.Export
+	// Decision is the output that the node's shapes hang on, valid where there
+	// is one that could be lowered.
+	Decision action.Ref
 
 	// adapter is set where a model's adapter is wanted as well: see WantAdapter.
 	adapter bool
@@ -61,20 +64,12 @@ func Build(e *Expansion, r Lowerer, store *cache.Store) (*Plan, error) {
 			continue
 		}
 		s := &Step{Node: n}
-		seen := map[*action.Action]bool{}
-		p.Graph.Added = func(a *action.Action) {
-			if !seen[a] {
-				seen[a] = true
-				s.Actions = append(s.Actions, a)
-			}
-		}
-		if err := p.lower(s, r, store); err != nil {
+		if err := p.advance(s, r, store); err != nil {
 			return nil, err
 		}
 		p.Steps = append(p.Steps, s)
 		p.byNode[n] = s
 	}
-	p.Graph.Added = nil
 	return p, nil
 }
 
@@ -171,6 +166,10 @@ func (s *Step) Parts() []Part {
 func (s *Step) Targets() []action.Ref {
 	n := s.Node
 	switch {
+	case n.Undecided && s.Decision.Valid():
+		return []action.Ref{s.Decision}
+	case n.Undecided:
+		return nil
 	case s.Export != nil:
 		var refs []action.Ref
 		for _, in := range s.Export.Inputs {
@@ -231,6 +230,13 @@ func (p *Plan) Roots() []*Step {
 	}
 	var out []*Step
 	for _, s := range p.Steps {
+		if s.Node.Undecided {
+			// What it decides is needed to go on, whatever it is needed for.
+			if s.Decision.Valid() {
+				out = append(out, s)
+			}
+			continue
+		}
 		if want[s.Node] && (s.Node.Block.Kind == lang.KindVerb || s.Node.Block.Kind == lang.KindModel || s.Node.Block.Kind == lang.KindData && s.Node.target) {
 			out = append(out, s)
 		}

@@ -64,7 +64,8 @@ type execution struct {
 func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 	start := time.Now()
 	o.Executor.Recall, o.Executor.Defs = true, p.definitions()
-	note := keepNotes(&o.Executor, len(p.Graph.Actions))
+	// Decisions make the graph grow; what does not fit is only not noted.
+	note := keepNotes(&o.Executor, 2*len(p.Graph.Actions)+1<<14)
 	ex, err := executor.New(p.Graph, o.Executor)
 	if err != nil {
 		return nil, err
@@ -229,10 +230,22 @@ func (r *execution) stages(ctx context.Context) error {
 		if errors.As(err, &fit) || ctx.Err() != nil || errors.Is(err, executor.ErrStopped) {
 			return err
 		}
+		decided := false
 		for _, s := range steps {
+			if s.Node.Undecided {
+				yes, err := r.decide(ctx, s)
+				if err != nil {
+					r.failures[s] = err
+				}
+				decided = decided || yes
+				continue
+			}
 			if err := r.collect(ctx, s); err != nil {
 				r.failures[s] = err
 			}
+		}
+		if decided {
+			r.goOn()
 		}
 		for _, s := range r.Steps {
 			if s.Node.Block.Kind == lang.KindVerb && r.outcome(s.Node).Status == Done {
@@ -275,6 +288,12 @@ func (r *execution) outcome(n *Node) Outcome {
 		return Outcome{Status: Failed}
 	}
 	status := r.status(s)
+	if status == Done && n.Undecided {
+		status = Pending
+		if slices.ContainsFunc(n.DependsOn, func(d *Node) bool { return (d.Undecided || d.Broken) && r.outcome(d).Status == Failed }) {
+			status = Failed
+		}
+	}
 	if status == Done && s.Export != nil && r.exports[s] == nil {
 		status = Pending
 	}
@@ -599,7 +618,7 @@ func (r *execution) recordText() {
 // RecordModel is what is known of the model that n yields, nil if it yields none.
 func RecordModel(n *Node) *record.Model {
 	m := n.Result.Model
-	if m == nil || m.Type == nil {
+	if m == nil || m.Type == nil || m.Type.Undecided != "" {
 		return nil
 	}
 	return &record.Model{Parameters: m.Type.Parameters(), Bytes: m.Type.Size(), BitsPerWeight: m.Type.BitsPerWeight(), Sparsity: m.Type.Sparsity()}

@@ -305,10 +305,12 @@ func modelAttrs(attrs map[string]cty.Value, n *Node) {
 		attrs[a.Name] = cty.UnknownVal(a.Type)
 	}
 	if t := n.Result.Model.Type; t != nil {
-		attrs["parameters"] = cty.NumberIntVal(t.Parameters())
-		attrs["size"] = cty.NumberIntVal(t.Size())
-		attrs["bits_per_weight"] = cty.NumberFloatVal(t.BitsPerWeight())
-		attrs["sparsity"] = cty.NumberFloatVal(t.Sparsity())
+		if t.Undecided == "" {
+			attrs["parameters"] = cty.NumberIntVal(t.Parameters())
+			attrs["size"] = cty.NumberIntVal(t.Size())
+			attrs["bits_per_weight"] = cty.NumberFloatVal(t.BitsPerWeight())
+			attrs["sparsity"] = cty.NumberFloatVal(t.Sparsity())
+		}
 		attrs["layers"] = cty.NumberIntVal(int64(t.Config.Layers))
 		attrs["architecture"] = cty.StringVal(t.Config.ModelType)
 	}

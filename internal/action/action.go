@@ -229,6 +229,8 @@ type Graph struct {
 	leaves  map[string]*Action
 	params  map[string]*params
 	parts   map[string]Ref // of sources, see Part
+	// sealed is how many actions keep the outputs they have.
+	sealed int
 	// Reused counts additions that found an equal action.
 	Reused int
 	// Added, when not nil, is told of every addition of an action that computes,
@@ -262,7 +264,7 @@ func (g *Graph) Add(s Spec) *Action {
 		key = append(append(append(key, '|'), in.Name...), '=')
 		key = append(append(strconv.AppendInt(key, int64(in.Ref.Action.ID), 10), '.'), in.Ref.Output...)
 	}
-	if a := g.index[string(key)]; a != nil {
+	if a := g.index[string(key)]; a != nil && (a.ID >= g.sealed || a.yields(s.Outputs)) {
 		g.Reused++
 		a.want(s.Outputs)
 		g.tell(a)
@@ -275,6 +277,21 @@ func (g *Graph) Add(s Spec) *Action {
 	g.index[string(key)] = a
 	g.tell(a)
 	return a
+}
+
+// Seal makes every action of now keep its outputs: whoever has begun to run the
+// graph would not notice more. An addition that asks a sealed action for others
+// is an action of its own.
+func (g *Graph) Seal() { g.sealed = len(g.Actions) }
+
+// yields reports whether a has all the outputs, each in as lasting a class.
+func (a *Action) yields(outputs []Output) bool {
+	for _, o := range outputs {
+		if !slices.ContainsFunc(a.Outputs, func(x Output) bool { return x.Name == o.Name && lasting(x.Class, o.Class) == x.Class }) {
+			return false
+		}
+	}
+	return true
 }
 
 // intern encodes the parameters and returns the one copy of them.

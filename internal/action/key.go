@@ -104,6 +104,38 @@ func DefKey(a *Action, keys map[*Action]artifact.Digest) artifact.Digest {
 	return keys[a]
 }
 
+// OriginKey identifies an output by all that its bytes depend on: as a
+// definition key, but whatever else the actions on the way are asked for, since
+// no output's bytes depend on that. keys holds what earlier calls found.
+func OriginKey(ref Ref, keys map[*Action]artifact.Digest) artifact.Digest {
+	var of func(a *Action) artifact.Digest
+	of = func(a *Action) artifact.Digest {
+		if k, ok := keys[a]; ok {
+			return k
+		}
+		if a.Leaf != nil {
+			return DefKey(a, keys)
+		}
+		r := newRecord(a)
+		r.Outputs = nil
+		e := r.encode("origin")
+		ins := append([]Input(nil), a.Inputs...)
+		sort.Slice(ins, func(i, j int) bool { return ins[i].Name < ins[j].Name })
+		e.count("inputs", len(ins))
+		for _, in := range ins {
+			e.field("input", in.Name)
+			e.field("origin", string(of(in.Ref.Action)))
+			e.field("output", in.Ref.Output)
+		}
+		keys[a] = e.sum()
+		return keys[a]
+	}
+	e := newEncoder("origin of an output")
+	e.field("action", string(of(ref.Action)))
+	e.field("output", ref.Output)
+	return e.sum()
+}
+
 func newRecord(a *Action) *KeyRecord {
 	params := a.canonical
 	if params == nil {

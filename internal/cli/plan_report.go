@@ -12,7 +12,7 @@ import (
 
 // planFormat is the version of plan -json: its first part is raised when a
 // field changes its meaning or goes, its second when one comes.
-const planFormat = "1.1"
+const planFormat = "1.2"
 
 // planReport is a plan for people and programs.
 type planReport struct {
@@ -65,6 +65,9 @@ type planNode struct {
 	// Arguments are those at the point, defaults filled in; a reference is the
 	// address it leads to. Since 1.1.
 	Arguments map[string]any `json:"arguments,omitempty"`
+	// After is the node whose run decides the shapes of this one's model; what is
+	// known of it before is counted. Since 1.2.
+	After string `json:"after,omitempty"`
 }
 
 // planGate is a gate at one point: "passed" or "failed" where no run is needed
@@ -258,6 +261,9 @@ func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Predictio
 		Actions: planActions{sh.Total, sh.Cached, sh.Again, sh.Run}, Seconds: sh.Seconds, PeakBytes: sh.Peak, WriteBytes: sh.Bytes,
 		Model: planner.RecordModel(n), Arguments: p.Arguments(n)}
 	switch {
+	case n.Undecided:
+		node.Status, node.After = planRun, planner.DecidedBy(n)
+		r.Work = true
 	case n.Block.Kind == lang.KindModel:
 		node.Status = planSource
 	case !n.Enabled:

@@ -34,6 +34,7 @@ type block struct {
 	points       int
 	status       map[string]int
 	choice       bool
+	after        string   // decides what the nodes do
 	node         planNode // sums
 }
 
@@ -48,6 +49,9 @@ func (v *planView) gather() []*block {
 		b := out[i]
 		if n.Choice != "" {
 			b.choice = true
+		}
+		if n.After != "" {
+			b.after = n.After
 		}
 		b.points++
 		b.status[n.Status]++
@@ -68,7 +72,11 @@ func (v *planView) blocks() {
 	for _, x := range v.r.Exports {
 		exports[x.Name] = true
 	}
+	var after []string
 	for _, b := range v.gather() {
+		if b.after != "" && !slices.Contains(after, b.after) {
+			after = append(after, b.after)
+		}
 		if b.status[planSource] > 0 || exports[b.name] {
 			continue
 		}
@@ -93,6 +101,8 @@ func (v *planView) blocks() {
 				cells[7].text = spell.Seconds(b.node.Seconds)
 				cells[8].text = spell.Bytes(b.node.PeakBytes)
 			}
+		} else if b.after != "" {
+			cells[6].text = "?"
 		} else if b.status[planOff] == b.points {
 			cells[2].text = "off"
 		}
@@ -103,6 +113,9 @@ func (v *planView) blocks() {
 	notes := []string{"+ to run", "= in the cache"}
 	if v.r.Actions.Again > 0 {
 		notes = append(notes, "~ to run again for its bytes")
+	}
+	if len(after) > 0 {
+		notes = append(notes, fmt.Sprintf("? known after %s has decided the shapes", strings.Join(after, ", ")))
 	}
 	fmt.Fprintf(v.a.Out, "  %s\n\n", paintIf(v.on, dim, strings.Join(notes, "   ")))
 }

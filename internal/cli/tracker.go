@@ -55,6 +55,7 @@ type tracker struct {
 	now   func() time.Time
 	began time.Time
 
+	plan   *planner.Plan
 	nodes  []*tracked // in the order of the plan
 	byAct  map[*action.Action][]*tracked
 	costs  map[*action.Action]float64
@@ -74,22 +75,39 @@ func newTracker(plan *planner.Plan, pr *planner.Prediction) *tracker {
 	if pr != nil {
 		t.costs = pr.Costs
 	}
-	if plan == nil {
-		return t
+	t.plan = plan
+	t.take()
+	return t
+}
+
+// take takes up the steps of the plan that have something to do: decisions give
+// more of them as the run goes on.
+func (t *tracker) take() {
+	if t.plan == nil {
+		return
 	}
-	for _, s := range plan.Steps {
+	known := map[*planner.Step]*tracked{}
+	for _, n := range t.nodes {
+		known[n.step] = n
+	}
+	t.nodes = nil
+	for _, s := range t.plan.Steps {
 		if !slices.ContainsFunc(s.Actions, func(a *action.Action) bool { return a.Leaf == nil }) {
 			continue
 		}
-		t.nodes = append(t.nodes, &tracked{step: s, addr: s.Node.Addr(), state: nodeWaiting, running: map[*action.Action]share{}})
+		n := known[s]
+		if n == nil {
+			n = &tracked{step: s, addr: s.Node.Addr(), state: nodeWaiting, running: map[*action.Action]share{}}
+		}
+		t.nodes = append(t.nodes, n)
 	}
-	return t
 }
 
 func (t *tracker) start() { t.began = t.now() }
 
 // stage takes up steps that are about to be brought about.
 func (t *tracker) stage(steps []*planner.Step) {
+	t.take()
 	t.steps = append(t.steps, steps...)
 	t.adopt(planner.Reach(t.steps))
 }

@@ -60,6 +60,11 @@ type Type struct {
 	// OtherBytes is what embedding, head, norms and biases take in the source.
 	OtherBytes int64
 
+	// Undecided is the address of the node whose run decides the shapes; until
+	// then those of the type are like what will come, and not it. "" for shapes
+	// that are known.
+	Undecided string
+
 	// counted is the configuration whose parameters are known.
 	counted    *arch.Config
 	parameters int64
