@@ -44,7 +44,8 @@ func tokens(v *artifact.Value) ([]int32, []int, error) {
 
 // walkKernel runs one decoder block over windows that stand alone. Outputs, as
 // asked for: hidden, the block's output; norms, per site count, Σx, Σx², Σ|x|
-// and max|x|; gram, per site XᵀX.
+// and max|x|; moments, per site and channel the mean and Σ(x − mean)²; gram, per
+// site XᵀX.
 var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry) error {
 	cfg := g.Config()
 	e, err := c.Input("hidden").Entry("hidden")
@@ -62,8 +63,8 @@ var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry)
 	}
 	var col *collector
 	var tap func(int, string, []float32, int)
-	if c.Wants("norms") || c.Wants("gram") {
-		col = newCollector(cfg, c.Pool, c.Wants("gram"))
+	if c.Wants("norms") || c.Wants("moments") || c.Wants("gram") {
+		col = newCollector(cfg, c.Pool, c.Wants("moments"), c.Wants("gram"))
 		tap = col.add
 	}
 	r := nn.NewRunner(cfg, c.Pool)
@@ -95,6 +96,9 @@ var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry)
 	if c.Wants("norms") {
 		col.putNorms(c.Output("norms"), windows*T)
 	}
+	if c.Wants("moments") {
+		col.putMoments(c.Output("moments"))
+	}
 	if c.Wants("gram") {
 		col.putGram(c.Output("gram"))
 	}
@@ -112,13 +116,17 @@ type siteSums struct {
 	width                      int
 	sum, sumSq, sumAbs, maxAbs []float64
 	gram                       []float64
+	moments                    *Moments
 }
 
-func newCollector(cfg *arch.Config, pool *linalg.Pool, gram bool) *collector {
+func newCollector(cfg *arch.Config, pool *linalg.Pool, moments, gram bool) *collector {
 	c := &collector{cfg: cfg, pool: pool, sites: map[string]*siteSums{}}
 	for _, s := range arch.Sites() {
 		n := cfg.SiteWidth(s)
 		z := &siteSums{width: n, sum: make([]float64, n), sumSq: make([]float64, n), sumAbs: make([]float64, n), maxAbs: make([]float64, n)}
+		if moments {
+			z.moments = NewMoments(n)
+		}
 		if gram {
 			z.gram = make([]float64, n*n)
 		}
@@ -159,6 +167,9 @@ func (c *collector) add(_ int, site string, rows []float32, width int) {
 			}
 		}
 	})
+	if z.moments != nil {
+		z.moments.Add(c.pool, rows)
+	}
 	if z.gram != nil {
 		c.pool.GramAdd(z.gram, rows, T, width)
 	}
@@ -188,6 +199,15 @@ func (c *collector) putNorms(b *artifact.Builder, count int) {
 	b.PutFloat64("count", []int{1}, []float64{float64(count)})
 }
 
+func (c *collector) putMoments(b *artifact.Builder) {
+	for _, s := range arch.Sites() {
+		z := c.sites[s]
+		b.PutFloat64(s+".mean", []int{z.width}, z.moments.Mean)
+		b.PutFloat64(s+".m2", []int{z.width}, z.moments.M2)
+		b.PutFloat64(s+".count", []int{1}, []float64{z.moments.Count})
+	}
+}
+
 func (c *collector) putGram(b *artifact.Builder) {
 	for _, s := range arch.Sites() {
 		z := c.sites[s]
@@ -197,13 +217,13 @@ func (c *collector) putGram(b *artifact.Builder) {
 }
 
 // Needs says which statistics a method wants.
-type Needs struct{ Norms, Gram bool }
+type Needs struct{ Norms, Moments, Gram bool }
 
 // Any reports whether any statistics are wanted.
-func (n Needs) Any() bool { return n.Norms || n.Gram }
+func (n Needs) Any() bool { return n.Norms || n.Moments || n.Gram }
 
 // stats are references to a block's statistics.
-type stats struct{ Norms, Gram action.Ref }
+type stats struct{ Norms, Moments, Gram action.Ref }
 
 // Embed lowers the embedding of data's tokens by model.
 func Embed(g *action.Graph, node string, m *passes.Model, d *passes.Data) action.Ref {
@@ -230,6 +250,9 @@ func Walk(g *action.Graph, node string, cfg *arch.Config, i int, block, hidden a
 	if needs.Norms {
 		outs = append(outs, action.Output{Name: "norms", Class: action.Durable, Bytes: int64(cfg.Hidden) * 8 * 16})
 	}
+	if needs.Moments {
+		outs = append(outs, action.Output{Name: "moments", Class: action.Durable, Bytes: int64(2*cfg.Hidden+cfg.QDim()+cfg.Intermediate) * 16})
+	}
 	if needs.Gram {
 		outs = append(outs, action.Output{Name: "gram", Class: action.Transient, Bytes: gram})
 	}
@@ -245,6 +268,9 @@ func Walk(g *action.Graph, node string, cfg *arch.Config, i int, block, hidden a
 		Outputs: outs, Flops: 2 * float64(params) * float64(tokens), Peak: params*4 + scratch + tokens*int64(cfg.Hidden)*4})
 	if needs.Norms {
 		st.Norms = action.Ref{Action: a, Output: "norms"}
+	}
+	if needs.Moments {
+		st.Moments = action.Ref{Action: a, Output: "moments"}
 	}
 	if needs.Gram {
 		st.Gram = action.Ref{Action: a, Output: "gram"}

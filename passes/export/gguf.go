@@ -52,7 +52,7 @@ Side paths go into a second file, NAME-adapter.gguf, for llama.cpp's ` + "`--lor
 		}
 		if a.Model.Type != nil {
 			ds = append(ds, holdable(a.Model.Type)...)
-			ds = append(ds, readable(a.Model.Type.Config, a.Model.From)...)
+			ds = append(ds, readable(a.Model.Type, a.Model.From)...)
 		}
 		return passes.Result{Export: &passes.Export{Files: a.files()}}, ds
 	},
@@ -129,9 +129,17 @@ func holdable(ty *model.Type) (ds diag.List) {
 }
 
 // readable reports what llama.cpp does not know of an architecture.
-func readable(c *arch.Config, from string) (ds diag.List) {
+func readable(ty *model.Type, from string) (ds diag.List) {
+	c := ty.Config
 	if s := c.RopeScaling; s != nil && s.Type == "llama3" && c.ModelType != "llama" {
 		ds.Errorf("model", "GGUF cannot hold the rotary scaling", "%s is a %s model with rope_type llama3, which readers of GGUF know in llama models alone. Export \"safetensors\".", from, c.ModelType)
+		ds.Since(from)
+	}
+	if own := c.ModelType != "llama" && c.ModelType != "mistral"; own && (!c.Uniform() || ty.Undecided != "") {
+		ds.Errorf("model", "GGUF cannot hold the shapes", "The blocks of %s differ in heads or width, which readers of GGUF know in llama models alone; it is a %s model. Prune with structure = \"ul-um\", or mode = \"mask\".", from, c.ModelType)
+		ds.Since(from)
+	} else if own && (c.MLPOutBias || c.AttentionOutBias && !c.AttentionBias || c.ModelType == "qwen2" && c.AttentionOutBias) {
+		ds.Errorf("model", "GGUF cannot hold the biases", "%s has biases that %s models do not have, and readers of GGUF would pass over them. Prune with compensate = false.", from, c.ModelType)
 		ds.Since(from)
 	}
 	if c.SlidingWindow > 0 {

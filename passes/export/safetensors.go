@@ -65,6 +65,7 @@ Side paths go into the folder's subfolder adapter, for PEFT.
 		a := c.Args.(*SafetensorsArgs)
 		ds := a.check()
 		if a.Model.Type != nil {
+			ds = append(ds, knownToTransformers(a.Model.Type, a.Model.From)...)
 			if a.packs(a.Model.Type) {
 				ds = append(ds, packable(a.Model.Type, a.DType)...)
 			} else if a.Layout == "compressed-tensors" {
@@ -162,7 +163,14 @@ func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string
 		}})
 	}
 	groups.Ignore("lm_head")
-	cfg, err := folderConfig(o.config, p, groups)
+	config := o.config
+	if to := switchedBiases(o.cfg); to != nil {
+		if config, err = to.JSON(); err != nil {
+			return err
+		}
+		ts = append(ts, zeroBiases(o.cfg, to, dt)...)
+	}
+	cfg, err := folderConfig(config, p, groups)
 	if err != nil {
 		return err
 	}
@@ -199,6 +207,49 @@ func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string
 		return err
 	}
 	return writePEFT(ads, peftParams{DType: "f32"}, o.cfg.Layers, path.Join(dir, "adapter"), create)
+}
+
+// knownToTransformers reports what no configuration class of transformers says.
+func knownToTransformers(ty *model.Type, from string) (ds diag.List) {
+	c := ty.Config
+	switch {
+	case !c.Uniform() || ty.Undecided != "":
+		ds.Errorf("model", "The format has one shape for all blocks", "The blocks of %s differ in heads or width, and a Hugging Face %s model has one number for all. Export \"gguf\", or prune with structure = \"ul-um\", or mode = \"mask\".", from, c.ModelType)
+		ds.Since(from)
+	case c.ModelType != "llama" && (c.MLPOutBias || c.ModelType == "mistral" && c.AttentionOutBias || c.ModelType == "qwen2" && c.AttentionOutBias || c.AttentionOutBias != c.AttentionBias && c.ModelType == "qwen3"):
+		ds.Errorf("model", "The format has no place for the biases", "%s has biases that a Hugging Face %s model does not have. Prune with compensate = false.", from, c.ModelType)
+		ds.Since(from)
+	}
+	return ds
+}
+
+// switchedBiases returns the configuration of a llama model some of whose layers
+// have biases, with all that the switches of its class stand for; nil where they
+// already say it.
+func switchedBiases(c *arch.Config) *arch.Config {
+	if c.ModelType != "llama" || c.AttentionOutBias == c.AttentionBias && c.MLPOutBias == c.MLPBias {
+		return nil
+	}
+	to := *c
+	to.AttentionBias = c.AttentionBias || c.AttentionOutBias
+	to.AttentionOutBias = to.AttentionBias
+	to.MLPBias = c.MLPBias || c.MLPOutBias
+	to.MLPOutBias = to.MLPBias
+	return &to
+}
+
+// zeroBiases are the biases that to has beyond those of c.
+func zeroBiases(c, to *arch.Config, dt tensor.DType) (ts []safetensors.WriteTensor) {
+	for b := range c.Layers {
+		has := c.At(b).Linears()
+		for i, l := range to.At(b).Linears() {
+			if l.Bias && !has[i].Bias {
+				ts = append(ts, safetensors.WriteTensor{Name: c.BlockPrefix(b) + l.BiasName(), Meta: tensor.Meta{DType: dt, Shape: []int{l.Out}},
+					Data: func() ([]byte, error) { return make([]byte, l.Out*dt.Size()), nil }})
+			}
+		}
+	}
+	return ts
 }
 
 // folderConfig is the config.json of the written model: the source's, with what

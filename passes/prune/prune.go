@@ -11,7 +11,7 @@ import (
 )
 
 // All lists the methods of the verb.
-func All() []*passes.Pass { return []*passes.Pass{Magnitude, Wanda, SparseGPT} }
+func All() []*passes.Pass { return []*passes.Pass{Magnitude, Wanda, SparseGPT, FLAP} }
 
 // DenseBits is what a weight costs where it is stored as a 16-bit float, which
 // is how changed weights are exported unless asked otherwise.

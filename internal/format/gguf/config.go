@@ -28,23 +28,26 @@ func ConfigFromGGUF(f *File) (map[string]any, error) {
 	if !ok {
 		return nil, &Error{Path: f.Path, Key: "general.architecture", Detail: "is missing: this is not a model file"}
 	}
-	if arch != "llama" && arch != "qwen2" && arch != "qwen3" {
-		return nil, &Error{Path: f.Path, Key: "general.architecture", Detail: fmt.Sprintf("is %q; supported are llama, qwen2, qwen3", arch)}
+	if arch != "llama" && arch != deci && arch != "qwen2" && arch != "qwen3" {
+		return nil, &Error{Path: f.Path, Key: "general.architecture", Detail: fmt.Sprintf("is %q; supported are llama, deci, qwen2, qwen3", arch)}
 	}
 	r := configReader{f: f, arch: arch}
-	hidden, heads := r.size("embedding_length"), r.size("attention.head_count")
+	hidden := r.size("embedding_length")
 	c := map[string]any{
-		"hidden_act":          "silu",
-		"hidden_size":         hidden,
-		"intermediate_size":   r.size("feed_forward_length"),
-		"num_attention_heads": heads,
-		"num_hidden_layers":   r.size("block_count"),
-		"rms_norm_eps":        r.float("attention.layer_norm_rms_epsilon"),
+		"hidden_act":        "silu",
+		"hidden_size":       hidden,
+		"num_hidden_layers": r.size("block_count"),
+		"rms_norm_eps":      r.float("attention.layer_norm_rms_epsilon"),
+	}
+	heads := r.perBlock(c, "num_attention_heads", "attention.head_count")
+	r.perBlock(c, "intermediate_size", "feed_forward_length")
+	c["num_key_value_heads"] = heads
+	if _, ok := f.KVs.Get(r.key("attention.head_count_kv")); ok {
+		r.perBlock(c, "num_key_value_heads", "attention.head_count_kv")
 	}
 	if r.err != nil {
 		return nil, r.err
 	}
-	c["num_key_value_heads"] = r.optional("attention.head_count_kv", heads)
 	if n := r.optional("context_length", 0); n > 0 {
 		c["max_position_embeddings"] = n
 	}
@@ -73,6 +76,9 @@ func ConfigFromGGUF(f *File) (map[string]any, error) {
 	c["tie_word_embeddings"] = !head
 
 	model := arch
+	if arch == deci { // a llama whose blocks may differ
+		model = "llama"
+	}
 	if window := r.optional("attention.sliding_window", 0); arch == "llama" && window > 0 {
 		model = "mistral"
 		c["sliding_window"] = window
@@ -86,6 +92,12 @@ func ConfigFromGGUF(f *File) (map[string]any, error) {
 	if model == "llama" {
 		_, bias := f.Tensor("blk.0.ffn_gate.bias")
 		c["mlp_bias"] = bias
+	}
+	// Biases of what writes to the residual stream may stand alone.
+	for key, part := range map[string]string{"attention_out_bias": "attn_output", "mlp_out_bias": "ffn_down"} {
+		if _, bias := f.Tensor("blk.0." + part + ".bias"); bias {
+			c[key] = true
+		}
 	}
 
 	for hf, key := range map[string]string{
@@ -144,6 +156,30 @@ func (r *configReader) size(name string) int {
 	return n
 }
 
+// deci is the architecture of llama models whose blocks differ in heads and in
+// width: the same block, with numbers for each.
+const deci = "deci"
+
+// perBlock reads a size that architecture deci may say block by block: the
+// largest goes under the key of config.json, and where they differ the list
+// under the same key with _per_layer. It returns the largest.
+func (r *configReader) perBlock(c map[string]any, hf, name string) int {
+	list, ok := r.f.KVs.Ints(r.key(name))
+	if r.arch != deci || !ok || len(list) == 0 || slices.Min(list) == slices.Max(list) {
+		n := r.size(name)
+		c[hf] = n
+		return n
+	}
+	if slices.Min(list) <= 0 {
+		r.fail(name, "has a block without any, which is not supported")
+	}
+	c[hf], c[hf+perLayer] = slices.Max(list), list
+	return slices.Max(list)
+}
+
+// perLayer ends the keys of config.json that hold a number for each block.
+const perLayer = "_per_layer"
+
 func (r *configReader) float(name string) float64 {
 	v, ok := r.f.KVs.Float(r.key(name))
 	if !ok {
@@ -163,10 +199,32 @@ func (r *configReader) optional(name string, other int) int {
 	return other
 }
 
+// perBlockKeys are the keys of config.json that may be said block by block.
+var perBlockKeys = []string{"intermediate_size", "num_attention_heads", "num_key_value_heads"}
+
+// intList reads a decoded list of n positive integers; of nil, n times all.
+func intList(v any, n int, all int32) (out []int32, ok bool) {
+	if v == nil {
+		return slices.Repeat([]int32{all}, max(n, 0)), true
+	}
+	list, ok := v.([]any)
+	if !ok || len(list) != n {
+		return nil, false
+	}
+	for _, x := range list {
+		i, ok := jsonInt(x)
+		if !ok || i <= 0 || i > 1<<31-1 {
+			return nil, false
+		}
+		out = append(out, int32(i))
+	}
+	return out, true
+}
+
 // KVFromConfig returns the metadata pairs that describe a model to a GGUF
 // reader, general.architecture first, from a decoded config.json (numbers as
 // float64, int or json.Number; both spellings of the rotary parameters). It
-// covers the model and the ids of its special tokens, not the tokenizer's
+// covers blocks of different shapes (architecture deci), the model and the ids of its special tokens, not the tokenizer's
 // vocabulary nor general.file_type. A model with llama3 rotary scaling also
 // needs the tensor of RopeFreqs.
 func KVFromConfig(config map[string]any) (KVs, error) {
@@ -180,6 +238,16 @@ func KVFromConfig(config map[string]any) (KVs, error) {
 	default:
 		return nil, fmt.Errorf("config: model_type is %q; supported are llama, mistral, qwen2, qwen3", model)
 	}
+	differ := false
+	for _, key := range perBlockKeys {
+		differ = differ || config[key+perLayer] != nil
+	}
+	if differ {
+		if arch != "llama" {
+			return nil, fmt.Errorf("config: blocks differ in shape, which GGUF readers know of llama models alone; model_type is %q", model)
+		}
+		arch = deci
+	}
 	var kvs KVs
 	var missing []string
 	size := func(key string) uint32 {
@@ -190,19 +258,32 @@ func KVFromConfig(config map[string]any) (KVs, error) {
 		return uint32(n)
 	}
 	add := func(name string, value any) { kvs = append(kvs, KV{arch + "." + name, value}) }
+	// sizes is one number, or with architecture deci one for each block.
+	sizes := func(key string) any {
+		n := size(key)
+		if arch != deci {
+			return n
+		}
+		blocks, _ := c.int("num_hidden_layers")
+		list, ok := intList(config[key+perLayer], blocks, int32(n))
+		if !ok {
+			missing = append(missing, key+perLayer)
+		}
+		return list
+	}
 
 	kvs = append(kvs, KV{"general.architecture", arch}, KV{"general.type", "model"})
 	add("block_count", size("num_hidden_layers"))
 	add("context_length", size("max_position_embeddings"))
 	hidden, heads := size("hidden_size"), size("num_attention_heads")
 	add("embedding_length", hidden)
-	add("feed_forward_length", size("intermediate_size"))
-	add("attention.head_count", heads)
-	kvHeads := heads
+	add("feed_forward_length", sizes("intermediate_size"))
+	add("attention.head_count", sizes("num_attention_heads"))
 	if c["num_key_value_heads"] != nil {
-		kvHeads = size("num_key_value_heads")
+		add("attention.head_count_kv", sizes("num_key_value_heads"))
+	} else {
+		add("attention.head_count_kv", sizes("num_attention_heads"))
 	}
-	add("attention.head_count_kv", kvHeads)
 	eps := 1e-6 // the default of all four configuration classes
 	if v, ok := c.float("rms_norm_eps"); ok {
 		eps = v
@@ -223,7 +304,7 @@ func KVFromConfig(config map[string]any) (KVs, error) {
 	if headDim <= 0 || headDim%2 != 0 {
 		return nil, fmt.Errorf("config: head_dim is %d, expected a positive even number", headDim)
 	}
-	if arch == "qwen3" || headDim*int(heads) != int(hidden) {
+	if arch == "qwen3" || arch == deci || headDim*int(heads) != int(hidden) {
 		add("attention.key_length", uint32(headDim))
 		add("attention.value_length", uint32(headDim))
 	}

@@ -9,27 +9,34 @@ import (
 
 // RotaryHeadDim returns the head size by which the rows of a tensor are
 // interleaved in a file with this metadata, and 0 for a tensor in the usual
-// order. Only architecture "llama" interleaves, and only attn_q and attn_k:
+// order. Only architectures "llama" and "deci" interleave, and only attn_q and
+// attn_k:
 // its converter applies the permutation for ggml's "normal" rotary kernel,
 // while qwen2 and qwen3 use the "neox" kernel, which pairs the halves as
 // Hugging Face models do. rows is the tensor's first Hugging Face dimension.
 func RotaryHeadDim(kvs KVs, name string, rows int) int {
-	if arch, _ := kvs.String("general.architecture"); arch != "llama" {
+	arch, _ := kvs.String("general.architecture")
+	if arch != "llama" && arch != deci {
 		return 0
 	}
 	_, part, ok := splitBlock(name)
 	if !ok {
 		return 0
 	}
-	heads, _ := kvs.Int("llama.attention.head_count")
+	heads, _ := kvs.Int(arch + ".attention.head_count")
+	// Where blocks differ there is no one number of heads, but their size.
+	dim, _ := kvs.Int(arch + ".attention.key_length")
 	switch strings.TrimSuffix(strings.TrimSuffix(part, ".weight"), ".bias") {
 	case "attn_q":
 	case "attn_k":
-		if n, ok := kvs.Int("llama.attention.head_count_kv"); ok {
+		if n, ok := kvs.Int(arch + ".attention.head_count_kv"); ok {
 			heads = n
 		}
 	default:
 		return 0
+	}
+	if heads <= 0 && dim > 0 && dim%2 == 0 && rows%dim == 0 {
+		return dim
 	}
 	if heads <= 0 || rows%(2*heads) != 0 {
 		return 0

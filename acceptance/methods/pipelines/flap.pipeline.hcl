@@ -1,0 +1,140 @@
+# Structured pruning: heads and neurons of all layers compete and leave their
+# mean in biases, beside the same without biases and beside structured Wanda.
+
+variable "reference" {
+  type        = string
+  description = "the folder of the reference material"
+}
+
+variable "targets" {
+  type        = list(string)
+  default     = ["*"]
+  description = "globs of the linears to train"
+}
+
+variable "windows" {
+  type        = number
+  default     = 20
+  description = "how many windows of the test text to measure on"
+}
+
+variable "steps" {
+  type        = number
+  default     = 100
+  description = "how many steps to train"
+}
+
+model "base" {
+  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
+}
+
+data "text" "calib" {
+  source          = "${var.reference}/text/calib.txt"
+  tokenizer       = model.base
+  sequence_length = 512
+  samples         = 16
+}
+
+data "text" "test" {
+  source          = "${var.reference}/text/test.txt"
+  tokenizer       = model.base
+  sequence_length = 512
+  samples         = var.windows
+}
+
+sweep "grid" "cut" {
+  ratio = [0.2, 0.4]
+}
+
+prune "flap" "flap" {
+  model = model.base
+  data  = data.calib
+  ratio = sweep.cut.ratio
+}
+
+prune "flap" "bare" {
+  model      = model.base
+  data       = data.calib
+  ratio      = sweep.cut.ratio
+  compensate = false
+}
+
+prune "flap" "wanda" {
+  model      = model.base
+  data       = data.calib
+  ratio      = sweep.cut.ratio
+  metric     = "wifn"
+  structure  = "ul-um"
+  compensate = false
+}
+
+prune "flap" "flap20" {
+  model = model.base
+  data  = data.calib
+  ratio = 0.2
+}
+
+prune "flap" "wanda20" {
+  model      = model.base
+  data       = data.calib
+  ratio      = 0.2
+  metric     = "wifn"
+  structure  = "ul-um"
+  compensate = false
+}
+
+retrain "lora" "flap_lora" {
+  model   = prune.flap20
+  data    = data.calib
+  rank    = 16
+  steps   = var.steps
+  warmup  = 10
+  targets = var.targets
+
+  optimizer "adamw" {
+    learning_rate = 5e-4
+  }
+}
+
+retrain "lora" "wanda_lora" {
+  model   = prune.wanda20
+  data    = data.calib
+  rank    = 16
+  steps   = var.steps
+  warmup  = 10
+  targets = var.targets
+
+  optimizer "adamw" {
+    learning_rate = 5e-4
+  }
+}
+
+evaluate "perplexity" "base" {
+  model = model.base
+  data  = data.test
+}
+
+evaluate "perplexity" "flap" {
+  model = prune.flap
+  data  = data.test
+}
+
+evaluate "perplexity" "bare" {
+  model = prune.bare
+  data  = data.test
+}
+
+evaluate "perplexity" "wanda" {
+  model = prune.wanda
+  data  = data.test
+}
+
+evaluate "perplexity" "flap_lora" {
+  model = retrain.flap_lora
+  data  = data.test
+}
+
+evaluate "perplexity" "wanda_lora" {
+  model = retrain.wanda_lora
+  data  = data.test
+}
