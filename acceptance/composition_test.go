@@ -66,8 +66,10 @@ retrain "perp" "other" {
 // the model above.
 var small = map[string]string{"steps": "4", "batch_size": "2", "group_size": "32", "rank": "4", "iterations": "3"}
 
-// given are values of required arguments, as most people would write them.
-var given = map[string]string{"reference": "train.base", "base": "train.base"}
+// originals are the arguments that take the model as it was before: the first, or
+// the latest whose shapes were cut, since nothing compares models of different
+// shapes.
+var originals = map[string]bool{"reference": true, "base": true}
 
 // stages are the passes that make a model of a model.
 func stages() []*passes.Pass {
@@ -87,8 +89,8 @@ func stages() []*passes.Pass {
 
 func title(p *passes.Pass) string { return p.Verb + " " + p.Method }
 
-// block writes p as a block that works on the model in.
-func block(p *passes.Pass, name, in string) string {
+// block writes p as a block that works on the model in, made of original.
+func block(p *passes.Pass, name, in, original string) string {
 	s, err := schema.For(p.NewArgs())
 	if err != nil {
 		panic(err)
@@ -96,7 +98,7 @@ func block(p *passes.Pass, name, in string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %q %q {\n", p.Verb, p.Method, name)
 	for _, a := range s.Args {
-		if v := valueOf(a, in); v != "" {
+		if v := valueOf(a, in, original); v != "" {
 			fmt.Fprintf(&b, "  %s = %s\n", a.Name, v)
 		}
 	}
@@ -105,7 +107,7 @@ func block(p *passes.Pass, name, in string) string {
 }
 
 // valueOf is an argument's in a chain, "" to leave it out.
-func valueOf(a *schema.Arg, in string) string {
+func valueOf(a *schema.Arg, in, original string) string {
 	if v, ok := small[a.Name]; ok && a.Kind == schema.Int {
 		return v
 	}
@@ -113,8 +115,8 @@ func valueOf(a *schema.Arg, in string) string {
 		return ""
 	}
 	switch {
-	case given[a.Name] != "":
-		return given[a.Name]
+	case originals[a.Name]:
+		return original
 	case a.Kind == schema.Reference && a.RefKind == "model":
 		return in
 	case a.Kind == schema.Reference && a.RefKind == "data":
@@ -137,10 +139,14 @@ func valueOf(a *schema.Arg, in string) string {
 // named by the second result.
 func chainOf(prefix string, ps ...*passes.Pass) (text, model string) {
 	model = "train.base"
+	original := model
 	for i, p := range ps {
 		name := fmt.Sprintf("%s_%d", prefix, i)
-		text += block(p, name, model)
+		text += block(p, name, model, original)
 		model = p.Verb + "." + name
+		if p.Decide != nil {
+			original = model
+		}
 	}
 	return text, model
 }

@@ -71,6 +71,31 @@ prune "sparsegpt" "mixed" {
     sparsity = 0.6
   }
 }
+prune "flap" "cut" {
+  model     = train.base
+  data      = data.bytes
+  ratio     = 0.3
+  structure = "ul-um"
+  round_to  = 8
+}
+prune "flap" "fixed" {
+  model = train.base
+  data  = data.bytes
+  ratio = 0.3
+  mode  = "mask"
+}
+evaluate "perplexity" "cut" {
+  model = prune.cut
+  data  = data.random
+}
+export "gguf" "cut" {
+  model = prune.cut
+  path  = "cut.gguf"
+}
+evaluate "perplexity" "fixed" {
+  model = prune.fixed
+  data  = data.random
+}
 retrain "lora" "masked" {
   model = prune.nm2
   data  = data.random

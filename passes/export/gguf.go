@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/compressc/compressc/internal/action"
-	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/format/gguf"
