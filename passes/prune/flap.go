@@ -17,7 +17,7 @@ import (
 type FLAPArgs struct {
 	Model       *passes.Model `arg:"model" doc:"the model to prune"`
 	Data        *passes.Data  `arg:"data" doc:"calibration windows; the statistics are those of the model as it is"`
-	Ratio       float64       `arg:"ratio" above:"0" below:"1" doc:"share of the parameters of the decoder blocks to remove; embedding and head stay"`
+	Ratio       float64       `arg:"ratio" above:"0" below:"1" example:"0.2" doc:"share of the parameters of the decoder blocks to remove; embedding and head stay"`
 	Metric      string        `arg:"metric" default:"wifv" enum:"wifv|ifv|wifn" doc:"how channels are scored: variance × squared norm of the weights that read them, variance alone, or mean |weight| × input norm as Wanda does"`
 	Structure   string        `arg:"structure" default:"al-am" enum:"al-am|ul-um|al-mm|ul-mm" doc:"what competes: heads and neurons of all layers, or of each layer alone (ul); am and um let the scores and the ratio say how many heads go, mm takes remove_heads"`
 	RemoveHeads int           `arg:"remove_heads" optional:"true" min:"0" doc:"query heads to remove where structure ends in -mm: of the whole model, or of each layer with ul-mm"`
