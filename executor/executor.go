@@ -55,6 +55,8 @@ type Options struct {
 	// reads one file a node instead of one an action. Entries that somebody
 	// deleted by hand are not missed before something needs them.
 	Recall bool
+	// Sample has some of what is found on record run again.
+	Sample Sample
 	// Defs are definition keys of the graph's actions as far as they are known
 	// (action.DefKeys); the executor adds to them.
 	Defs map[*action.Action]artifact.Digest
@@ -79,6 +81,8 @@ type Executor struct {
 	flight *semaphore.Weighted
 	// checkpointing is set once there is a checkpoint in the graph.
 	checkpointing atomic.Bool
+
+	sampleShare float64 // see the constant
 
 	gcPercent int
 	gcLimit   int64
@@ -147,6 +151,7 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 	e := &Executor{
 		g: g, o: o, store: o.Store, pool: linalg.NewPool(o.Threads), known: newBlobSet(o.Store), air: newAir(),
 		flight:      semaphore.NewWeighted(flightBytes),
+		sampleShare: sampleShare,
 		nodes:       map[*action.Action]*node{},
 		defs:        o.Defs,
 		completed:   map[string]bool{},
@@ -190,9 +195,10 @@ func (e *Executor) logf(format string, args ...any) {
 // Result sums a run up.
 type Result struct {
 	Totals
-	// Rewound counts the actions that ran again for their bytes.
-	Rewound int
-	Wall    time.Duration
+	// Rewound counts the actions that ran again for their bytes, Compared those
+	// that did to be compared with the record, and gave the same.
+	Rewound, Compared int
+	Wall              time.Duration
 	// PeakAnon is the process's highest anonymous memory so far, PeakLive the
 	// most that transient outputs took of it.
 	PeakAnon, PeakLive int64
@@ -210,6 +216,7 @@ func (e *Executor) Run(ctx context.Context, targets []action.Ref) (*Result, erro
 	e.passMu.Lock()
 	defer e.passMu.Unlock()
 	var res *Result
+	compared := 0
 	err := e.fits(targets)
 	if err != nil {
 		res = &Result{Totals: Totals{MemoryBudget: e.mem.budget}}
@@ -222,10 +229,13 @@ func (e *Executor) Run(ctx context.Context, targets []action.Ref) (*Result, erro
 				p.demand(append(e.unrecall(), targets...))
 			}
 			if err = p.run(); err == nil {
+				compared, err = e.compareSample(ctx, p)
+			}
+			if err == nil {
 				p.remember()
 			}
 		}
-		res = &Result{Totals: e.ev.snapshot(), Rewound: p.rewound}
+		res = &Result{Totals: e.ev.snapshot(), Rewound: p.rewound, Compared: compared}
 	}
 	res.Wall, res.PeakAnon = time.Since(start), e.PeakAnon()
 	_, _, res.PeakLive, _ = e.mem.usage()

@@ -43,6 +43,9 @@ type job struct {
 	// done is called when a wish is fulfilled, with references to the leaves
 	// that are in memory, or has failed.
 	done func([]*memLeaf, error)
+	// compared is set for a rewind that only compares: it is told whether the
+	// record holds, and nothing is stored.
+	compared func(error)
 	// publishing is set from when the kernel has ended well until all is on
 	// record.
 	publishing bool
@@ -299,6 +302,9 @@ func (p *pass) failJob(j *job, err error) {
 			j.n.broken = err
 		}
 		p.e.ev.send(Event{Kind: EventFinished, Action: j.n.a, Rewind: true, Status: Failed, Err: err})
+		if j.compared != nil {
+			j.compared(fmt.Errorf("running it again to compare: %w", err))
+		}
 		err = &ActionError{Action: j.n.a, Err: fmt.Errorf("making its bytes again: %w", err)}
 	default:
 		e, ok := err.(*ActionError)
@@ -384,7 +390,11 @@ func (p *pass) completed(j *job, r *execution) {
 	dependents := j.dependents
 	j.dependents = nil
 	if j.rewind {
-		p.rewound++
+		if j.compared == nil {
+			p.rewound++
+		} else {
+			j.compared(nil)
+		}
 		for _, o := range n.outs {
 			p.keep(o)
 		}
@@ -459,5 +469,5 @@ func need(a *action.Action, stored func(i int) bool) int64 {
 }
 
 func (j *job) need() int64 {
-	return need(j.n.a, func(i int) bool { return j.n.outs[i].stored() })
+	return need(j.n.a, func(i int) bool { return j.compared == nil && j.n.outs[i].stored() })
 }

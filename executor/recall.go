@@ -141,7 +141,7 @@ func parseMemo(b []byte) ([]Recalled, error) {
 // recall settles a pass from memos, if they tell of all of it.
 func (p *pass) recall() bool {
 	e := p.e
-	if !e.o.Recall || len(p.todo) == 0 {
+	if !e.o.Recall || e.o.Sample.Whole || len(p.todo) == 0 {
 		return false
 	}
 	actions := make([]*action.Action, len(p.todo))

@@ -158,7 +158,10 @@ func (p *pass) start(j *job, solo bool) {
 	}
 	how := make([]keeping, len(j.n.outs))
 	for i, o := range j.n.outs {
-		how[i] = keeping{stored: o.stored(), durable: o.class == action.Durable, rank: p.rank(o)}
+		how[i] = keeping{rank: p.rank(o)}
+		if j.compared == nil {
+			how[i].stored, how[i].durable = o.stored(), o.class == action.Durable
+		}
 	}
 	p.spawn(func() func() {
 		r := p.exec(j, how)

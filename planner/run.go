@@ -77,6 +77,7 @@ func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 		return nil, err
 	}
 	defer r.journal.Close()
+	ex.SeedSample(r.journal.ID())
 	folder, err := os.Getwd()
 	if err != nil {
 		return nil, err
@@ -225,7 +226,8 @@ func (r *execution) stages(ctx context.Context) error {
 			r.done[s] = true
 			targets = append(targets, s.Targets()...)
 		}
-		_, err := r.ex.Run(ctx, targets)
+		result, err := r.ex.Run(ctx, targets)
+		r.rec.Actions.Compared += result.Compared
 		var fit *executor.FitError
 		if errors.As(err, &fit) || ctx.Err() != nil || errors.Is(err, executor.ErrStopped) {
 			return err

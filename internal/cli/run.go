@@ -65,6 +65,7 @@ func (a *app) runCmd() *cobra.Command {
 	var kind string
 	var failFast, asJSON bool
 	var timeout time.Duration
+	var sampleText string
 	c := &cobra.Command{
 		Use: "run [flags] [PIPELINE|PLAN]", Short: "Bring about what a pipeline says",
 		Long: `Computes what the pipeline's evaluations, gates, exports and outputs need and what
@@ -95,7 +96,11 @@ interrupted.`,
 			if err != nil {
 				return err
 			}
-			return a.run(c.Context(), pipelineArg(args), &in, runFlags{cut: cut, remote: rem, executor: exe, threads: res.threads, memory: mem, progress: kind, failFast: failFast, timeout: timeout, json: asJSON})
+			sample, err := parseSample(sampleText)
+			if err != nil {
+				return err
+			}
+			return a.run(c.Context(), pipelineArg(args), &in, runFlags{sample: sample, cut: cut, remote: rem, executor: exe, threads: res.threads, memory: mem, progress: kind, failFast: failFast, timeout: timeout, json: asJSON})
 		}),
 	}
 	in.flags(c)
@@ -105,6 +110,7 @@ interrupted.`,
 	exe.flags(c)
 	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: `KIND` auto, tty, plain or json (an event a line)")
 	c.Flags().DurationVar(&timeout, "action-timeout", 0, "fail an action that computes for longer than this `TIME`, such as 30m; no bound by default")
+	c.Flags().StringVar(&sampleText, "verify-sample", "", "run `1/N` of what is on record again and compare, whatever it takes; 0 for none. By default 1/500 in runs that have work to do, as far as that takes less than a twentieth of their time")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end; errors in the pipeline as validate -json does")
 	return c
@@ -117,6 +123,7 @@ type runFlags struct {
 	threads        int
 	memory         int64
 	progress       string
+	sample         executor.Sample
 	failFast, json bool
 	timeout        time.Duration
 }
@@ -178,7 +185,7 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	}
 	defer rem.close()
 	rec, err := plan.Run(ctx, planner.RunOptions{Name: name, Version: version.Number, Stop: stop, Stage: view.stage,
-		Executor: executor.Options{Store: store, Remote: rem.cache, Dispatch: rem.dispatch, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Timeout: f.timeout, Producer: "compressc " + version.Number,
+		Executor: executor.Options{Store: store, Remote: rem.cache, Dispatch: rem.dispatch, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Timeout: f.timeout, Sample: f.sample, Producer: "compressc " + version.Number,
 			Cost:   func(a *action.Action) float64 { return forecast.Costs[a] },
 			Events: telling(view.event, tell),
 			Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }}})

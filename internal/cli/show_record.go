@@ -453,6 +453,9 @@ func (v *recordView) summary() {
 	if r.Actions.Skipped > 0 {
 		fmt.Fprintf(v.w, ", %d not run", r.Actions.Skipped)
 	}
+	if r.Actions.Compared > 0 {
+		fmt.Fprintf(v.w, ", %d compared with a second run", r.Actions.Compared)
+	}
 	workers := map[string]bool{}
 	for _, n := range r.Nodes {
 		for w := range n.Workers {

@@ -76,6 +76,8 @@ type Counts struct {
 	Failed int `json:"failed"`
 	// Skipped were not reached or not needed.
 	Skipped int `json:"skipped"`
+	// Compared are those of the cached that were run again and gave the same.
+	Compared int `json:"compared,omitempty"`
 }
 
 // Point is a place in the sweeps: axis → value.
