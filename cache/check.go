@@ -113,10 +113,10 @@ func (c *checker) found(p Problem) {
 
 // stray reports, and on Repair quarantines, a file that does not belong.
 func (c *checker) stray(f file, detail string) error {
-	p := Problem{Kind: ProblemStray, Path: f.path, Detail: detail}
+	p := Problem{Kind: ProblemStray, Path: f.path(), Detail: detail}
 	if c.opts.Repair {
 		to := filepath.Join(c.s.dir, dirQuarantine, "stray."+c.s.lease.id+"."+strconv.FormatUint(c.s.seq.Add(1), 10))
-		if err := os.Rename(f.path, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Rename(f.path(), to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		p.Repaired = true
@@ -128,7 +128,7 @@ func (c *checker) stray(f file, detail string) error {
 // inPlace reports whether f is named by a digest and lies in its shard.
 func (c *checker) inPlace(kind string, f file) bool {
 	d := Digest(f.name)
-	return d.Valid() && f.path == c.s.shard(kind, d)
+	return d.Valid() && f.path() == c.s.shard(kind, d)
 }
 
 func (c *checker) hashes(d Digest) bool {
@@ -158,7 +158,7 @@ func (c *checker) blobs(ctx context.Context) error {
 		}
 		c.report.Blobs++
 		d := Digest(f.name)
-		c.sizes[d] = f.info.Size()
+		c.sizes[d] = f.size
 		if c.hashes(d) {
 			todo = append(todo, f)
 		}
@@ -187,7 +187,7 @@ func (c *checker) blobs(ctx context.Context) error {
 func (c *checker) hashBlob(f file) (bad bool, err error) {
 	d := Digest(f.name)
 	h := sha256.New()
-	r, err := os.Open(f.path)
+	r, err := os.Open(f.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil // gone since; entries that need it say so
 	}
@@ -206,9 +206,13 @@ func (c *checker) hashBlob(f file) (bad bool, err error) {
 	if got == d {
 		return false, nil
 	}
-	p := Problem{Kind: ProblemContent, Path: f.path, Digest: d, Detail: fmt.Sprintf("its %d bytes have digest %s", n, got)}
+	p := Problem{Kind: ProblemContent, Path: f.path(), Digest: d, Detail: fmt.Sprintf("its %d bytes have digest %s", n, got)}
 	if c.opts.Repair {
-		if err := c.s.quarantine(d, f.info, "found by check"); err != nil {
+		info, err := r.Stat()
+		if err != nil {
+			return true, err
+		}
+		if err := c.s.quarantine(d, info, "found by check"); err != nil {
 			return true, err
 		}
 		p.Repaired = true
@@ -219,7 +223,7 @@ func (c *checker) hashBlob(f file) (bad bool, err error) {
 
 // record checks one small record; parse gets its text.
 func (c *checker) record(f file, parse func(data []byte) error) error {
-	data, err := os.ReadFile(f.path)
+	data, err := os.ReadFile(f.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -230,12 +234,12 @@ func (c *checker) record(f file, parse func(data []byte) error) error {
 	if why == nil {
 		return nil
 	}
-	p := Problem{Kind: ProblemRecord, Path: f.path, Digest: Digest(f.name), Detail: why.Error()}
+	p := Problem{Kind: ProblemRecord, Path: f.path(), Digest: Digest(f.name), Detail: why.Error()}
 	if !p.Digest.Valid() {
 		p.Digest = ""
 	}
 	if c.opts.Repair {
-		c.s.dropRecord(f.path, data, why)
+		c.s.dropRecord(f.path(), data, why)
 		p.Repaired = true
 	}
 	c.found(p)
@@ -306,9 +310,9 @@ func (c *checker) source(f file) error {
 	if len(locs) == 0 {
 		return nil // reported as a damaged record, or removed meanwhile
 	}
-	p := Problem{Kind: ProblemSource, Path: f.path, Digest: d, Detail: errors.Join(why...).Error()}
+	p := Problem{Kind: ProblemSource, Path: f.path(), Digest: d, Detail: errors.Join(why...).Error()}
 	if c.opts.Repair {
-		if err := removeIfThere(f.path); err != nil {
+		if err := removeIfThere(f.path()); err != nil {
 			return err
 		}
 		p.Repaired = true
@@ -361,7 +365,7 @@ func (c *checker) promised(f file, e *Entry, text []byte) {
 			now, err := c.s.Size(b.Digest)
 			size, ok = now, err == nil
 		}
-		p := Problem{Path: f.path, Digest: b.Digest}
+		p := Problem{Path: f.path(), Digest: b.Digest}
 		switch {
 		case !ok:
 			p.Kind, p.Detail = ProblemMissing, fmt.Sprintf("blob %s of the durable output is not in the store", b.Digest.Short())
@@ -376,7 +380,7 @@ func (c *checker) promised(f file, e *Entry, text []byte) {
 					c.s.logf("cache: check: %v", err)
 				}
 			}
-			c.s.dropRecord(f.path, text, errors.New(p.Detail))
+			c.s.dropRecord(f.path(), text, errors.New(p.Detail))
 			p.Repaired = true
 		}
 		c.found(p)

@@ -156,15 +156,15 @@ func (g *collector) evict(candidates []*candidate) []*candidate {
 	}
 	removable := func(d Digest) int64 {
 		f, ok := g.blobs[d]
-		if !ok || fixed[d] || g.roots[d] || g.leases.held[d] || g.young(f.info) {
+		if !ok || fixed[d] || g.roots[d] || g.leases.held[d] || g.young(f.changed()) {
 			return 0
 		}
-		return f.info.Size()
+		return f.size
 	}
 	var total int64
 	for d, f := range g.blobs { // a sum of integers: the order does not matter
 		if users[d] > 0 || removable(d) == 0 {
-			total += f.info.Size()
+			total += f.size
 		}
 	}
 	r := newRebuilder(g.entries)
@@ -226,7 +226,7 @@ type offers []offer
 func (q offers) Len() int { return len(q) }
 func (q offers) Less(i, j int) bool {
 	a, b := q[i], q[j]
-	return cmp.Or(cmp.Compare(a.price, b.price), a.c.file.info.ModTime().Compare(b.c.file.info.ModTime()), cmp.Compare(a.c.action, b.c.action)) < 0
+	return cmp.Or(cmp.Compare(a.price, b.price), cmp.Compare(a.c.file.time, b.c.file.time), cmp.Compare(a.c.action, b.c.action)) < 0
 }
 func (q offers) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q *offers) Push(x any)   { *q = append(*q, x.(offer)) }
@@ -250,7 +250,7 @@ func (g *collector) markEvicted(f file) (bool, error) {
 	if err != nil || !old {
 		return false, err
 	}
-	data, err := os.ReadFile(f.path)
+	data, err := os.ReadFile(f.path())
 	if err != nil {
 		return false, err
 	}
@@ -267,10 +267,10 @@ func (g *collector) markEvicted(f file) (bool, error) {
 		return false, err
 	}
 	// A power cut may leave it torn, or as it was: a miss either way.
-	err = g.s.writeHint(f.path, data, "the entry of action "+e.Action.Short())
+	err = g.s.writeHint(f.path(), data, "the entry of action "+e.Action.Short())
 	if err != nil {
 		return false, err
 	}
-	err = os.Chtimes(f.path, f.info.ModTime(), f.info.ModTime())
+	err = os.Chtimes(f.path(), f.changed(), f.changed())
 	return err == nil, errors.Join(err)
 }

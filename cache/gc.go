@@ -184,8 +184,9 @@ func (g *collector) checkClock() error {
 	return nil
 }
 
-func (g *collector) young(info fs.FileInfo) bool {
-	return g.now.Sub(info.ModTime()) < g.opts.MinAge
+// young reports whether what was used then is spared for its age.
+func (g *collector) young(used time.Time) bool {
+	return g.now.Sub(used) < g.opts.MinAge
 }
 
 // batches calls take for each file, holding the removal lock over some at a
@@ -194,7 +195,7 @@ func (g *collector) batches(ctx context.Context, files []file, c *Count, take fu
 	if g.opts.DryRun {
 		for _, f := range files {
 			if !g.leases.held[Digest(f.name)] {
-				c.add(f.info.Size())
+				c.add(f.size)
 			}
 		}
 		return nil
@@ -219,7 +220,7 @@ func (g *collector) batches(ctx context.Context, files []file, c *Count, take fu
 					return err
 				}
 				if ok {
-					c.add(f.info.Size())
+					c.add(f.size)
 				}
 			}
 			return nil
@@ -233,14 +234,14 @@ func (g *collector) batches(ctx context.Context, files []file, c *Count, take fu
 
 // stillOld reports whether f is there and was not used since it was looked at.
 func (g *collector) stillOld(f file) (bool, error) {
-	info, err := os.Stat(f.path)
+	info, err := os.Stat(f.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	return !g.young(info) && !info.ModTime().After(f.info.ModTime()), nil
+	return !g.young(info.ModTime()) && !info.ModTime().After(f.changed()), nil
 }
 
 func (g *collector) takeOld(f file) (bool, error) {
@@ -248,10 +249,10 @@ func (g *collector) takeOld(f file) (bool, error) {
 	if err != nil || !old {
 		return false, err
 	}
-	return g.s.removeFile(f.path)
+	return g.s.removeFile(f.path())
 }
 
-func (g *collector) remove(f file) (bool, error) { return g.s.removeFile(f.path) }
+func (g *collector) remove(f file) (bool, error) { return g.s.removeFile(f.path()) }
 
 // emptyTrash deletes what an earlier gc moved there and nobody took back, the
 // remains of dead processes, and old quarantined files.
@@ -267,7 +268,7 @@ func (g *collector) emptyTrash(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !g.young(f.info) {
+		if !g.young(f.changed()) {
 			doomed = append(doomed, f)
 		}
 	}
@@ -289,9 +290,9 @@ func (g *collector) takeEntries(ctx context.Context, victims []*candidate, c *Co
 	var files []file
 	var dirs []string
 	for _, v := range victims {
-		byPath[v.file.path] = v
+		byPath[v.file.path()] = v
 		files = append(files, v.file)
-		dirs = append(dirs, filepath.Dir(v.file.path))
+		dirs = append(dirs, v.file.dir)
 	}
 	if g.opts.DryRun {
 		for _, v := range victims {
@@ -303,7 +304,7 @@ func (g *collector) takeEntries(ctx context.Context, victims []*candidate, c *Co
 	err := g.batches(ctx, files, c, func(f file) (bool, error) {
 		ok, err := take(f)
 		if ok {
-			done(byPath[f.path])
+			done(byPath[f.path()])
 		}
 		return ok, err
 	})
@@ -335,8 +336,8 @@ func (g *collector) takeBlobs(ctx context.Context) error {
 	var doomed []file
 	for _, d := range sortedKeys(g.blobs) {
 		f := g.blobs[d]
-		if needed[d] || g.roots[d] || g.young(f.info) {
-			g.report.Kept.add(f.info.Size())
+		if needed[d] || g.roots[d] || g.young(f.changed()) {
+			g.report.Kept.add(f.size)
 			continue
 		}
 		doomed = append(doomed, f)
@@ -351,9 +352,9 @@ func (g *collector) takeBlobs(ctx context.Context) error {
 		}
 		trashed := filepath.Join(g.s.dir, dirTrash, f.name)
 		if err := g.s.fault.Hit(fault.Rename, trashed); err != nil {
-			return false, g.s.writeError("a blob into the trash", f.info.Size(), err)
+			return false, g.s.writeError("a blob into the trash", f.size, err)
 		}
-		return true, g.s.writeError("a blob into the trash", f.info.Size(), os.Rename(f.path, trashed))
+		return true, g.s.writeError("a blob into the trash", f.size, os.Rename(f.path(), trashed))
 	})
 	if err != nil {
 		return err
@@ -363,7 +364,7 @@ func (g *collector) takeBlobs(ctx context.Context) error {
 		g.report.Freed.Bytes += g.report.Blobs.Bytes
 	}
 	for _, f := range doomed { // those that were spared after all
-		g.report.Kept.add(f.info.Size())
+		g.report.Kept.add(f.size)
 	}
 	g.report.Kept.Files -= g.report.Blobs.Files
 	g.report.Kept.Bytes -= g.report.Blobs.Bytes
@@ -397,7 +398,7 @@ func (g *collector) takeRecords(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if !g.young(f.info) && lost(f) {
+			if !g.young(f.changed()) && lost(f) {
 				doomed = append(doomed, f)
 			}
 		}
@@ -418,7 +419,7 @@ func (g *collector) takeRecords(ctx context.Context) error {
 	}
 	err = errors.Join(
 		add(dirDef, func(f file) bool {
-			data, err := os.ReadFile(f.path)
+			data, err := os.ReadFile(f.path())
 			if err != nil {
 				return false
 			}
@@ -430,17 +431,17 @@ func (g *collector) takeRecords(ctx context.Context) error {
 			return !needed[d] && !g.roots[d]
 		}),
 		add(dirMemo, func(f file) bool {
-			data, err := os.ReadFile(f.path)
+			data, err := os.ReadFile(f.path())
 			if err != nil {
 				return false
 			}
 			of, _, err := parseMemo(data)
 			if of == timeless {
-				return g.now.Sub(f.info.ModTime()) >= statMaxAge
+				return g.now.Sub(f.changed()) >= statMaxAge
 			}
 			return err != nil || of != generation
 		}),
-		add(dirStat, func(f file) bool { return g.now.Sub(f.info.ModTime()) >= statMaxAge }),
+		add(dirStat, func(f file) bool { return g.now.Sub(f.changed()) >= statMaxAge }),
 	)
 	if err != nil {
 		return err
@@ -458,11 +459,11 @@ func (g *collector) takeLocks() error {
 		if err != nil {
 			return err
 		}
-		if g.young(f.info) {
+		if g.young(f.changed()) {
 			continue
 		}
 		if !g.opts.DryRun {
-			l, err := g.s.tryLock(f.path)
+			l, err := g.s.tryLock(f.path())
 			if err != nil {
 				return err
 			}
@@ -471,7 +472,7 @@ func (g *collector) takeLocks() error {
 			}
 			g.s.unlocker(l)()
 		}
-		g.report.Records.add(f.info.Size())
+		g.report.Records.add(f.size)
 	}
 	return nil
 }

@@ -350,7 +350,7 @@ func TestGCTakesRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			age(t, f.path, old)
+			age(t, f.path(), old)
 		}
 	}
 	if err := s.Close(); err != nil {

@@ -3,6 +3,7 @@ package cache
 import (
 	"os"
 	"slices"
+	"strings"
 )
 
 // A candidate is an index entry as gc sees it.
@@ -45,14 +46,9 @@ func (g *collector) mark() error {
 		}
 		g.tainted[Digest(f.name)] = true
 	}
-	g.known = make(map[string]bool)
-	for f, err := range g.s.files(dirAct) {
-		if err != nil {
-			return err
-		}
-		g.addEntry(f)
-	}
-	g.blobs = make(map[Digest]file)
+	g.known, g.blobs = make(map[string]bool), make(map[Digest]file)
+	// Blobs come first, for entries to name them by the strings that are there.
+	// One that appears in between is not among those to remove.
 	for f, err := range g.s.files(dirBlobs) {
 		if err != nil {
 			return err
@@ -60,6 +56,12 @@ func (g *collector) mark() error {
 		if d := Digest(f.name); d.Valid() { // Check deals with strangers
 			g.blobs[d] = f
 		}
+	}
+	for f, err := range g.s.files(dirAct) {
+		if err != nil {
+			return err
+		}
+		g.addEntry(f)
 	}
 	return nil
 }
@@ -69,7 +71,7 @@ func (g *collector) mark() error {
 func (g *collector) addEntry(f file) {
 	g.known[f.name] = true
 	action := Digest(f.name)
-	data, err := os.ReadFile(f.path)
+	data, err := os.ReadFile(f.path())
 	if err != nil || !action.Valid() {
 		return
 	}
@@ -77,18 +79,35 @@ func (g *collector) addEntry(f file) {
 	if err != nil {
 		return
 	}
-	c := &candidate{action: action, file: f, seconds: e.Seconds, use: useRate(g.now.Sub(f.info.ModTime())), inputs: e.Inputs, record: e.KeyRecord}
+	c := &candidate{action: action, file: f, seconds: e.Seconds, use: useRate(g.now.Sub(f.changed())), inputs: e.Inputs, record: e.KeyRecord}
+	for i, d := range c.inputs {
+		c.inputs[i] = g.one(d)
+	}
+	c.record = g.one(c.record)
 	for _, o := range e.Outputs {
+		o.Digest = g.one(o.Digest)
 		c.outputs = append(c.outputs, treeOutput{o.Digest, isStored(o.Class)})
 		c.evicted = c.evicted || o.Class == Evicted
 	}
 	// Of a tainted action nobody knows whether it would give the same again.
-	c.protected = g.roots[action] || g.leases.held[action] || g.young(f.info)
+	c.protected = g.roots[action] || g.leases.held[action] || g.young(f.changed())
 	c.protected = c.protected || g.tainted[action]
 	c.blobs = digestsOf(e.blobs(isAny))
 	slices.Sort(c.blobs)
-	c.blobs = slices.Compact(c.blobs)
+	c.blobs = slices.Clip(slices.Compact(c.blobs))
+	for i, d := range c.blobs {
+		c.blobs[i] = g.one(d)
+	}
 	g.entries = append(g.entries, c)
+}
+
+// one returns the copy of d that the files on the walk have, if there is one: an
+// entry's text is not kept for the digests in it.
+func (g *collector) one(d Digest) Digest {
+	if f, ok := g.blobs[d]; ok {
+		return Digest(f.name)
+	}
+	return Digest(strings.Clone(string(d)))
 }
 
 // markRuns makes roots of the newest runs of each pipeline. A run that was not
@@ -122,7 +141,7 @@ func (g *collector) markRuns() error {
 		}
 		f, there := files[name]
 		old := g.opts.MaxAge > 0 && g.now.Sub(r.Time) >= g.opts.MaxAge
-		if there && !g.young(f.info) && (r.Open || old) {
+		if there && !g.young(f.changed()) && (r.Open || old) {
 			g.oldRuns = append(g.oldRuns, f)
 		}
 	}
@@ -137,7 +156,7 @@ func (g *collector) choose() (out, evict []*candidate) {
 		switch {
 		case e.protected:
 		case g.opts.MaxAge == 0 && g.opts.MaxBytes == 0,
-			g.opts.MaxAge > 0 && g.now.Sub(e.file.info.ModTime()) >= g.opts.MaxAge:
+			g.opts.MaxAge > 0 && g.now.Sub(e.file.changed()) >= g.opts.MaxAge:
 			out = append(out, e)
 			e.taken, e.chosen = true, true // until it turns out to be in use
 		default:

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // A Count is a number of files and their lengths together.
@@ -69,7 +70,7 @@ func (s *Store) Usage() (Usage, error) {
 			if f.name == removalLock || f.name == gcLock {
 				continue
 			}
-			k.c.add(f.info.Size())
+			k.c.add(f.size)
 			if k.dir == dirExt {
 				for _, loc := range s.locations(Digest(f.name)) {
 					u.ExternalBytes += loc.Length
@@ -104,12 +105,19 @@ func (s *Store) Entries() iter.Seq2[*Entry, error] {
 	}
 }
 
-// file is a file met on a walk.
+// file is a file met on a walk. There may be hundreds of thousands in memory, so
+// that it holds no more of them than is asked for.
 type file struct {
 	name string // without folders
-	path string
-	info fs.FileInfo
+	dir  string // the same string for all files of a folder
+	size int64
+	time int64 // of its last change, in nanoseconds since 1970
 }
+
+func (f file) path() string { return filepath.Join(f.dir, f.name) }
+
+// changed is when the file was changed last.
+func (f file) changed() time.Time { return time.Unix(0, f.time) }
 
 // files yields the plain files in a folder of the layout and in its shards, in
 // the order of their names. Files that vanish meanwhile are passed over. After
@@ -130,9 +138,8 @@ func (s *Store) walk(dir string, yield func(file, error) bool) bool {
 		return false
 	}
 	for _, n := range names {
-		path := filepath.Join(dir, n.Name())
 		if n.IsDir() {
-			if !s.walk(path, yield) {
+			if !s.walk(filepath.Join(dir, n.Name()), yield) {
 				return false
 			}
 			continue
@@ -145,7 +152,7 @@ func (s *Store) walk(dir string, yield func(file, error) bool) bool {
 			yield(file{}, fmt.Errorf("cache: %w", err))
 			return false
 		}
-		if !yield(file{n.Name(), path, info}, nil) {
+		if !yield(file{n.Name(), dir, info.Size(), info.ModTime().UnixNano()}, nil) {
 			return false
 		}
 	}
