@@ -39,7 +39,9 @@ type claim struct {
 }
 
 // claims in the order of the page.
-var claims = []claim{}
+var claims = []claim{
+	{"flap", "FLAP", flap},
+}
 
 const introduction = `# Methods on a real model
 

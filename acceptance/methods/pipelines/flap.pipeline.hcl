@@ -24,6 +24,12 @@ variable "steps" {
   description = "how many steps to train"
 }
 
+variable "out" {
+  type        = string
+  default     = "out"
+  description = "the folder to write files to"
+}
+
 model "base" {
   source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
@@ -137,4 +143,14 @@ evaluate "perplexity" "flap_lora" {
 evaluate "perplexity" "wanda_lora" {
   model = retrain.wanda_lora
   data  = data.test
+}
+
+export "gguf" "base" {
+  model = model.base
+  path  = "${var.out}/base.gguf"
+}
+
+export "gguf" "flap" {
+  model = prune.flap20
+  path  = "${var.out}/flap.gguf"
 }
