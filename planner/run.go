@@ -85,7 +85,8 @@ func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 	r.rec = &record.Record{FormatVersion: record.FormatVersion, ID: r.journal.ID(), Version: o.Version, Pipeline: o.Name, Folder: folder, Time: start.UTC(),
 		Threads: ex.Threads(), MemoryBytes: ex.Memory()}
 	defer r.watchStop()()
-	defer note(ex, r.journal)()
+	endNotes := sync.OnceFunc(note(ex, r.journal))
+	defer endNotes()
 	runErr := r.stages(ctx)
 	var fit *executor.FitError
 	if errors.As(runErr, &fit) {
@@ -96,6 +97,7 @@ func (p *Plan) Run(ctx context.Context, o RunOptions) (*record.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the run's record does not encode: %w", err)
 	}
+	endNotes() // a finished journal takes no more
 	if err := r.journal.Finish(raw); err != nil {
 		return nil, err
 	}
