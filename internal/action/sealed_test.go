@@ -16,9 +16,9 @@ func TestSealedActionsKeepTheirOutputs(t *testing.T) {
 		t.Error("an equal addition to a sealed graph is another action")
 	}
 	more := keySpec(g)
-	more.Outputs = append(more.Outputs, Output{Name: "report", Class: Durable})
+	more.Outputs = append(more.Outputs, Output{Name: "more", Class: Durable})
 	b := g.Add(more)
-	if b == a || len(a.Outputs) != 1 || len(b.Outputs) != 2 {
+	if b == a || len(b.Outputs) != len(a.Outputs)+1 {
 		t.Errorf("asked for more, the sealed action has %d outputs, the other %d", len(a.Outputs), len(b.Outputs))
 	}
 	if c := g.Add(more); c != b {
@@ -42,8 +42,8 @@ func TestOriginKey(t *testing.T) {
 	}
 	want := origin(nil)
 	if got := origin(func(first, second *Spec) {
-		first.Outputs = append(first.Outputs, Output{Name: "report"})
-		second.Outputs = append(second.Outputs, Output{Name: "report"})
+		first.Outputs = append(first.Outputs, Output{Name: "more"})
+		second.Outputs = append(second.Outputs, Output{Name: "more"})
 		second.Node, second.Label = "other", "other"
 	}); got != want {
 		t.Error("an origin depends on what else is asked for")
