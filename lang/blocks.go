@@ -32,6 +32,7 @@ var blockTypes = func() []blockType {
 		{"gate", []string{"name"}, KindGate, `gate "quality" { … }`},
 		{"model", []string{"name"}, KindModel, `model "base" { … }`},
 		{"data", []string{"kind", "name"}, KindData, `data "text" "calib" { … }`},
+		{"adapter", []string{"name"}, KindAdapter, `adapter "tuned" { … }`},
 		{"module", []string{"name"}, KindModule, `module "recipe" { … }`},
 	}
 	for _, v := range Verbs {
@@ -39,9 +40,6 @@ var blockTypes = func() []blockType {
 	}
 	return list
 }()
-
-// unsupported are block types of the language that this version lacks.
-var unsupported = []string{"adapter"}
 
 func lookupBlockType(name string) *blockType {
 	for i := range blockTypes {
@@ -100,11 +98,7 @@ func sortedAttributes(m hclsyntax.Attributes) []*hclsyntax.Attribute {
 func (l *loader) addBlock(typ string, labels []string, def hcl.Range, body hcl.Body) {
 	t := lookupBlockType(typ)
 	if t == nil {
-		if slices.Contains(unsupported, typ) {
-			l.errorAt(def, "Unsupported block type", "Blocks of type %q are not supported yet.", typ)
-		} else {
-			l.errorAt(def, "Unsupported block type", "There are no blocks of type %q.%s", typ, didyoumean.Hint(typ, blockTypeNames()))
-		}
+		l.errorAt(def, "Unsupported block type", "There are no blocks of type %q.%s", typ, didyoumean.Hint(typ, blockTypeNames()))
 		return
 	}
 	if len(labels) != len(t.labels) {
@@ -172,6 +166,8 @@ func (l *loader) blockSchema(b *Block, def hcl.Range) *schema.Schema {
 	case KindData:
 		kinds("data kind", DataKinds)
 		return dataSchema
+	case KindAdapter:
+		return adapterSchema
 	case KindSweep:
 		kinds("sweep kind", SweepKinds)
 	case KindVerb:

@@ -12,7 +12,7 @@ import (
 )
 
 // forEachKinds are the kinds of blocks that for_each may multiply.
-var forEachKinds = []Kind{KindVerb, KindModel, KindData, KindGate, KindSelect, KindModule}
+var forEachKinds = []Kind{KindVerb, KindModel, KindData, KindAdapter, KindGate, KindSelect, KindModule}
 
 // instances returns the instances of a declared block: itself without
 // for_each, else one for each key, in the order of the keys. Where for_each is

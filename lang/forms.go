@@ -111,8 +111,9 @@ var ownForms = map[string]Form{
 
 var (
 	sourceDocs = map[string]string{
-		"model": "A model to begin with: a Hugging Face folder, a safetensors or GGUF file, or a hub model in the local cache.",
-		"data":  "Windows of text for calibration, training or measuring.",
+		"model":   "A model to begin with: a Hugging Face folder, a safetensors or GGUF file, or a hub model in the local cache.",
+		"data":    "Windows of text for calibration, training or measuring.",
+		"adapter": "Low-rank updates that another program has trained: a PEFT folder or a LoRA file of llama.cpp.",
 	}
 	sweepDocs = map[string]string{
 		"grid":   "Every combination of the axes' values.",
@@ -131,6 +132,8 @@ func Forms(reg *Registry) []Form {
 		switch t.kind {
 		case KindModel:
 			f.Doc, f.Schema = sourceDocs["model"], modelSchema
+		case KindAdapter:
+			f.Doc, f.Schema = sourceDocs["adapter"], adapterSchema
 		case KindData:
 			f.Doc = sourceDocs["data"]
 			for _, k := range DataKinds {

@@ -22,6 +22,7 @@ const (
 	KindVerb Kind = iota
 	KindModel
 	KindData
+	KindAdapter
 	KindSweep
 	KindGate
 	KindSelect
@@ -198,6 +199,8 @@ func (b *Block) Yields() Yield {
 		return YieldsModel
 	case KindData:
 		return YieldsData
+	case KindAdapter:
+		return YieldsAdapter
 	case KindVerb:
 		return LookupVerb(b.Type).Yields
 	}

@@ -118,7 +118,7 @@ func steps(t hcl.Traversal) []string {
 
 // refRoots are the names that references begin with.
 var refRoots = func() []string {
-	names := []string{"var", "local", "all", "sweep", "select", "model", "data", "module"}
+	names := []string{"var", "local", "all", "sweep", "select", "model", "data", "adapter", "module"}
 	for _, v := range Verbs {
 		if v.Yields != YieldsNothing {
 			names = append(names, v.Name)
@@ -310,7 +310,7 @@ func rootNoun(root string) string {
 		return "variable"
 	case "data":
 		return "data block"
-	case "model", "local", "sweep", "select", "gate", "module":
+	case "model", "adapter", "local", "sweep", "select", "gate", "module":
 		return root
 	}
 	return root + " block"
@@ -396,7 +396,7 @@ func exampleOf(root, name string) string {
 	switch root {
 	case "local":
 		return fmt.Sprintf("locals { %s = … }", name)
-	case "model", "select", "gate", "module":
+	case "model", "adapter", "select", "gate", "module":
 		return fmt.Sprintf("%s %q { … }", root, name)
 	case "data":
 		return fmt.Sprintf("data \"text\" %q { … }", name)
@@ -422,6 +422,8 @@ func (l *loader) checkRefAttr(r Ref) bool {
 		known = attrNames(ModelAttrs)
 	case r.Block.Yields() == YieldsData:
 		known = attrNames(DataAttrs)
+	case r.Block.Yields() == YieldsAdapter:
+		known = attrNames(AdapterAttrs)
 	default:
 		return true
 	}

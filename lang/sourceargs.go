@@ -26,6 +26,12 @@ type DataArgs struct {
 	Token          string        `arg:"token" optional:"true" doc:"credential for the source; may be a sensitive variable"`
 }
 
+// AdapterArgs are the arguments of an adapter block.
+type AdapterArgs struct {
+	Source string        `arg:"source" doc:"a PEFT folder, with adapter_config.json and adapter_model.safetensors, or a LoRA .gguf file"`
+	Model  *passes.Model `arg:"model" doc:"the model that it was trained on, or one of the same shape"`
+}
+
 // DataKinds are the kinds of data blocks.
 var DataKinds = []string{"text"}
 
@@ -40,4 +46,6 @@ func mustSchema(ptr any) *schema.Schema {
 var (
 	modelSchema = mustSchema(&ModelArgs{})
 	dataSchema  = mustSchema(&DataArgs{})
+	// adapterSchema is that of adapter blocks.
+	adapterSchema = mustSchema(&AdapterArgs{})
 )

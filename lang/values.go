@@ -15,7 +15,7 @@ type AttrDoc struct {
 // AdapterAttrs are the attributes of adapters.
 var AdapterAttrs = []AttrDoc{
 	{"rank", "rank of the updates", cty.Number},
-	{"alpha", "numerator of the scale alpha / rank", cty.Number},
+	{"alpha", "numerator of the scale alpha / rank; 0 where the scale is 1", cty.Number},
 }
 
 // ModelAttrs are the attributes of every model, the same for all so that

@@ -64,8 +64,11 @@ type Adapter struct {
 	Base *Model
 	From string
 	Rank int
-	// Alpha is the numerator of the scale alpha/rank that stands before B·A.
+	// Alpha is the numerator of the scale alpha/rank that stands before B·A; 0
+	// stands for a scale of 1 whatever the rank.
 	Alpha float64
+	// Ranks of the updates by the paths of their layers: Rank is what most have.
+	Ranks map[string]int
 	// Blocks hold "<linear>.lora_A" [r, in] and "<linear>.lora_B" [out, r].
 	Blocks []action.Ref
 }

@@ -21,6 +21,8 @@ func (e *Expansion) Arguments(n *Node) map[string]any {
 		args = n.ModelArgs
 	case n.DataArgs != nil:
 		args = n.DataArgs
+	case n.AdapterArgs != nil:
+		args = n.AdapterArgs
 	}
 	if args == nil || n.Block.Schema == nil {
 		if n.Block.Schema == nil {

@@ -19,6 +19,8 @@ import (
 type Sources struct {
 	Model func(addr string, a *lang.ModelArgs) (*passes.Model, diag.List)
 	Data  func(addr string, a *lang.DataArgs, seed uint64) (*passes.Data, diag.List)
+	// Adapter types an adapter against its model, whose type may not be known.
+	Adapter func(addr string, a *lang.AdapterArgs) (*passes.Adapter, diag.List)
 }
 
 // Expansion is a pipeline with every block at each of its points, typed.
@@ -221,6 +223,9 @@ func (x *expander) expandBlock(b *lang.Block) {
 			sound = true
 		case lang.KindData:
 			x.data(n)
+			sound = true
+		case lang.KindAdapter:
+			x.adapter(n)
 			sound = true
 		case lang.KindVerb:
 			sound = x.verb(n)

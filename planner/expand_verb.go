@@ -56,6 +56,28 @@ func (x *expander) data(n *Node) {
 	n.Deferred = n.Data.Type.Windows == 0
 }
 
+func (x *expander) adapter(n *Node) {
+	n.Result.Adapter = &passes.Adapter{From: n.Addr()}
+	args := &lang.AdapterArgs{}
+	unknown, ok := x.decode(x.evaluation(nil), n, args)
+	if !ok {
+		n.Broken = true
+		return
+	}
+	n.AdapterArgs, n.Deferred = args, unknown
+	n.Result.Adapter.Base = args.Model
+	if n.inherit(); unknown || n.Broken {
+		return
+	}
+	a, list := x.sources.Adapter(n.Addr(), args)
+	x.reportList(n, list)
+	if list.HasErrors() {
+		n.Broken = true
+		return
+	}
+	n.Result.Adapter = a
+}
+
 // inherit marks a node that depends on broken or deferred ones as such.
 func (n *Node) inherit() {
 	for _, d := range n.DependsOn {

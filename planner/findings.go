@@ -326,7 +326,7 @@ func (x *expander) markNeeded() {
 	}
 	for _, b := range x.pipeline.Blocks {
 		switch b.Kind {
-		case lang.KindVerb, lang.KindModel, lang.KindData, lang.KindSweep:
+		case lang.KindVerb, lang.KindModel, lang.KindData, lang.KindAdapter, lang.KindSweep:
 			if !reached[b] {
 				x.report(b, nil, &hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: "Unused block",
 					Detail:  fmt.Sprintf("Nothing that is evaluated, gated, selected, exported or put out needs %s, so it will not run.", b.Addr()),

@@ -120,7 +120,33 @@ func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others 
 			l.File.Data = append(l.File.Data, lock.Data{Source: a.Source, Digest: string(sums[0]), Bytes: s.size})
 		}
 	}
+	// Adapters come last: those of models that have just been lowered.
+	for _, n := range e.Nodes {
+		if n.AdapterArgs == nil || l.File.Adapter(n.AdapterArgs.Source) != nil {
+			continue
+		}
+		source := n.AdapterArgs.Source
+		if kept := r.Lock.Adapter(source); kept != nil {
+			l.File.Adapters = append(l.File.Adapters, *kept)
+			continue
+		}
+		entry, err := r.lockAdapter(g, store, n.Result.Adapter, source)
+		if err != nil {
+			return nil, err
+		}
+		l.note(source, old.Adapter(source) != nil)
+		l.File.Adapters = append(l.File.Adapters, *entry)
+	}
 	if old != nil {
+		for _, a := range old.Adapters {
+			switch {
+			case l.File.Adapter(a.Source) != nil:
+			case others:
+				l.File.Adapters = append(l.File.Adapters, a)
+			default:
+				l.Removed = append(l.Removed, a.Source)
+			}
+		}
 		for _, m := range old.Models {
 			switch {
 			case l.File.Model(m.Source, m.Revision) != nil:

@@ -46,6 +46,7 @@ func Mocked(s Sources, mocks []lang.Mock) Sources {
 		return nil
 	}
 	return Sources{
+		Adapter: s.Adapter,
 		Model: func(addr string, a *lang.ModelArgs) (*passes.Model, diag.List) {
 			m := find(addr)
 			if m == nil {

@@ -38,17 +38,19 @@ type Node struct {
 	// Needed nodes are roots or needed by one.
 	Needed bool
 
-	// Call and Result are those of verbs; a model block has its model in Result.
+	// Call and Result are those of verbs; a model block has its model in Result, an
+	// adapter block its adapter.
 	// Downstream calls hold the pointers of Result, so that lowering fills in
 	// what they point to.
 	Call   *passes.Call
 	Result passes.Result
 	// Data is what a data block yields.
 	Data *passes.Data
-	// ModelArgs, DataArgs and Seed are the decoded arguments of sources.
-	ModelArgs *lang.ModelArgs
-	DataArgs  *lang.DataArgs
-	Seed      uint64
+	// ModelArgs, DataArgs, AdapterArgs and Seed are the decoded arguments of sources.
+	ModelArgs   *lang.ModelArgs
+	DataArgs    *lang.DataArgs
+	AdapterArgs *lang.AdapterArgs
+	Seed        uint64
 
 	// DependsOn are the nodes whose results this one is made of.
 	DependsOn []*Node
@@ -77,6 +79,19 @@ func (n *Node) Addr() string {
 		return n.Block.Addr()
 	}
 	return n.Block.Addr() + "[" + n.Point.String() + "]"
+}
+
+// Source is what a source's block names, "" for other nodes.
+func (n *Node) Source() string {
+	switch {
+	case n.ModelArgs != nil:
+		return n.ModelArgs.Source
+	case n.DataArgs != nil:
+		return n.DataArgs.Source
+	case n.AdapterArgs != nil:
+		return n.AdapterArgs.Source
+	}
+	return ""
 }
 
 // ID is unique: the address, and the candidates where there are choices.

@@ -48,6 +48,7 @@ type Step struct {
 type Lowerer interface {
 	LowerModel(*action.Graph, *cache.Store, *passes.Model) error
 	LowerData(*action.Graph, *cache.Store, *passes.Data) error
+	LowerAdapter(*action.Graph, *cache.Store, *passes.Adapter) error
 }
 
 // Build lowers what is needed. Every source must be on this machine: an
@@ -55,7 +56,7 @@ type Lowerer interface {
 func Build(e *Expansion, r Lowerer, store *cache.Store) (*Plan, error) {
 	p := &Plan{Expansion: e, Graph: action.NewGraph(), byNode: map[*Node]*Step{}}
 	for _, n := range e.Nodes {
-		if n.Needed && n.Deferred && (n.ModelArgs != nil || n.DataArgs != nil) {
+		if n.Needed && n.Deferred && n.Source() != "" {
 			return nil, fmt.Errorf("%s: the source is not on this machine, or its address depends on a variable without a value%s", n.Addr(), fetchHint(n))
 		}
 	}
@@ -95,6 +96,8 @@ func (p *Plan) lower(s *Step, r Lowerer, store *cache.Store) error {
 		return r.LowerModel(p.Graph, store, n.Result.Model)
 	case n.DataArgs != nil:
 		return r.LowerData(p.Graph, store, n.Data)
+	case n.AdapterArgs != nil:
+		return r.LowerAdapter(p.Graph, store, n.Result.Adapter)
 	case n.Block.Kind != lang.KindVerb || !n.Enabled:
 		return nil
 	}
@@ -237,7 +240,7 @@ func (p *Plan) Roots() []*Step {
 			}
 			continue
 		}
-		if want[s.Node] && (s.Node.Block.Kind == lang.KindVerb || s.Node.Block.Kind == lang.KindModel || s.Node.Block.Kind == lang.KindData && s.Node.target) {
+		if want[s.Node] && (s.Node.Block.Kind == lang.KindVerb || s.Node.Block.Kind == lang.KindModel || (s.Node.Block.Kind == lang.KindData || s.Node.Block.Kind == lang.KindAdapter) && s.Node.target) {
 			out = append(out, s)
 		}
 	}

@@ -40,11 +40,12 @@ type Resolver struct {
 	Lock   *lock.File
 	Strict bool
 
-	mu     sync.Mutex
-	models map[*passes.Model]*checkpoint.Checkpoint
-	locked map[*passes.Model]*lock.Model
-	texts  map[*passes.Data]textSource
-	opened map[string]*openedModel
+	mu       sync.Mutex
+	models   map[*passes.Model]*checkpoint.Checkpoint
+	locked   map[*passes.Model]*lock.Model
+	texts    map[*passes.Data]textSource
+	adapters map[*passes.Adapter]*adapterSource
+	opened   map[string]*openedModel
 }
 
 type openedModel struct {
@@ -376,7 +377,7 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 	if cp == nil {
 		return fmt.Errorf("%s: the model's files are not on this machine", m.From)
 	}
-	entries, err := r.hash(store, cp)
+	entries, err := r.hash(store, cp.Tensors)
 	if err != nil {
 		return err
 	}
@@ -453,10 +454,10 @@ func SourceDigest(m *passes.Model) artifact.Digest {
 
 // hash returns a leaf for every tensor, remembered by file state in the store,
 // and tells the store where the bytes lie.
-func (r *Resolver) hash(store *cache.Store, cp *checkpoint.Checkpoint) (map[string]artifact.Entry, error) {
+func (r *Resolver) hash(store *cache.Store, tensors []checkpoint.Tensor) (map[string]artifact.Entry, error) {
 	byPath := map[string][]checkpoint.Tensor{}
 	var paths []string
-	for _, t := range cp.Tensors {
+	for _, t := range tensors {
 		if byPath[t.Path] == nil {
 			paths = append(paths, t.Path)
 		}

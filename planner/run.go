@@ -434,7 +434,7 @@ func (r *execution) finish(runErr error, wall time.Duration) {
 			continue
 		}
 		switch n.Block.Kind {
-		case lang.KindVerb, lang.KindModel, lang.KindData:
+		case lang.KindVerb, lang.KindModel, lang.KindData, lang.KindAdapter:
 			r.recordNode(res, s)
 		case lang.KindGate:
 			v := res.Gate(n)
@@ -532,7 +532,7 @@ func (r *execution) recordNode(res *Results, s *Step) {
 		errs = append(errs, r.failures[s].Error())
 	case len(errs) > 0 || st == Failed && n.Block.Kind == lang.KindVerb:
 		out.Status = record.Failed
-	case n.Block.Kind == lang.KindModel || n.Block.Kind == lang.KindData && r.status(s) == Done:
+	case n.Block.Kind == lang.KindModel || (n.Block.Kind == lang.KindData || n.Block.Kind == lang.KindAdapter) && r.status(s) == Done:
 		out.Status = record.Cached
 		if out.Actions.Run > 0 {
 			out.Status = record.Run
@@ -560,12 +560,7 @@ func (r *execution) recordNode(res *Results, s *Step) {
 	if n.Enabled {
 		out.Model = RecordModel(n)
 	}
-	switch {
-	case n.ModelArgs != nil:
-		out.Source = n.ModelArgs.Source
-	case n.DataArgs != nil:
-		out.Source = n.DataArgs.Source
-	}
+	out.Source = n.Source()
 	if files := r.exports[s]; files != nil && out.Status != record.Failed {
 		out.Status, out.Digest, out.Seconds = record.Cached, filesDigest(files), r.exportSeconds[s]
 		if slices.ContainsFunc(files, func(f record.File) bool { return f.Written }) {

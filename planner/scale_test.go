@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"testing"
@@ -50,6 +51,10 @@ func (m mockSources) LowerModel(g *action.Graph, _ *cache.Store, out *passes.Mod
 func (m mockSources) LowerData(g *action.Graph, _ *cache.Store, out *passes.Data) error {
 	out.Tokens = m.leaf(g, out.Type.WindowDigests[0], 1<<20)
 	return nil
+}
+
+func (m mockSources) LowerAdapter(*action.Graph, *cache.Store, *passes.Adapter) error {
+	return errors.New("no adapters here")
 }
 
 const planText = `

@@ -284,6 +284,8 @@ func nodeValue(n *Node, run *Results, extra map[string]cty.Value) cty.Value {
 	case lang.YieldsData:
 		dataAttrs(attrs, n.Data)
 		attrs[schema.RefAttr] = schema.RefValue(&schema.Ref{Value: n.Data, Origin: n})
+	case lang.YieldsAdapter:
+		adapterAttrs(attrs, n)
 	case lang.YieldsReport:
 		if n.Result.Report == nil && extra == nil {
 			return cty.DynamicVal
@@ -316,12 +318,23 @@ func modelAttrs(attrs map[string]cty.Value, n *Node) {
 	}
 	attrs["adapter"] = cty.NullVal(lang.AdapterType)
 	if a := n.Result.Adapter; a != nil {
-		attrs["adapter"] = cty.ObjectVal(map[string]cty.Value{
-			"rank": cty.NumberIntVal(int64(a.Rank)), "alpha": cty.NumberFloatVal(a.Alpha),
-			schema.RefAttr: schema.RefValue(&schema.Ref{Value: a, Origin: n}),
-		})
+		attrs["adapter"] = cty.ObjectVal(adapterAttrs(map[string]cty.Value{}, n))
 	}
 	attrs[schema.RefAttr] = schema.RefValue(&schema.Ref{Value: n.Result.Model, Origin: n})
+}
+
+// adapterAttrs are those of a node's adapter, unknown where its source is not at
+// hand.
+func adapterAttrs(attrs map[string]cty.Value, n *Node) map[string]cty.Value {
+	a := n.Result.Adapter
+	for _, d := range lang.AdapterAttrs {
+		attrs[d.Name] = cty.UnknownVal(d.Type)
+	}
+	if a.Rank > 0 {
+		attrs["rank"], attrs["alpha"] = cty.NumberIntVal(int64(a.Rank)), cty.NumberFloatVal(a.Alpha)
+	}
+	attrs[schema.RefAttr] = schema.RefValue(&schema.Ref{Value: a, Origin: n})
+	return attrs
 }
 
 func dataAttrs(attrs map[string]cty.Value, d *passes.Data) {

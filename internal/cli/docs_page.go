@@ -31,7 +31,7 @@ func sourcePages(forms []lang.Form) []page {
 	var list []page
 	for _, f := range forms {
 		switch f.Type {
-		case "model":
+		case "model", "adapter":
 			list = append(list, page{block: f.Type, summary: f.Doc, schema: f.Schema})
 		case "data":
 			for _, m := range f.Methods {
@@ -175,7 +175,7 @@ func cellText(s string) string {
 }
 
 // names of the example's blocks.
-var exampleNames = map[string]string{"model": "base", "data": "calib", "prune": "sparse", "retrain": "healed", "quantize": "small", "compensate": "final", "merge": "both",
+var exampleNames = map[string]string{"model": "base", "data": "calib", "adapter": "tuned", "prune": "sparse", "retrain": "healed", "quantize": "small", "compensate": "final", "merge": "both",
 	"train": "new", "evaluate": "quality", "export": "files"}
 
 // example is a block with its required arguments, and those optional ones that
@@ -256,6 +256,8 @@ var exampleValues = map[string]string{
 	"path":            `"out/model"`,
 
 	"model source":                `"hf://HuggingFaceTB/SmolLM2-135M-Instruct"`,
+	"adapter source":              `"adapter"`,
+	`merge "adapter" adapter`:     "retrain.prose.adapter",
 	`data "text" source`:          `"calib.txt"`,
 	`data "text" tokenizer`:       "model.base",
 	`data "text" samples`:         "16",

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/compressc/compressc/internal/format/safetensors"
+	"github.com/compressc/compressc/internal/tensor"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/passes/all"
 )
@@ -122,6 +125,22 @@ func TestDocsCite(t *testing.T) {
 	}
 }
 
+// writeAdapter writes a PEFT folder that updates one layer of a model of 64
+// channels, by nothing.
+func writeAdapter(dir string) error {
+	var list []safetensors.WriteTensor
+	for name, shape := range map[string][]int{"lora_A": {2, 64}, "lora_B": {64, 2}} {
+		list = append(list, safetensors.WriteTensor{Name: "base_model.model.model.layers.0.self_attn.q_proj." + name + ".weight",
+			Meta: tensor.Meta{DType: tensor.F32, Shape: shape}, Data: func() ([]byte, error) { return make([]byte, 4*2*64), nil }})
+	}
+	var b bytes.Buffer
+	if err := safetensors.Write(&b, list, nil); err != nil {
+		return err
+	}
+	return errors.Join(os.MkdirAll(dir, 0o777), os.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), b.Bytes(), 0o666),
+		os.WriteFile(filepath.Join(dir, "adapter_config.json"), []byte(`{"peft_type": "LORA", "r": 2, "lora_alpha": 4}`), 0o666))
+}
+
 // Every page's example is a pipeline that runs.
 func TestDocsExamples(t *testing.T) {
 	b, err := newBook()
@@ -136,6 +155,9 @@ func TestDocsExamples(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, name), text(20000), 0o666); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := writeAdapter(filepath.Join(dir, "adapter")); err != nil {
+		t.Fatal(err)
 	}
 	recipe := filepath.Join(dir, "recipe")
 	if err := os.Mkdir(recipe, 0o777); err != nil {

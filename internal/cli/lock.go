@@ -107,8 +107,18 @@ func (a *app) lock(path string, in *inputs, upgrade []string) error {
 			fmt.Fprintf(a.Out, "  %s %s\n", a.paintOut(s.color, s.mark), source)
 		}
 	}
-	fmt.Fprintf(a.Out, "%s holds %s and %s.\n", lock.Name, spell.Plural(len(f.Models), "model", "models"), spell.Plural(len(f.Data), "text", "texts"))
+	fmt.Fprintf(a.Out, "%s holds %s.\n", lock.Name, holdings(f))
 	return nil
+}
+
+// holdings counts what a lock file holds; kinds that few pipelines have are named
+// where there are some.
+func holdings(f *lock.File) string {
+	parts := []string{spell.Plural(len(f.Models), "model", "models"), spell.Plural(len(f.Data), "text", "texts")}
+	if n := len(f.Adapters); n > 0 {
+		parts = append(parts, spell.Plural(n, "adapter", "adapters"))
+	}
+	return strings.Join(parts[:len(parts)-1], ", ") + " and " + parts[len(parts)-1]
 }
 
 // keptEntries are the entries that no address asks to be taken over anew.
@@ -118,9 +128,10 @@ func keptEntries(e *planner.Expansion, old *lock.File, upgrade []string) (*lock.
 	}
 	kept := *old
 	kept.Models, kept.Data = slices.Clone(old.Models), slices.Clone(old.Data)
+	kept.Adapters = slices.Clone(old.Adapters)
 	var known []string
 	for _, n := range e.Nodes {
-		if n.ModelArgs != nil || n.DataArgs != nil {
+		if n.Source() != "" {
 			known = append(known, n.Block.Addr())
 		}
 	}
@@ -137,6 +148,9 @@ func keptEntries(e *planner.Expansion, old *lock.File, upgrade []string) (*lock.
 				kept.Models = slices.DeleteFunc(kept.Models, func(m lock.Model) bool {
 					return m.Source == n.ModelArgs.Source && m.Revision == n.ModelArgs.Revision
 				})
+			}
+			if n.AdapterArgs != nil {
+				kept.Adapters = slices.DeleteFunc(kept.Adapters, func(d lock.Adapter) bool { return d.Source == n.AdapterArgs.Source })
 			}
 			if n.DataArgs != nil {
 				kept.Data = slices.DeleteFunc(kept.Data, func(d lock.Data) bool { return d.Source == n.DataArgs.Source })

@@ -172,7 +172,7 @@ func expansionReport(e *planner.Expansion) *planReport {
 			r.Selects = append(r.Selects, planSelect{Name: n.Block.Addr(), Point: point, Arguments: args})
 		case lang.KindOutput:
 			r.Outputs = append(r.Outputs, planOutput{Name: n.Block.Addr(), Point: point, Arguments: args})
-		case lang.KindVerb, lang.KindModel, lang.KindData:
+		case lang.KindVerb, lang.KindModel, lang.KindData, lang.KindAdapter:
 			r.Nodes = append(r.Nodes, planNode{Name: n.Block.Addr(), Point: point, Verb: n.Block.Type, Method: n.Block.Method, Choice: choiceOf(n), Model: planner.RecordModel(n), Arguments: args})
 		}
 	}
@@ -245,7 +245,7 @@ func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Predictio
 	case lang.KindOutput:
 		r.Outputs = append(r.Outputs, planOutput{Name: n.Block.Addr(), Point: point, Arguments: p.Arguments(n)})
 		return
-	case lang.KindVerb, lang.KindModel, lang.KindData:
+	case lang.KindVerb, lang.KindModel, lang.KindData, lang.KindAdapter:
 	default:
 		return
 	}

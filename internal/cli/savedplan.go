@@ -184,7 +184,7 @@ func sourceDigests(p *planner.Plan) map[string]string {
 	out := map[string]string{}
 	keys := action.DefKeys(p.Graph)
 	for _, s := range p.Steps {
-		if s.Node.ModelArgs == nil && s.Node.DataArgs == nil {
+		if s.Node.Source() == "" {
 			continue
 		}
 		d := s.Digest(func(r action.Ref) (artifact.Digest, bool) {

@@ -33,9 +33,10 @@ type File struct {
 	Version, Numerics string
 	// Kernels are the implementation versions of all kernels by name: a result
 	// is made again when that of its kernel changes.
-	Kernels map[string]int
-	Models  []Model
-	Data    []Data
+	Kernels  map[string]int
+	Models   []Model
+	Data     []Data
+	Adapters []Adapter
 }
 
 // Model is the entry of a model's source.
@@ -68,6 +69,38 @@ type Data struct {
 	Source string
 	Digest string
 	Bytes  int64
+}
+
+// Adapter is the entry of an adapter.
+type Adapter struct {
+	Source string
+	// Digest of the stored factors.
+	Digest string
+	// Alpha is the numerator of the scale that all layers share, 0 where each has a
+	// scale of its own.
+	Alpha float64
+	// Layers sorted by path.
+	Layers []AdapterLayer
+}
+
+// AdapterLayer is a layer that an adapter updates by Scale·B·A.
+type AdapterLayer struct {
+	Path          string
+	Rank, Out, In int
+	Scale         float64
+}
+
+// Adapter returns the entry of an adapter, or nil.
+func (f *File) Adapter(source string) *Adapter {
+	if f == nil {
+		return nil
+	}
+	for i := range f.Adapters {
+		if f.Adapters[i].Source == source {
+			return &f.Adapters[i]
+		}
+	}
+	return nil
 }
 
 // Model returns the entry of a source, or nil.
@@ -126,5 +159,6 @@ func (f *File) sort() {
 		}
 		return strings.Compare(a.Revision, b.Revision)
 	})
+	slices.SortFunc(f.Adapters, func(a, b Adapter) int { return strings.Compare(a.Source, b.Source) })
 	slices.SortFunc(f.Data, func(a, b Data) int { return strings.Compare(a.Source, b.Source) })
 }

@@ -46,6 +46,9 @@ func anyFile(t *rapid.T) *File {
 		f.Models = append(f.Models, m)
 	}
 	for i := range rapid.IntRange(0, 2).Draw(t, "data") {
+		f.Adapters = append(f.Adapters, Adapter{Source: fmt.Sprint(i, word.Draw(t, "text")), Digest: "d", Alpha: rapid.Float64Range(0, 64).Draw(t, "alpha"),
+			Layers: []AdapterLayer{{Path: "model.layers.0.mlp.up_proj", Rank: 4, Out: 64, In: 32, Scale: rapid.Float64Range(-2, 2).Draw(t, "scale")},
+				{Path: "model.layers.1.mlp.up_proj", Rank: rapid.IntRange(1, 9).Draw(t, "rank"), Out: 64, In: 32, Scale: 1}}})
 		f.Data = append(f.Data, Data{Source: fmt.Sprint(i, word.Draw(t, "text")), Digest: "d", Bytes: rapid.Int64Range(0, 1<<40).Draw(t, "bytes")})
 	}
 	return f

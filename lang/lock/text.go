@@ -71,6 +71,17 @@ func (f *File) Format() []byte {
 		b.SetAttributeValue("digest", cty.StringVal(d.Digest))
 		b.SetAttributeValue("bytes", cty.NumberIntVal(d.Bytes))
 	}
+	for _, a := range f.Adapters {
+		body.AppendNewline()
+		b := body.AppendNewBlock("adapter", []string{a.Source}).Body()
+		b.SetAttributeValue("digest", cty.StringVal(a.Digest))
+		b.SetAttributeValue("alpha", cty.NumberFloatVal(a.Alpha))
+		specs := map[string]string{}
+		for _, l := range a.Layers {
+			specs[l.Path] = fmt.Sprintf("rank %d [%d, %d] scale %s", l.Rank, l.Out, l.In, strconv.FormatFloat(l.Scale, 'g', -1, 64))
+		}
+		b.SetAttributeValue("layers", folded(specs))
+	}
 	return append([]byte(header), hclwrite.Format(out.Bytes())...)
 }
 
@@ -179,8 +190,9 @@ type fileText struct {
 		Numerics string         `hcl:"numerics"`
 		Kernels  map[string]int `hcl:"kernels"`
 	} `hcl:"program,block"`
-	Models []modelText `hcl:"model,block"`
-	Data   []dataText  `hcl:"data,block"`
+	Models   []modelText   `hcl:"model,block"`
+	Data     []dataText    `hcl:"data,block"`
+	Adapters []adapterText `hcl:"adapter,block"`
 }
 
 type modelText struct {
@@ -192,6 +204,13 @@ type modelText struct {
 	Config    hcl.Expression    `hcl:"config"`
 	Tensors   map[string]string `hcl:"tensors"`
 	Quantized map[string]string `hcl:"quantized,optional"`
+}
+
+type adapterText struct {
+	Source string            `hcl:"source,label"`
+	Digest string            `hcl:"digest"`
+	Alpha  float64           `hcl:"alpha"`
+	Layers map[string]string `hcl:"layers"`
 }
 
 type dataText struct {
@@ -227,7 +246,46 @@ func Parse(src []byte, name string) (*File, error) {
 		}
 		f.Data = append(f.Data, Data(d))
 	}
+	for _, a := range t.Adapters {
+		out, err := a.adapter()
+		if err != nil {
+			return nil, fmt.Errorf("%s: adapter %q: %w", name, a.Source, err)
+		}
+		if f.Adapter(out.Source) != nil {
+			return nil, fmt.Errorf("%s: adapter %q has two entries", name, a.Source)
+		}
+		f.Adapters = append(f.Adapters, out)
+	}
 	return f, nil
+}
+
+func (a *adapterText) adapter() (Adapter, error) {
+	out := Adapter{Source: a.Source, Digest: a.Digest, Alpha: a.Alpha}
+	for _, pattern := range slices.Sorted(maps.Keys(a.Layers)) {
+		var l AdapterLayer
+		spec := a.Layers[pattern]
+		if n, err := fmt.Sscanf(spec, "rank %d [%d, %d] scale %g", &l.Rank, &l.Out, &l.In, &l.Scale); n != 4 || err != nil || l.Rank < 1 || l.Out < 1 || l.In < 1 {
+			return out, fmt.Errorf("%q: expected a layer such as \"rank 16 [576, 576] scale 2\"", spec)
+		}
+		names, err := unfold(pattern)
+		if err != nil {
+			return out, err
+		}
+		if len(out.Layers)+len(names) > 10*maxBlocks {
+			return out, fmt.Errorf("more than %d layers", 10*maxBlocks)
+		}
+		for _, n := range names {
+			l.Path = n
+			out.Layers = append(out.Layers, l)
+		}
+	}
+	slices.SortFunc(out.Layers, func(a, b AdapterLayer) int { return strings.Compare(a.Path, b.Path) })
+	for i := 1; i < len(out.Layers); i++ {
+		if out.Layers[i].Path == out.Layers[i-1].Path {
+			return out, fmt.Errorf("layer %q stands twice", out.Layers[i].Path)
+		}
+	}
+	return out, nil
 }
 
 func (m *modelText) model() (Model, error) {

@@ -133,6 +133,10 @@ func targetsOf(f *folder, c Checked, b *hclsyntax.Block) reference.Targets {
 		t.Addr = address(root, name)
 		describe(lang.ModelType, lang.ModelAttrs)
 		return reference.Targets{t}
+	case "adapter":
+		t.Addr = address(root, name)
+		describe(lang.AdapterType, lang.AdapterAttrs)
+		return reference.Targets{t}
 	case "data":
 		t.Addr = address(root, name)
 		describe(lang.DataType, lang.DataAttrs)

@@ -33,7 +33,7 @@ import (
 
 // All lists the methods of the verb.
 func All() []*passes.Pass {
-	return []*passes.Pass{Linear, TaskArithmetic, TIES, DARE, SLERP, TSVM, Consensus, TALL}
+	return []*passes.Pass{Linear, TaskArithmetic, TIES, DARE, SLERP, TSVM, Consensus, TALL, Adapter}
 }
 
 // Sources are the models that every merge takes.

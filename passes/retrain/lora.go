@@ -179,5 +179,11 @@ func (a *LoRAArgs) adapter(node string) *passes.Adapter {
 	if alpha == 0 {
 		alpha = 2 * float64(a.Rank)
 	}
-	return &passes.Adapter{Base: a.Model, From: node, Rank: a.Rank, Alpha: alpha}
+	ranks := map[string]int{}
+	for _, l := range a.Model.Type.Linears {
+		if a.Selects(l) {
+			ranks[l.Path] = a.rank(l)
+		}
+	}
+	return &passes.Adapter{Base: a.Model, From: node, Rank: a.Rank, Alpha: alpha, Ranks: ranks}
 }
