@@ -4,8 +4,9 @@
 // points one by one, each with an empty cache, for the time that takes. From
 // the module's root, on a quiet machine:
 //
-//	go run ./acceptance/sweep
+//	go run ./acceptance/sweep -write docs/cache.md
 //
+// which also puts the figures between their marks in the page.
 // It fails if a statistic was collected twice, or a layer decomposed more than
 // once for its ranks, or if a point's digests differ between the two ways.
 package main
@@ -32,8 +33,14 @@ func main() {
 	targets := flag.String("targets", "", `the linears to compress, as an HCL list; all by default. ["model.layers.0.*"] is a short form`)
 	windows := flag.Int("windows", 20, "windows of the test text to measure on")
 	points := flag.Int("points", 18, "how many of the points to run one by one")
+	page := flag.String("write", "", "also put the figures into this page, between its lines "+strings.TrimSpace(beginMark)+" and "+strings.TrimSpace(endMark))
 	flag.Parse()
-	if err := run(context.Background(), *ref, *targets, *windows, *points); err != nil {
+	text, err := run(context.Background(), *ref, *targets, *windows, *points)
+	fmt.Print(text)
+	if err == nil && *page != "" {
+		err = write(*page, text)
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -51,19 +58,20 @@ type work struct {
 	wall   time.Duration
 }
 
-func run(ctx context.Context, ref, targets string, windows, points int) error {
+// run returns what it found in Markdown, also with an error that it found.
+func run(ctx context.Context, ref, targets string, windows, points int) (string, error) {
 	r, err := acceptance.FindReference(ref, ".")
 	if err != nil {
-		return err
+		return "", err
 	}
 	tmp, err := os.MkdirTemp("", "compressc-sweep")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.RemoveAll(tmp)
 	program, err := acceptance.BuildProgram(ctx, ".", tmp)
 	if err != nil {
-		return err
+		return "", err
 	}
 	do := func(name string, more ...string) (*work, error) {
 		o := acceptance.RunOptions{Pipeline: filepath.Join("acceptance", "sweep"), CacheDir: filepath.Join(tmp, name),
@@ -89,9 +97,9 @@ func run(ctx context.Context, ref, targets string, windows, points int) error {
 	}
 	all, err := do("all")
 	if err != nil {
-		return err
+		return "", err
 	}
-	fmt.Printf("The sweep: %d evaluations, %d actions, %.0f s.\n", len(all.record.Evaluations), all.record.Actions.Run, all.wall.Seconds())
+	log.Printf("the sweep: %.0f s", all.wall.Seconds())
 	var wall time.Duration
 	sum, digests := map[string]int{}, acceptance.Digests(all.record)
 	done := 0
@@ -106,15 +114,15 @@ func run(ctx context.Context, ref, targets string, windows, points int) error {
 		}
 		one, err := do("one", flags...)
 		if err != nil {
-			return err
+			return "", err
 		}
 		for node, d := range acceptance.Digests(one.record) {
 			if digests[node] != d {
-				return fmt.Errorf("%s has digest %.12s in the sweep, %.12s by itself", node, digests[node], d)
+				return "", fmt.Errorf("%s has digest %.12s in the sweep, %.12s by itself", node, digests[node], d)
 			}
 		}
 		if err := os.RemoveAll(filepath.Join(tmp, "one")); err != nil {
-			return err
+			return "", err
 		}
 		wall += one.wall
 		for k, n := range one.calls {
@@ -122,12 +130,39 @@ func run(ctx context.Context, ref, targets string, windows, points int) error {
 		}
 		log.Printf("%s by itself: %.0f s", acceptance.PointText(e.Point), one.wall.Seconds())
 	}
-	fmt.Printf("%d points one by one: %.0f s, %.1f times as long; the same digests.\n", done, wall.Seconds(), wall.Seconds()/all.wall.Seconds())
-	fmt.Printf("%-24s %8s %12s\n", "kernel", "sweep", "one by one")
-	for _, k := range slices.Sorted(maps.Keys(all.calls)) {
-		fmt.Printf("%-24s %8d %12d\n", k, all.calls[k], sum[k])
+	return all.table(done, wall, sum), all.check(sum[statistics], done)
+}
+
+// table is what was found: the sweep beside so many of its points one by one.
+func (w *work) table(points int, wall time.Duration, sum map[string]int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "The sweep of %d points: %d actions, %.0f s, on %d threads. ", len(w.record.Evaluations), w.record.Actions.Run, w.wall.Seconds(), w.record.Threads)
+	fmt.Fprintf(&b, "%d of them one by one, each with an empty cache: %.0f s, %.1f times as long; the same digests.\n\n", points, wall.Seconds(), wall.Seconds()/w.wall.Seconds())
+	fmt.Fprintf(&b, "| kernel | calls in the sweep | one by one |\n|---|---|---|\n")
+	for _, k := range slices.Sorted(maps.Keys(w.calls)) {
+		fmt.Fprintf(&b, "| %s | %d | %d |\n", k, w.calls[k], sum[k])
 	}
-	return all.check(sum[statistics], done)
+	return b.String()
+}
+
+// The figures lie between these lines of a page.
+const (
+	beginMark = "<!-- sweep -->\n"
+	endMark   = "<!-- end of sweep -->\n"
+)
+
+// write replaces what lies between the marks of a page.
+func write(page, text string) error {
+	b, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	before, rest, ok := strings.Cut(string(b), beginMark)
+	_, after, ends := strings.Cut(rest, endMark)
+	if !ok || !ends {
+		return fmt.Errorf("%s: expected a line %q and, behind it, a line %q", page, strings.TrimSpace(beginMark), strings.TrimSpace(endMark))
+	}
+	return os.WriteFile(page, []byte(before+beginMark+text+endMark+after), 0o666)
 }
 
 // check compares the calls with what there is to do: a layer's decomposition
