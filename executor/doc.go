@@ -43,6 +43,13 @@
 // depend on the disk. Above the budget, the transient leaf that is needed latest is
 // spilled to an unlinked file and mapped back, where it counts as page cache.
 //
+// # Comparing
+//
+// A rewind must give the recorded digest; if it does not, the store marks the
+// action and nobody believes it from then on. So that this is noticed of actions
+// too whose bytes nobody wants, a sample of what a run has found on record is run
+// again at its end and compared (sample.go); nothing of that is stored.
+//
 // # Elsewhere
 //
 // With a remote (package cache/remote), a lookup that misses asks it; its
