@@ -685,7 +685,11 @@ func (r *execution) recordFailures() {
 			r.rec.Failures = append(r.rec.Failures, f)
 		}
 		if err := r.failures[s]; err != nil {
-			r.rec.Failures = append(r.rec.Failures, record.Failure{Name: s.Node.Block.Addr(), Point: RecordPoint(s.Node), Part: "files", Message: err.Error()})
+			part := "files"
+			if s.Node.Broken {
+				part = "shapes" // those that were decided do not suit it
+			}
+			r.rec.Failures = append(r.rec.Failures, record.Failure{Name: s.Node.Block.Addr(), Point: RecordPoint(s.Node), Part: part, Message: err.Error()})
 		}
 	}
 }
