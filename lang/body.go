@@ -29,7 +29,7 @@ func readBody(typ string, labels []string, def hcl.Range, body hcl.Body, s *sche
 		}
 		for _, n := range s.Blocks {
 			h := hcl.BlockHeaderSchema{Type: n.Name}
-			if n.Label != "" {
+			if len(n.Labels) > 0 {
 				h.LabelNames = []string{"label"}
 			}
 			header.Blocks = append(header.Blocks, h)

@@ -154,13 +154,13 @@ func (l *loader) checkBody(b *Body, s *schema.Schema, meta []string) {
 
 func (l *loader) checkLabel(n *Body, inner *schema.Block) {
 	switch {
-	case inner.Label == "" && len(n.Labels) > 0:
+	case len(inner.Labels) == 0 && len(n.Labels) > 0:
 		l.errorAt(n.DefRange, "Wrong number of labels", "A block of type %q has no labels here.", n.Type)
-	case inner.Label != "" && len(n.Labels) != 1:
-		l.errorAt(n.DefRange, "Wrong number of labels", "A block of type %q has one label here: %s %q { … }.", n.Type, n.Type, inner.Label)
-	case inner.Label != "" && n.Labels[0] != inner.Label:
-		l.errorAt(n.DefRange, "Unknown "+n.Type, "There is no %s %q here.%s Known is %q.", n.Type, n.Labels[0],
-			didyoumean.Hint(n.Labels[0], []string{inner.Label}), inner.Label)
+	case len(inner.Labels) > 0 && len(n.Labels) != 1:
+		l.errorAt(n.DefRange, "Wrong number of labels", "A block of type %q has one label here: %s %q { … }.", n.Type, n.Type, inner.Labels[0])
+	case len(inner.Labels) > 0 && !inner.Admits(n.Labels[0]):
+		l.errorAt(n.DefRange, "Unknown "+n.Type, "There is no %s %q here.%s Known is %s.", n.Type, n.Labels[0],
+			didyoumean.Hint(n.Labels[0], inner.Labels), inner.LabelText())
 	}
 }
 

@@ -134,8 +134,13 @@ func schemaProperties(s *schema.Schema) (properties js, required []string) {
 	for _, n := range s.Blocks {
 		inner, need := schemaProperties(n.Schema)
 		body := oneOrMore(object(inner, need))
-		if n.Label != "" {
-			labelled := object(js{n.Label: body}, []string{n.Label})
+		if len(n.Labels) > 0 {
+			byLabel := js{}
+			for _, l := range n.Labels {
+				byLabel[l] = body
+			}
+			labelled := object(byLabel, nil)
+			labelled["minProperties"], labelled["maxProperties"] = 1, 1
 			body = oneOrMore(labelled)
 		}
 		body["description"] = n.Doc

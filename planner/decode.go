@@ -74,8 +74,11 @@ func (x *expander) input(e *evaluation, b *lang.Block, body *lang.Body, at place
 		}
 		nested, sound := x.input(e, b, n, at, inner.Schema)
 		ok = ok && sound
-		// Load has checked the label.
-		in.Blocks[n.Type] = schema.BlockInput{Label: inner.Label, Input: nested}
+		block := schema.BlockInput{Input: nested}
+		if len(n.Labels) > 0 { // Load has checked it
+			block.Label = n.Labels[0]
+		}
+		in.Blocks[n.Type] = block
 	}
 	return in, ok
 }

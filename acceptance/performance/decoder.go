@@ -197,7 +197,7 @@ func modelWork(p *linalg.Pool, draw func(n int, scale float64) []float32) []row 
 				}
 				return lp
 			}}
-			t, err := train.New(load(), plan, p, train.Options{AdamW: train.DefaultAdamW(), Memory: 2 << 30})
+			t, err := train.New(load(), plan, p, train.Options{Optimizer: train.DefaultAdamW(), Memory: 2 << 30})
 			must(err)
 			n := 0
 			return func() {

@@ -73,8 +73,8 @@ func (p page) render() []byte {
 	}
 	for _, b := range p.schema.Blocks {
 		label := ""
-		if b.Label != "" {
-			label = ` "` + b.Label + `"`
+		if len(b.Labels) > 0 {
+			label = ` "` + strings.Join(b.Labels, `" | "`) + `"`
 		}
 		fmt.Fprintf(&w, "\n## %s%s\n\n", b.Name, label)
 		if b.Doc != "" {
@@ -197,7 +197,7 @@ func (p page) example() string {
 	}
 	for _, n := range p.schema.Blocks {
 		if n.Required {
-			fmt.Fprintf(&b, "\n%s %q {\n}\n", n.Name, n.Label)
+			fmt.Fprintf(&b, "\n%s %q {\n}\n", n.Name, n.Labels[0])
 		}
 	}
 	b.WriteString("}\n")

@@ -97,6 +97,13 @@ func (s *Schema) decode(dst reflect.Value, in Input, prefix string, unknown *[]s
 	}
 	for _, b := range s.Blocks {
 		inner, present := in.Blocks[b.Name]
+		label := inner.Label
+		if !present && len(b.Labels) > 0 {
+			label = b.Labels[0]
+		}
+		if b.chosen != nil {
+			dst.FieldByIndex(b.index).FieldByIndex(b.chosen).SetString(label)
+		}
 		if !present {
 			if b.Required && !in.Partial {
 				diags.Errorf(prefix+b.Name, "Missing block", "A block %q is required here.", b.Name)
@@ -104,10 +111,10 @@ func (s *Schema) decode(dst reflect.Value, in Input, prefix string, unknown *[]s
 			b.Schema.decode(dst.FieldByIndex(b.index), Input{Partial: true}, prefix+b.Name+".", unknown, diags)
 			continue
 		}
-		if inner.Label != b.Label {
+		if !b.Admits(inner.Label) {
 			want := "no label"
-			if b.Label != "" {
-				want = fmt.Sprintf("the label %q", b.Label)
+			if len(b.Labels) > 0 {
+				want = "the label " + b.LabelText()
 			}
 			diags.Errorf(prefix+b.Name, "Wrong label", "A block %q has %s here.", b.Name, want)
 		}

@@ -83,8 +83,19 @@ func (s *Schema) addFields(t reflect.Type, prefix []int) error {
 			if err != nil {
 				return err
 			}
-			s.Blocks = append(s.Blocks, &Block{Name: block, Label: f.Tag.Get("label"), Doc: f.Tag.Get("doc"),
-				Required: f.Tag.Get("optional") != "true", Schema: inner, index: index})
+			b := &Block{Name: block, Doc: f.Tag.Get("doc"), Required: f.Tag.Get("optional") != "true", Schema: inner, index: index}
+			if labels := f.Tag.Get("label"); labels != "" {
+				b.Labels = strings.Split(labels, "|")
+			}
+			for i := range f.Type.NumField() {
+				if f.Type.Field(i).Tag.Get("chosen") == "true" {
+					b.chosen = []int{i}
+				}
+			}
+			if len(b.Labels) > 1 && b.chosen == nil {
+				return fmt.Errorf("field %s: no field of %s keeps which label was chosen", f.Name, f.Type)
+			}
+			s.Blocks = append(s.Blocks, b)
 		case f.Anonymous && f.Type.Kind() == reflect.Struct:
 			if err := s.addFields(f.Type, index); err != nil {
 				return err

@@ -2,8 +2,11 @@ package schema
 
 import (
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -79,13 +82,30 @@ func (a *Arg) DefaultText() string {
 // Block is a nested block.
 type Block struct {
 	Name string
-	// Label is the label the block must have, "" for none.
-	Label    string
+	// Labels are the labels the block may have, none where it has no label. Which
+	// one it has is stored in the field tagged chosen:"true" of its struct; the
+	// first stands where the block is absent.
+	Labels   []string
 	Required bool
 	Doc      string
 	Schema   *Schema
 
-	index []int
+	index  []int
+	chosen []int // in its struct; nil: nowhere
+}
+
+// Admits reports whether the block may have the label, "" for none.
+func (b *Block) Admits(label string) bool {
+	return label == "" && len(b.Labels) == 0 || slices.Contains(b.Labels, label)
+}
+
+// LabelText lists the labels in quotes: "adamw" or "adamp".
+func (b *Block) LabelText() string {
+	quoted := make([]string, len(b.Labels))
+	for i, l := range b.Labels {
+		quoted[i] = strconv.Quote(l)
+	}
+	return didyoumean.Join(quoted)
 }
 
 // Schema is what a block's body may hold. It is immutable and safe for

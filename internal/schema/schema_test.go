@@ -118,7 +118,7 @@ func TestSchemaOfStruct(t *testing.T) {
 			t.Errorf("%s: required is %v", c.name, a.Required)
 		}
 	}
-	if b := s.Block("inner"); b == nil || b.Label != "x" || b.Required || b.Schema.Arg("rate").Range() != "above 0 and below 1" {
+	if b := s.Block("inner"); b == nil || !b.Admits("x") || b.Required || b.Schema.Arg("rate").Range() != "above 0 and below 1" {
 		t.Errorf("inner block %+v", b)
 	}
 	if again := schemaOf(t, &sample{}); again != s {

@@ -3,7 +3,6 @@ package train
 import (
 	"math"
 
-	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/nn"
 )
@@ -20,97 +19,59 @@ type AdamW struct {
 // DefaultAdamW is β 0.9 and 0.999, ε 1e-8, no decay, clipping at 1.
 func DefaultAdamW() AdamW { return AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Clip: 1} }
 
-// chunk is the length of the pieces in which parameters are walked through. It
-// is part of the numeric contract: a norm is the sum of its chunks' sums.
-const chunk = 1 << 14
+// Kind is "adamw".
+func (o AdamW) Kind() string { return "adamw" }
 
-// chunks returns the number of the first piece of every parameter, and last the
-// number of pieces.
-func chunks[T nn.Float](params []*ParamOf[T]) []int {
-	starts := make([]int, len(params)+1)
-	for i, p := range params {
-		starts[i+1] = starts[i] + (len(p.Data)+chunk-1)/chunk
-	}
-	return starts
+// Slots are the running means of the gradient and of its square.
+func (o AdamW) Slots() []string { return []string{"m", "v"} }
+
+// Limit is Clip.
+func (o AdamW) Limit() float64 { return o.Clip }
+
+func (o AdamW) update32(s stepOf[float32]) { adamw(o, s) }
+func (o AdamW) update64(s stepOf[float64]) { adamw(o, s) }
+
+// rates are a step's constants, rounded to the parameters' type once.
+type rates[T nn.Float] struct {
+	size, root, keep, factor, eps, r1, b2, r2 T
 }
 
-// overChunks runs f on [lo, hi) pieces of every parameter, each once.
-func overChunks[T nn.Float](pool *linalg.Pool, params []*ParamOf[T], f func(piece int, p *ParamOf[T], lo, hi int)) {
-	starts := chunks(params)
-	pool.For(starts[len(params)], func(_, task int) {
-		i, end := 0, len(params) // the last i with starts[i] <= task
-		for end-i > 1 {
-			if mid := (i + end) / 2; starts[mid] <= task {
-				i = mid
-			} else {
-				end = mid
-			}
-		}
-		lo := (task - starts[i]) * chunk
-		f(task, params[i], lo, min(lo+chunk, len(params[i].Data)))
-	})
+func ratesOf[T nn.Float](o AdamW, s stepOf[T]) rates[T] {
+	return rates[T]{
+		size:   T(s.rate / (1 - vmath.Pow64(o.Beta1, float64(s.number)))),
+		root:   T(math.Sqrt(1 - vmath.Pow64(o.Beta2, float64(s.number)))),
+		keep:   T(1 - float64(s.rate*o.WeightDecay)),
+		factor: T(s.factor), eps: T(o.Eps),
+		r1: T(1 - o.Beta1), b2: T(o.Beta2), r2: T(1 - o.Beta2),
+	}
 }
 
-// gradNorm returns the 2-norm of all gradients together: each chunk's squares
-// ascending, the chunks' sums in the order of the parameters.
-func gradNorm[T nn.Float](pool *linalg.Pool, params []*ParamOf[T]) float64 {
-	sums := make([]float64, chunks(params)[len(params)])
-	overChunks(pool, params, func(piece int, p *ParamOf[T], lo, hi int) { sums[piece] = sumSquares(p.grad[lo:hi]) })
-	var total float64
-	for _, s := range sums {
-		total += s
-	}
-	return math.Sqrt(total)
-}
-
-func sumSquares[T nn.Float](x []T) float64 {
-	var s0, s1, s2, s3 float64
-	i := 0
-	for ; i+4 <= len(x); i += 4 {
-		a, b, c, d := float64(x[i]), float64(x[i+1]), float64(x[i+2]), float64(x[i+3])
-		s0 += float64(a * a)
-		s1 += float64(b * b)
-		s2 += float64(c * c)
-		s3 += float64(d * d)
-	}
-	for ; i < len(x); i++ {
-		v := float64(x[i])
-		s0 += float64(v * v)
-	}
-	return (s0 + s1) + (s2 + s3)
-}
-
-// clipFactor is what gradients of this norm are multiplied by.
-func (o AdamW) clipFactor(norm float64) float64 {
-	if o.Clip <= 0 {
-		return 1
-	}
-	return min(1, o.Clip/(norm+1e-6))
-}
-
-// update does one step on every parameter with its gradient times factor. step
-// counts from 1. The moments' arithmetic is in T; the step's constants are
-// rounded to it once.
-func update[T nn.Float](o AdamW, pool *linalg.Pool, params []*ParamOf[T], step int, lr, factor float64) {
-	size := T(lr / (1 - vmath.Pow64(o.Beta1, float64(step))))
-	root := T(math.Sqrt(1 - vmath.Pow64(o.Beta2, float64(step))))
-	keep := T(1 - float64(lr*o.WeightDecay))
-	f, eps := T(factor), T(o.Eps)
-	r1, b2, r2 := T(1-o.Beta1), T(o.Beta2), T(1-o.Beta2)
-	overChunks(pool, params, func(_ int, p *ParamOf[T], lo, hi int) {
-		data, grad := p.Data[lo:hi], p.grad[lo:hi]
-		m, v := p.M[lo:hi], p.V[lo:hi]
+// adamw does one step. The moments' arithmetic is in T.
+func adamw[T nn.Float](o AdamW, s stepOf[T]) {
+	c := ratesOf(o, s)
+	overChunks(s.pool, s.params, func(_ int, p *ParamOf[T], lo, hi int) {
 		if o.WeightDecay != 0 && !p.NoDecay {
-			for i := range data {
-				data[i] *= keep
+			for i := lo; i < hi; i++ {
+				p.Data[i] *= c.keep
 			}
 		}
-		for i, g := range grad {
-			g = T(g * f)
-			m[i] += T(r1 * (g - m[i]))
-			v[i] = T(b2*v[i]) + T(r2*T(g*g))
-			denom := T(T(math.Sqrt(float64(v[i])))/root) + eps
-			data[i] -= T(size * T(m[i]/denom))
-		}
+		c.descend(p, lo, hi)
 	})
+}
+
+// descend moves [lo, hi) of p and its moments.
+func (c rates[T]) descend(p *ParamOf[T], lo, hi int) {
+	data, m, v := p.Data[lo:hi], p.Slots[0].Data[lo:hi], p.Slots[1].Data[lo:hi]
+	for i, g := range p.grad[lo:hi] {
+		data[i] -= T(c.size * c.direction(&m[i], &v[i], g))
+	}
+}
+
+// direction updates the moments of one value and returns where it should go.
+func (c rates[T]) direction(m, v *T, g T) T {
+	g = T(g * c.factor)
+	*m += T(c.r1 * (g - *m))
+	*v = T(c.b2**v) + T(c.r2*T(g*g))
+	denom := T(T(math.Sqrt(float64(*v)))/c.root) + c.eps
+	return T(*m / denom)
 }

@@ -24,42 +24,161 @@ type adapter[T nn.Float] interface {
 	sinks(pool *linalg.Pool, g *nn.LinearGradOf[T])
 	// merge sets dst [out, in] to the weight that the layer is left with.
 	merge(pool *linalg.Pool, dst []T)
+
+	// derive brings up to date what passes use and parameters determine; reset
+	// clears its gradients, and chain adds what follows from them to the
+	// parameters', once a batch.
+	derive()
+	reset()
+	chain()
 }
 
-// newAdapter returns nil for a frozen layer. plan has been checked.
-func newAdapter[T nn.Float](plan LinearPlan, name string, number int, start starter, l *nn.LinearOf[T]) adapter[T] {
-	if plan.Kind == Frozen {
+// direct is embedded by parametrisations whose passes use the parameters
+// themselves.
+type direct struct{}
+
+func (direct) derive() {}
+func (direct) reset()  {}
+func (direct) chain()  {}
+
+// site is a linear layer that is to be trained.
+type site[T nn.Float] struct {
+	plan   LinearPlan
+	name   string // path of the layer, under which its parameters are named
+	number int    // through the model, in checkpoint order
+	start  starter
+	layer  *nn.LinearOf[T]
+	shared shared[T]
+}
+
+// shared are the parameters that several layers of a trainer have in common, by
+// name.
+type shared[T nn.Float] map[string]*ParamOf[T]
+
+// form is a parametrisation as a plug-in: a line in forms.
+type form struct {
+	// ranked: the plan's Rank is that of a product of two matrices, and at most
+	// the smaller side of the weight.
+	ranked bool
+	// scaled: the plan has a Scale above 0; it has none otherwise.
+	scaled bool
+	// mask says whether the plan needs a mask.
+	mask maskUse
+	// check reports what else is impossible.
+	check func(p LinearPlan, out, in int) error
+	// trained counts the values that are trained for one layer alone.
+	trained func(p LinearPlan, out, in int) int64
+	// formed reports whether passes use a weight that must first be formed.
+	formed func(p LinearPlan) bool
+	new32  func(site[float32]) adapter[float32]
+	new64  func(site[float64]) adapter[float64]
+}
+
+type maskUse int
+
+const (
+	maskOptional maskUse = iota
+	maskNeeded
+	maskIgnored
+)
+
+// forms are all parametrisations but Frozen.
+var forms map[Kind]form
+
+func init() { // they refer to themselves by the plans that they check
+	forms = map[Kind]form{
+		Full:         {trained: countFull, formed: never, new32: newFull[float32], new64: newFull[float64]},
+		LoRA:         {ranked: true, scaled: true, mask: maskIgnored, trained: countFactors, formed: never, new32: newLoRA[float32], new64: newLoRA[float64]},
+		LoRAPrune:    {ranked: true, scaled: true, mask: maskNeeded, trained: countFactors, formed: never, new32: newLoRAPrune[float32], new64: newLoRAPrune[float64]},
+		MaskLoRA:     {ranked: true, scaled: true, mask: maskNeeded, trained: countFactors, formed: always, new32: newMaskLoRA[float32], new64: newMaskLoRA[float64]},
+		ScaleLoRA:    {ranked: true, mask: maskIgnored, trained: countFactors, formed: always, new32: newScaleLoRA[float32], new64: newScaleLoRA[float64]},
+		AdaLoRA:      {ranked: true, scaled: true, trained: countTriplets, formed: masked, new32: newTriplets[float32], new64: newTriplets[float64]},
+		BoneAdditive: {ranked: true, trained: countBone, formed: masked, new32: newBone[float32], new64: newBone[float64]},
+		BoneAffine:   {trained: countBone, check: checkAffine, formed: always, new32: newAffine[float32], new64: newAffine[float64]},
+		Compacter:    {trained: countKronecker, check: checkKronecker, formed: masked, new32: newKronecker[float32], new64: newKronecker[float64]},
+	}
+}
+
+func never(LinearPlan) bool    { return false }
+func always(LinearPlan) bool   { return true }
+func masked(p LinearPlan) bool { return p.Mask != nil }
+
+func countFull(_ LinearPlan, out, in int) int64    { return int64(out) * int64(in) }
+func countFactors(p LinearPlan, out, in int) int64 { return int64(p.Rank) * int64(out+in) }
+
+// Trained is how many values are trained for a layer of [out, in] alone.
+func (p LinearPlan) Trained(out, in int) int64 {
+	if p.Kind == Frozen {
+		return 0
+	}
+	return forms[p.Kind].trained(p, out, in)
+}
+
+// Masks reports whether a layer's mask belongs into its plan whatever its
+// caller wishes.
+func (k Kind) Masks() bool { return k == Full || forms[k].mask == maskNeeded }
+
+// newAdapter returns nil for a frozen layer. The plan has been checked.
+func newAdapter[T nn.Float](s site[T]) adapter[T] {
+	if s.plan.Kind == Frozen {
 		return nil
 	}
-	if plan.Kind == Full {
-		data := append([]T(nil), l.W...)
-		return &full[T]{w: newParam(name+".weight", data, l.Out, l.In), mask: plan.Mask, in: l.In}
+	f := forms[s.plan.Kind]
+	var a any
+	switch s := any(s).(type) {
+	case site[float32]:
+		a = f.new32(s)
+	case site[float64]:
+		a = f.new64(s)
 	}
-	f := factors[T]{out: l.Out, in: l.In, rank: plan.Rank, scale: T(plan.Scale), base: l.W, mask: plan.Mask}
-	a, b := make([]T, plan.Rank*l.In), make([]T, l.Out*plan.Rank)
-	if plan.Kind == ScaleLoRA {
-		fill(a, T(1/math.Sqrt(float64(plan.Rank))))
-		fill(b, a[0])
-	} else {
-		initA(start, a, name, number, l.In)
+	return a.(adapter[T])
+}
+
+func newFull[T nn.Float](s site[T]) adapter[T] {
+	data := append([]T(nil), s.layer.W...)
+	return &full[T]{w: newParam(s.name+".weight", data, s.layer.Out, s.layer.In), mask: s.plan.Mask, in: s.layer.In}
+}
+
+// newFactors are those of a plan with A as it starts and B at 0.
+func newFactors[T nn.Float](s site[T]) factors[T] {
+	l, rank := s.layer, s.plan.Rank
+	f := factors[T]{out: l.Out, in: l.In, rank: rank, scale: T(s.plan.Scale), base: l.W, mask: s.plan.Mask}
+	f.a = newParam(s.name+".lora_A", make([]T, rank*l.In), rank, l.In)
+	f.b = newParam(s.name+".lora_B", make([]T, l.Out*rank), l.Out, rank)
+	if s.plan.Kind != ScaleLoRA {
+		initA(s.start, f.a.Data, s.name, s.number, l.In)
 	}
-	f.a = newParam(name+".lora_A", a, plan.Rank, l.In)
-	f.b = newParam(name+".lora_B", b, l.Out, plan.Rank)
-	switch plan.Kind {
-	case LoRA:
-		f.mask = nil
-		return &lowRank[T]{f}
-	case LoRAPrune:
-		return &lowRank[T]{f}
-	case MaskLoRA:
-		return &maskedLowRank[T]{f}
-	default:
-		s := &scaledLowRank[T]{factors: f}
-		one := make([]T, 1)
-		nn.Gemm(nil, false, false, 1, 1, plan.Rank, 1, b[:plan.Rank], plan.Rank, a, l.In, 0, one, 1)
-		s.shift = 1 - one[0]
-		return s
+	return f
+}
+
+// lowRankOf puts factors into a path beside the weight or, where there is a
+// mask, into the weight.
+func lowRankOf[T nn.Float](f factors[T]) adapter[T] {
+	if f.mask != nil {
+		return &maskedLowRank[T]{factors: f}
 	}
+	return &lowRank[T]{factors: f}
+}
+
+func newLoRA[T nn.Float](s site[T]) adapter[T] {
+	f := newFactors(s)
+	f.mask = nil
+	return &lowRank[T]{factors: f}
+}
+
+func newLoRAPrune[T nn.Float](s site[T]) adapter[T] { return &lowRank[T]{factors: newFactors(s)} }
+
+func newMaskLoRA[T nn.Float](s site[T]) adapter[T] { return &maskedLowRank[T]{factors: newFactors(s)} }
+
+func newScaleLoRA[T nn.Float](s site[T]) adapter[T] {
+	f := &scaledLowRank[T]{factors: newFactors(s)}
+	a, b := f.a.Data, f.b.Data
+	fill(a, T(1/math.Sqrt(float64(f.rank))))
+	fill(b, a[0])
+	one := make([]T, 1)
+	nn.Gemm(nil, false, false, 1, 1, f.rank, 1, b[:f.rank], f.rank, a, f.in, 0, one, 1)
+	f.shift = 1 - one[0]
+	return f
 }
 
 func fill[T nn.Float](x []T, v T) {
@@ -70,6 +189,7 @@ func fill[T nn.Float](x []T, v T) {
 
 // full trains the weight itself.
 type full[T nn.Float] struct {
+	direct
 	w    *ParamOf[T]
 	mask *mask.Mask // nil: all
 	in   int
@@ -137,7 +257,9 @@ func (f *factors[T]) addMasked(pool *linalg.Pool, dst []T) {
 // which is g [out, in] up to scale.
 func (f *factors[T]) fromWeight(pool *linalg.Pool, g []T, scale T) {
 	nn.Gemm(pool, false, true, f.out, f.rank, f.in, scale, g, f.in, f.a.Data, f.in, 1, f.b.grad, f.rank)
-	nn.Gemm(pool, true, false, f.rank, f.in, f.out, scale, f.b.Data, f.rank, g, f.in, 1, f.a.grad, f.in)
+	if f.a.grad != nil {
+		nn.Gemm(pool, true, false, f.rank, f.in, f.out, scale, f.b.Data, f.rank, g, f.in, 1, f.a.grad, f.in)
+	}
 }
 
 // keepMasked multiplies rows [lo, hi) of x [rows, in] by the mask's 0 and 1. A
@@ -166,7 +288,10 @@ func keepMasked[T nn.Float](m *mask.Mask, x []T, in, lo, hi int) {
 
 // lowRank is LoRA and LoRAPrune: a path beside the frozen weight, which needs
 // no gradient of the weight's size.
-type lowRank[T nn.Float] struct{ factors[T] }
+type lowRank[T nn.Float] struct {
+	direct
+	factors[T]
+}
 
 func (f *lowRank[T]) formed() bool { return false }
 
@@ -188,7 +313,10 @@ func (f *lowRank[T]) merge(pool *linalg.Pool, dst []T) {
 }
 
 // maskedLowRank is MaskLoRA.
-type maskedLowRank[T nn.Float] struct{ factors[T] }
+type maskedLowRank[T nn.Float] struct {
+	direct
+	factors[T]
+}
 
 func (f *maskedLowRank[T]) formed() bool { return true }
 
@@ -207,6 +335,7 @@ func (f *maskedLowRank[T]) merge(pool *linalg.Pool, dst []T) { f.addMasked(pool,
 // between BA and 1 at the start (0 for ranks 1, 4, 16, …; below 1e-6 else), so
 // that every rank starts at exactly W.
 type scaledLowRank[T nn.Float] struct {
+	direct
 	factors[T]
 	shift T
 }

@@ -29,7 +29,7 @@ type changed[T nn.Float] struct {
 
 // newBlock plans block i. dense returns memory for the formed weight of linear
 // layer j.
-func newBlock[T nn.Float](pool *linalg.Pool, c *arch.Config, i int, given *nn.BlockOf[T], plan Plan, dense func(j, n int) []T) (*block[T], error) {
+func newBlock[T nn.Float](pool *linalg.Pool, c *arch.Config, i int, given *nn.BlockOf[T], plan Plan, common shared[T], dense func(j, n int) []T) (*block[T], error) {
 	b := &block[T]{view: *given, version: -1}
 	prefix := c.BlockPrefix(i)
 	start := starter{plan.Init, plan.Seed}
@@ -43,7 +43,7 @@ func newBlock[T nn.Float](pool *linalg.Pool, c *arch.Config, i int, given *nn.Bl
 			if err := p.check(l.Out, l.In); err != nil {
 				return nil, fmt.Errorf("train %s: %w", name, err)
 			}
-			if a := newAdapter(p, name, 7*i+j, start, l); a != nil {
+			if a := newAdapter(site[T]{p, name, 7*i + j, start, l, common}); a != nil {
 				b.adapters[j] = a
 				b.params = append(b.params, a.params()...)
 				var w []T
@@ -82,6 +82,9 @@ func (b *block[T]) own(name string, v, grad *[]T) {
 func (b *block[T]) form(pool *linalg.Pool) {
 	linears := b.view.Linears()
 	for j, a := range b.adapters {
+		if a != nil {
+			a.derive()
+		}
 		if a != nil && a.formed() {
 			a.merge(pool, linears[j].W)
 		}
@@ -107,4 +110,15 @@ func (b *block[T]) merged(pool *linalg.Pool, c *arch.Config, i int, yield func(n
 		}
 	}
 	return nil
+}
+
+// fits are the parametrisations of the trained layers.
+func (b *block[T]) fits() []adapter[T] {
+	var as []adapter[T]
+	for _, a := range b.adapters {
+		if a != nil {
+			as = append(as, a)
+		}
+	}
+	return as
 }

@@ -37,7 +37,7 @@ func Example() {
 	}
 	trainer, err := train.New(model, train.Plan{Linear: func(int, arch.LinearSpec) train.LinearPlan {
 		return train.LinearPlan{Kind: train.LoRA, Rank: 4, Scale: 2}
-	}}, nil, train.Options{AdamW: train.DefaultAdamW()})
+	}}, nil, train.Options{Optimizer: train.DefaultAdamW()})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -89,14 +89,18 @@ func kindPlan(c *arch.Config, kind Kind, rank int, masks func(block, linear int)
 		switch kind {
 		case Full:
 			p.Rank, p.Scale = 0, 0
-		case ScaleLoRA:
+		case ScaleLoRA, BoneAdditive:
 			p.Scale = 0
+		case BoneAffine: // must divide both sides
+			p.Rank, p.Scale = 2, 0
+		case Compacter:
+			p.Rank, p.Scale, p.Order = 1, 0, 2
 		}
 		return p
 	}}
 }
 
-var kinds = []Kind{Full, LoRA, LoRAPrune, MaskLoRA, ScaleLoRA}
+var kinds = []Kind{Full, LoRA, LoRAPrune, MaskLoRA, ScaleLoRA, AdaLoRA, BoneAdditive, BoneAffine, Compacter}
 
 func widen(m *nn.Model) *nn.ModelOf[float64] {
 	w := &nn.ModelOf[float64]{Config: m.Config, Embed: wide(m.Embed), Norm: wide(m.Norm), Head: wideLinear(&m.Head)}

@@ -2,8 +2,10 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/compressc/compressc/internal/arch"
+	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/compressc/compressc/internal/mask"
 )
 
@@ -20,16 +22,30 @@ const (
 	LoRAPrune Kind = "lora_prune" // trained as LoRA, merged as W + s·(BA)⊙M
 	MaskLoRA  Kind = "mask_lora"  // W + s·(BA)⊙M, trained and merged so
 	ScaleLoRA Kind = "scale_lora" // W⊙(BA)
+
+	// AdaLoRA is W + s·B·diag(E)·A, with a mask as MaskLoRA; the plan's Budget
+	// says which triplets stay. Zhang et al. 2023, arXiv:2303.10512.
+	AdaLoRA Kind = "adalora"
+	// BoneAdditive is W + [Dᵀ Dᵀ …]: one matrix for all blocks of rank columns.
+	// BoneAffine is W_oi + W_oi·B_o + B_o on blocks [rank, rank], B_o one for
+	// the blocks of a block of rows. Kang and Yin 2024, arXiv:2409.15371.
+	BoneAdditive Kind = "bone_additive"
+	BoneAffine   Kind = "bone_affine"
+	// Compacter is W + (Σ A_i ⊗ s_i·t_i)ᵀ, with the plan's Order matrices A_i
+	// shared by all layers. Karimi Mahabadi et al. 2021, arXiv:2106.04647.
+	Compacter Kind = "compacter"
 )
 
 // LinearPlan says how one linear layer is trained. The zero value freezes it.
 type LinearPlan struct {
 	Kind Kind
 	Rank int
-	// Scale is s, usually alpha/rank. ScaleLoRA has none: leave it 0.
+	// Scale is s, usually alpha/rank. Kinds without an s leave it 0.
 	Scale float64
-	// Mask [out, in] is needed by MaskLoRA and LoRAPrune. With Full it keeps
-	// dropped weights from being trained; nil trains all.
+	// Order is Compacter's number of Kronecker products.
+	Order int
+	// Mask [out, in] is needed by MaskLoRA and LoRAPrune. With others it keeps
+	// the update, or the training, inside the mask; nil is all.
 	Mask *mask.Mask
 }
 
@@ -59,34 +75,46 @@ type Plan struct {
 	// head alone: the embedding keeps its values.
 	Head LinearPlan
 
+	// Budget lets the ranks of AdaLoRA's layers change; nil keeps them.
+	Budget *Budget
+
 	Init Init // "" is Kaiming
 	Seed uint64
 }
 
 // check reports what is impossible in a layer's plan.
 func (p LinearPlan) check(out, in int) error {
-	switch p.Kind {
-	case Frozen:
+	if p.Kind == Frozen {
 		return nil
-	case Full:
-		return p.checkMask(out, in, false)
-	case LoRA, LoRAPrune, MaskLoRA, ScaleLoRA:
-	default:
-		return fmt.Errorf("unknown parametrisation %q; expected full, lora, lora_prune, mask_lora or scale_lora", p.Kind)
 	}
-	if p.Rank < 1 || p.Rank > min(out, in) {
+	f, ok := forms[p.Kind]
+	if !ok {
+		return fmt.Errorf("unknown parametrisation %q; expected %s", p.Kind, didyoumean.Join(kindNames()))
+	}
+	if f.ranked && (p.Rank < 1 || p.Rank > min(out, in)) {
 		return fmt.Errorf("rank is %d; expected 1 to %d for a weight of [%d, %d]", p.Rank, min(out, in), out, in)
 	}
-	if p.Kind == ScaleLoRA {
-		if p.Scale != 0 {
-			return fmt.Errorf("scale_lora has no scale; found %v", p.Scale)
-		}
-		return nil
-	}
-	if !(p.Scale > 0) {
+	switch {
+	case f.scaled && !(p.Scale > 0):
 		return fmt.Errorf("scale is %v; expected alpha/rank, above 0", p.Scale)
+	case !f.scaled && p.Scale != 0:
+		return fmt.Errorf("%s has no scale; found %v", p.Kind, p.Scale)
 	}
-	return p.checkMask(out, in, p.Kind != LoRA)
+	if f.check != nil {
+		if err := f.check(p, out, in); err != nil {
+			return err
+		}
+	}
+	return p.checkMask(out, in, f.mask == maskNeeded)
+}
+
+func kindNames() []string {
+	var names []string
+	for k := range forms {
+		names = append(names, string(k))
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (p LinearPlan) checkMask(out, in int, needed bool) error {

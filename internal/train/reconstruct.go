@@ -37,21 +37,23 @@ type BlockTrainer = BlockTrainerOf[float32]
 
 // NewBlock plans the training of block i of a model; given is only read. Of the
 // plan, Linear, Biases and Norms apply.
-func NewBlock[T nn.Float](c *arch.Config, i int, given *nn.BlockOf[T], plan Plan, pool *linalg.Pool, opt AdamW) (*BlockTrainerOf[T], error) {
+func NewBlock[T nn.Float](c *arch.Config, i int, given *nn.BlockOf[T], plan Plan, pool *linalg.Pool, opt Optimizer) (*BlockTrainerOf[T], error) {
 	if plan.Init == "" {
 		plan.Init = Kaiming
 	}
-	b, err := newBlock(pool, c, i, given, plan, func(_, n int) []T { return make([]T, n) })
+	b, err := newBlock(pool, c, i, given, plan, shared[T]{}, func(_, n int) []T { return make([]T, n) })
 	if err != nil {
 		return nil, err
 	}
 	if len(b.params) == 0 {
 		return nil, fmt.Errorf("train block %d: the plan trains nothing", i)
 	}
-	return &BlockTrainerOf[T]{
-		core: core[T]{pool: pool, opt: opt, params: b.params}, config: c, index: i,
+	t := &BlockTrainerOf[T]{
+		core: core[T]{pool: pool, opt: opt, params: b.params, fits: b.fits()}, config: c, index: i,
 		run: nn.NewRunnerOf[T](c, pool), block: b,
-	}, nil
+	}
+	t.begin()
+	return t, nil
 }
 
 // State is as for Trainer.
@@ -86,7 +88,11 @@ func (t *BlockTrainerOf[T]) Run(ctx context.Context, from, to int, examples func
 // Gradients computes the loss of a batch and the gradients of all parameters.
 func (t *BlockTrainerOf[T]) Gradients(batch []ExampleOf[T]) (float64, error) {
 	t.zeroGradients()
-	return t.pass(batch, true)
+	loss, err := t.pass(batch, true)
+	if err == nil {
+		t.chain()
+	}
+	return loss, err
 }
 
 // Loss returns what Gradients returns, without the gradients.

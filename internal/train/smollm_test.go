@@ -237,7 +237,7 @@ func TestSmolLM2GradientsMatchTorch(t *testing.T) {
 		{"plain", ref.model, formulaPlan(ref.model.Config, nil), losses.Plain},
 		{"masked", pruned, formulaPlan(ref.model.Config, masks), losses.Masked},
 	} {
-		tr, err := New(c.m, c.plan, pool, Options{AdamW: DefaultAdamW(), Memory: 1 << 30})
+		tr, err := New(c.m, c.plan, pool, Options{Optimizer: DefaultAdamW(), Memory: 1 << 30})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +292,7 @@ func TestSmolLM2LossCurve(t *testing.T) {
 	defer pool.Close()
 	want := goldenLosses(t).Curve
 	pruned, masks := magnitude24(t, ref.model)
-	tr, err := New(pruned, formulaPlan(ref.model.Config, masks), pool, Options{AdamW: DefaultAdamW(), Memory: 2 << 30})
+	tr, err := New(pruned, formulaPlan(ref.model.Config, masks), pool, Options{Optimizer: DefaultAdamW(), Memory: 2 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func BenchmarkSmolLM2Step(b *testing.B) {
 		{"mask_lora", pruned, formulaPlan(ref.model.Config, masks)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			tr, err := New(c.m, c.plan, pool, Options{AdamW: DefaultAdamW(), Memory: 2 << 30})
+			tr, err := New(c.m, c.plan, pool, Options{Optimizer: DefaultAdamW(), Memory: 2 << 30})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -10,7 +10,8 @@ import (
 
 // Options are the settings that are not part of what is trained.
 type Options struct {
-	AdamW AdamW
+	// Optimizer is AdamW as DefaultAdamW has it where it is nil.
+	Optimizer Optimizer
 	// Memory is how many bytes may be spent, beyond what training needs, on
 	// keeping activations and formed weights instead of computing them again.
 	// It changes the time, never the result.
@@ -60,8 +61,12 @@ func New[T nn.Float](m *nn.ModelOf[T], plan Plan, pool *linalg.Pool, o Options) 
 	if plan.Init != Kaiming && plan.Init != Formula {
 		return nil, fmt.Errorf("train: unknown init %q; expected kaiming or formula", plan.Init)
 	}
+	if o.Optimizer == nil {
+		o.Optimizer = DefaultAdamW()
+	}
+	common := shared[T]{}
 	t := &TrainerOf[T]{
-		core: core[T]{pool: pool, opt: o.AdamW}, model: m, run: nn.NewRunnerOf[T](c, pool),
+		core: core[T]{pool: pool, opt: o.Optimizer}, model: m, run: nn.NewRunnerOf[T](c, pool),
 		embed: m.Embed, norm: m.Norm, head: m.Head, memory: o.Memory,
 		lowest: len(m.Blocks), formed: -1,
 	}
@@ -79,7 +84,7 @@ func New[T nn.Float](m *nn.ModelOf[T], plan Plan, pool *linalg.Pool, o Options) 
 	}
 	var shared [7][]T
 	for i, given := range m.Blocks {
-		b, err := newBlock(pool, c, i, given, plan, func(j, n int) []T {
+		b, err := newBlock(pool, c, i, given, plan, common, func(j, n int) []T {
 			if t.ownsWeights {
 				return make([]T, n)
 			}
@@ -109,6 +114,19 @@ func New[T nn.Float](m *nn.ModelOf[T], plan Plan, pool *linalg.Pool, o Options) 
 	if len(t.params) == 0 {
 		return nil, fmt.Errorf("train: the plan trains nothing")
 	}
+	for _, b := range t.blocks {
+		t.fits = append(t.fits, b.fits()...)
+	}
+	if t.headFit != nil {
+		t.fits = append(t.fits, t.headFit)
+	}
+	if plan.Budget != nil {
+		var err error
+		if t.budget, err = newBudget(*plan.Budget, t.fits); err != nil {
+			return nil, fmt.Errorf("train: %w", err)
+		}
+	}
+	t.begin()
 	return t, nil
 }
 
@@ -135,7 +153,7 @@ func (t *TrainerOf[T]) planHead(plan Plan) error {
 	if err := p.check(t.head.Out, t.head.In); err != nil {
 		return fmt.Errorf("train lm_head: %w", err)
 	}
-	t.headFit = newAdapter(p, "lm_head", 7*len(t.blocks), starter{plan.Init, plan.Seed}, &t.head)
+	t.headFit = newAdapter(site[T]{p, "lm_head", 7 * len(t.blocks), starter{plan.Init, plan.Seed}, &t.head, nil})
 	t.headFit.view(&t.head, nil)
 	t.headFit.sinks(t.pool, &t.headGrad.Head)
 	t.params = append(t.params, t.headFit.params()...)
@@ -151,7 +169,7 @@ func formedBytes[T nn.Float](m *nn.ModelOf[T], plan Plan) int64 {
 	for i, b := range m.Blocks {
 		linears := b.Linears()
 		for j, s := range m.Config.At(i).Linears() {
-			if k := plan.Linear(i, s).Kind; k == MaskLoRA || k == ScaleLoRA {
+			if p := plan.Linear(i, s); p.Kind != Frozen && forms[p.Kind].formed != nil && forms[p.Kind].formed(p) {
 				n += int64(len(linears[j].W)) * 4
 			}
 		}
@@ -214,6 +232,7 @@ func (t *TrainerOf[T]) Gradients(ctx context.Context, batch [][]int32) (float64,
 		}
 		total += t.window(ids, T(1/float64(count)))
 	}
+	t.chain()
 	return total / float64(count), nil
 }
 

@@ -132,10 +132,12 @@ func addSchema(b *hschema.BodySchema, s *schema.Schema) {
 		if n.Required {
 			nested.MinItems = 1
 		}
-		if n.Label != "" {
+		if len(n.Labels) > 0 {
 			nested.Labels = []*hschema.LabelSchema{{Name: "method", IsDepKey: true, Completable: true}}
-			nested.DependentBody = map[hschema.SchemaKey]*hschema.BodySchema{
-				hschema.NewSchemaKey(hschema.DependencyKeys{Labels: []hschema.LabelDependent{{Index: 0, Value: n.Label}}}): {}}
+			nested.DependentBody = map[hschema.SchemaKey]*hschema.BodySchema{}
+			for _, l := range n.Labels {
+				nested.DependentBody[hschema.NewSchemaKey(hschema.DependencyKeys{Labels: []hschema.LabelDependent{{Index: 0, Value: l}}})] = &hschema.BodySchema{}
+			}
 		}
 		b.Blocks[n.Name] = nested
 	}

@@ -249,6 +249,67 @@ evaluate "perplexity" "merged_also" {
   model = merge.sum
   data  = data.random
 }
+retrain "adalora" "ranked" {
+  model       = prune.nm2
+  data        = data.random
+  init_rank   = 3
+  target_rank = 2
+  steps       = 12
+  explore     = 0.25
+  interval    = 2
+}
+retrain "adalora" "beside" {
+  model       = quantize.rtn
+  data        = data.random
+  init_rank   = 3
+  target_rank = 1
+  steps       = 6
+  explore     = 0.25
+  interval    = 1
+}
+retrain "bone" "affine" {
+  model = prune.nm2
+  data  = data.random
+  block = 4
+  steps = 2
+  optimizer "adamp" {
+    weight_decay = 0.1
+  }
+}
+retrain "bone" "additive" {
+  model   = train.base
+  data    = data.random
+  block   = 4
+  variant = "additive"
+  steps   = 2
+}
+retrain "compacter" "shared" {
+  model       = train.base
+  data        = data.random
+  n           = 2
+  train_norms = true
+  steps       = 2
+}
+evaluate "perplexity" "j" {
+  model = retrain.ranked
+  data  = data.random
+}
+evaluate "perplexity" "k" {
+  model = retrain.beside
+  data  = data.random
+}
+evaluate "perplexity" "l" {
+  model = retrain.affine
+  data  = data.random
+}
+evaluate "perplexity" "m" {
+  model = retrain.additive
+  data  = data.random
+}
+evaluate "perplexity" "n" {
+  model = retrain.shared
+  data  = data.random
+}
 evaluate "perplexity" "z" {
   model = prune.mixed
   data  = data.random

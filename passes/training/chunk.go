@@ -3,6 +3,7 @@ package training
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
@@ -31,6 +32,8 @@ type Log struct {
 type stateMeta struct {
 	Step   int         `json:"step"`
 	Params []paramMeta `json:"params"`
+	// Slots name the tensors beside each parameter where they are not AdamW's.
+	Slots [][]string `json:"slots,omitempty"`
 }
 
 type paramMeta struct {
@@ -45,7 +48,7 @@ var chunkKernel = action.NewKernel("train.chunk", 1, func(c *action.Context, p c
 		return err
 	}
 	if v := c.In["state"]; v != nil {
-		s, err := readState(v)
+		s, err := readState(v, true)
 		if err != nil {
 			return err
 		}
@@ -89,16 +92,34 @@ var chunkKernel = action.NewKernel("train.chunk", 1, func(c *action.Context, p c
 
 func writeState(b *artifact.Builder, s train.State) error {
 	m := stateMeta{Step: s.Step}
+	usual := true
+	for _, p := range s.Params {
+		var names []string
+		for _, x := range p.Slots {
+			names = append(names, x.Name)
+		}
+		usual = usual && slices.Equal(names, usualSlots)
+		m.Slots = append(m.Slots, names)
+	}
+	if usual {
+		m.Slots = nil
+	}
 	for i, p := range s.Params {
 		m.Params = append(m.Params, paramMeta{p.Name, p.Shape, p.NoDecay})
 		b.PutFloat32(fmt.Sprintf("%05d.data", i), p.Shape, p.Data)
-		b.PutFloat32(fmt.Sprintf("%05d.m", i), p.Shape, p.M)
-		b.PutFloat32(fmt.Sprintf("%05d.v", i), p.Shape, p.V)
+		for _, x := range p.Slots {
+			b.PutFloat32(fmt.Sprintf("%05d.%s", i, x.Name), p.Shape, x.Data)
+		}
 	}
 	return b.PutJSON("state", m)
 }
 
-func readState(v *artifact.Value) (train.State, error) {
+// usualSlots are AdamW's.
+var usualSlots = train.AdamW{}.Slots()
+
+// readState reads a state, all of it or without what the optimizer remembers.
+// What it returns may be shared memory.
+func readState(v *artifact.Value, all bool) (train.State, error) {
 	var m stateMeta
 	if err := v.JSON("state", &m); err != nil {
 		return train.State{}, err
@@ -110,11 +131,19 @@ func readState(v *artifact.Value) (train.State, error) {
 		if q.Data, err = v.Float32(fmt.Sprintf("%05d.data", i)); err != nil {
 			return s, err
 		}
-		if q.M, err = v.Float32(fmt.Sprintf("%05d.m", i)); err != nil {
-			return s, err
+		names := usualSlots
+		if m.Slots != nil {
+			names = m.Slots[i]
 		}
-		if q.V, err = v.Float32(fmt.Sprintf("%05d.v", i)); err != nil {
-			return s, err
+		for _, n := range names {
+			if !all && slices.Contains(usualSlots, n) {
+				continue
+			}
+			x := train.SlotOf[float32]{Name: n}
+			if x.Data, err = v.Float32(fmt.Sprintf("%05d.%s", i, n)); err != nil {
+				return s, err
+			}
+			q.Slots = append(q.Slots, x)
 		}
 		s.Params = append(s.Params, q)
 	}
@@ -162,11 +191,7 @@ func (j Job) trained() int64 {
 	for b, ls := range j.Spec.Linears {
 		for _, l := range ls {
 			t := find(j.Model.Type.Block(b), l.Name)
-			if l.Kind == train.Full {
-				n += int64(t.Out) * int64(t.In)
-			} else {
-				n += int64(l.Rank) * int64(t.Out+t.In)
-			}
+			n += l.plan(nil).Trained(t.Out, t.In)
 		}
 	}
 	if j.Spec.Embedding || j.Spec.Head.Kind == train.Full {

@@ -19,7 +19,7 @@ var mergeKernel = action.NewKernel("train.merge", 1, func(c *action.Context, s S
 	if err != nil {
 		return err
 	}
-	st, err := readState(c.Input("state"))
+	st, err := readState(c.Input("state"), true)
 	if err != nil {
 		return err
 	}
@@ -110,16 +110,20 @@ func (j Job) Merge(g *action.Graph, next *passes.Model) (logs []action.Ref) {
 // adapterParams name the trained layers of one block by their names in the
 // state.
 type adapterParams struct {
-	Prefix string   `json:"prefix"`
-	Names  []string `json:"names"`
-	Scale  float64  `json:"scale"`
+	Prefix  string   `json:"prefix"`
+	Linears []Linear `json:"linears"`
+	// Ins and Outs are the layers' shapes.
+	Ins  []int `json:"ins"`
+	Outs []int `json:"outs"`
+	// Fold puts the scale into the adapter's B.
+	Fold bool `json:"fold,omitempty"`
 }
 
 // adapterKernel takes one block's low-rank factors out of the state: output
 // "adapter" as NAME.lora_A and NAME.lora_B, output "block" the block with them
-// as side paths, the scale folded into B.
+// as side paths, the scale folded into B. A layer without any is left out.
 var adapterKernel = action.NewKernel("train.adapter", 2, func(c *action.Context, p adapterParams) error {
-	st, err := readState(c.Input("state"))
+	st, err := readState(c.Input("state"), false)
 	if err != nil {
 		return err
 	}
@@ -130,32 +134,39 @@ var adapterKernel = action.NewKernel("train.adapter", 2, func(c *action.Context,
 	if c.Wants("block") {
 		c.Output("block").CopyExcept(c.Input("block"), nil)
 	}
-	for _, n := range p.Names {
-		a, b := byName[p.Prefix+n+".lora_A"], byName[p.Prefix+n+".lora_B"]
+	for i, l := range p.Linears {
+		rank, a, b := train.Factors(l.plan(nil), p.Prefix+l.Name, p.Outs[i], p.Ins[i], byName)
+		if rank == 0 {
+			continue
+		}
+		scaled, scale := make([]float32, len(b)), l.factor()
+		for k, x := range b {
+			scaled[k] = float32(float64(x) * scale)
+		}
 		if c.Wants("adapter") {
-			c.Output("adapter").PutFloat32(n+".lora_A", a.Shape, append([]float32(nil), a.Data...))
-			c.Output("adapter").PutFloat32(n+".lora_B", b.Shape, append([]float32(nil), b.Data...))
+			if p.Fold {
+				b = slices.Clone(scaled)
+			}
+			c.Output("adapter").PutFloat32(l.Name+".lora_A", []int{rank, p.Ins[i]}, slices.Clone(a))
+			c.Output("adapter").PutFloat32(l.Name+".lora_B", []int{p.Outs[i], rank}, b)
 		}
 		if c.Wants("block") {
-			scaled := make([]float32, len(b.Data))
-			for k, x := range b.Data {
-				scaled[k] = float32(float64(x) * p.Scale)
-			}
-			i := blockwise.SideCount(c.Input("block"), n)
-			blockwise.PutSide(c.Output("block"), n, i, a.Shape[0], slices.Clone(a.Data), scaled)
+			n := blockwise.SideCount(c.Input("block"), l.Name)
+			blockwise.PutSide(c.Output("block"), l.Name, n, rank, a, scaled)
 		}
 	}
 	return nil
 })
 
 // Adapters takes the factors out of a final state, as blocks with side paths
-// and as an adapter, each where asked for.
-func (j Job) Adapters(g *action.Graph, state action.Ref, scale float64, side bool) (blocks, adapters []action.Ref) {
+// and as an adapter, each where asked for. fold puts the adapter's scale into B.
+func (j Job) Adapters(g *action.Graph, state action.Ref, side, fold bool) (blocks, adapters []action.Ref) {
 	cfg := j.Model.Type.Config
 	for b, ls := range j.Spec.Linears {
-		p := adapterParams{Prefix: cfg.BlockPrefix(b), Scale: scale}
+		p := adapterParams{Prefix: cfg.BlockPrefix(b), Linears: ls, Fold: fold}
 		for _, l := range ls {
-			p.Names = append(p.Names, l.Name)
+			t := find(j.Model.Type.Block(b), l.Name)
+			p.Ins, p.Outs = append(p.Ins, t.In), append(p.Outs, t.Out)
 		}
 		outs := []action.Output{{Name: "adapter", Class: action.Durable, Bytes: j.trained() * 4 / int64(cfg.Layers)}}
 		if side {

@@ -21,16 +21,16 @@ type reconstructParams struct {
 	// it may have no biases.
 	Reference *blockwise.Geometry `json:"reference,omitempty"`
 	// Block is the block's number, which the start of its adapters depends on.
-	Block   int         `json:"block"`
-	Linears []Linear    `json:"linears"`
-	Biases  bool        `json:"biases,omitempty"`
-	Norms   bool        `json:"norms,omitempty"`
-	Init    train.Init  `json:"init,omitempty"`
-	Seed    uint64      `json:"seed,omitempty"`
-	AdamW   train.AdamW `json:"adamw"`
-	Batch   int         `json:"batch"`
-	Shuffle bool        `json:"shuffle,omitempty"`
-	Rates   []float64   `json:"rates"`
+	Block     int           `json:"block"`
+	Linears   []Linear      `json:"linears"`
+	Biases    bool          `json:"biases,omitempty"`
+	Norms     bool          `json:"norms,omitempty"`
+	Init      train.Init    `json:"init,omitempty"`
+	Seed      uint64        `json:"seed,omitempty"`
+	Optimizer train.Setting `json:"optimizer"`
+	Batch     int           `json:"batch"`
+	Shuffle   bool          `json:"shuffle,omitempty"`
+	Rates     []float64     `json:"rates"`
 }
 
 // reconstructKernel fits a block to what the reference's block makes of the
@@ -63,16 +63,14 @@ var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.
 	plan := train.Plan{Biases: p.Biases, Norms: p.Norms, Init: p.Init, Seed: p.Seed}
 	plans := map[string]train.LinearPlan{}
 	for _, l := range p.Linears {
-		lp := train.LinearPlan{Kind: l.Kind, Rank: l.Rank, Scale: l.Scale}
-		if l.Kind == train.MaskLoRA || l.Kind == train.LoRAPrune {
-			if lp.Mask, err = blockwise.Mask(in, l.Name); err != nil {
-				return err
-			}
+		lp, err := l.loadPlan(in)
+		if err != nil {
+			return err
 		}
 		plans[l.Name] = lp
 	}
 	plan.Linear = func(_ int, l arch.LinearSpec) train.LinearPlan { return plans[l.Name] }
-	t, err := train.NewBlock(cfg, p.Block, given, plan, c.Pool, p.AdamW)
+	t, err := train.NewBlock(cfg, p.Block, given, plan, c.Pool, p.Optimizer.Optimizer)
 	if err != nil {
 		return err
 	}
@@ -148,7 +146,7 @@ func (j Job) Reconstruct(g *action.Graph, reference *passes.Model, next *passes.
 			weights += int64(l.Out) * int64(l.In)
 		}
 		p := reconstructParams{Geometry: blockwise.BlockGeometry(cfg, b), Block: b, Linears: j.Spec.Linears[b], Biases: j.Spec.Biases, Norms: j.Spec.Norms,
-			Init: j.Spec.Init, Seed: j.Spec.Seed, AdamW: j.Spec.AdamW, Batch: j.Spec.Batch, Shuffle: j.Spec.Shuffle}
+			Init: j.Spec.Init, Seed: j.Spec.Seed, Optimizer: j.Spec.Optimizer, Batch: j.Spec.Batch, Shuffle: j.Spec.Shuffle}
 		if ref := blockwise.BlockGeometry(reference.Type.Config, b); !reflect.DeepEqual(ref, p.Geometry) {
 			p.Reference = &ref
 		}

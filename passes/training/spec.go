@@ -10,7 +10,9 @@ import (
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/arch"
+	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/linalg/rng"
+	"github.com/compressc/compressc/internal/mask"
 	"github.com/compressc/compressc/internal/nn"
 	"github.com/compressc/compressc/internal/train"
 	"github.com/compressc/compressc/passes"
@@ -24,6 +26,32 @@ type Linear struct {
 	Rank int        `json:"rank,omitempty"`
 	// Scale is alpha/rank.
 	Scale float64 `json:"scale,omitempty"`
+	// Order is the number of Kronecker products of a Compacter.
+	Order int `json:"order,omitempty"`
+	// Masked keeps the update inside the layer's mask.
+	Masked bool `json:"masked,omitempty"`
+}
+
+// plan is the layer's with its mask, which may be nil.
+func (l Linear) plan(m *mask.Mask) train.LinearPlan {
+	return train.LinearPlan{Kind: l.Kind, Rank: l.Rank, Scale: l.Scale, Order: l.Order, Mask: m}
+}
+
+// loadPlan is the layer's plan with its mask from its block, where it needs it.
+func (l Linear) loadPlan(v *artifact.Value) (train.LinearPlan, error) {
+	if !l.Masked && !l.Kind.Masks() {
+		return l.plan(nil), nil
+	}
+	m, err := blockwise.Mask(v, l.Name)
+	return l.plan(m), err
+}
+
+// factor stands before the update B·A.
+func (l Linear) factor() float64 {
+	if l.Scale == 0 {
+		return 1
+	}
+	return l.Scale
 }
 
 // Spec is what a training run is, but for its length and its learning rates.
@@ -34,14 +62,16 @@ type Spec struct {
 	// Shapes are those of the blocks where they differ.
 	Shapes []arch.BlockShape `json:"shapes,omitempty"`
 	// Linears are the trained layers of each block.
-	Linears   [][]Linear  `json:"linears"`
-	Biases    bool        `json:"biases,omitempty"`
-	Norms     bool        `json:"norms,omitempty"`
-	Embedding bool        `json:"embedding,omitempty"`
-	Head      Linear      `json:"head,omitzero"`
-	Init      train.Init  `json:"init,omitempty"`
-	Seed      uint64      `json:"seed,omitempty"`
-	AdamW     train.AdamW `json:"adamw"`
+	Linears   [][]Linear    `json:"linears"`
+	Biases    bool          `json:"biases,omitempty"`
+	Norms     bool          `json:"norms,omitempty"`
+	Embedding bool          `json:"embedding,omitempty"`
+	Head      Linear        `json:"head,omitzero"`
+	Init      train.Init    `json:"init,omitempty"`
+	Seed      uint64        `json:"seed,omitempty"`
+	Optimizer train.Setting `json:"optimizer"`
+	// Budget is that of the ranks of AdaLoRA.
+	Budget *train.Budget `json:"budget,omitempty"`
 	// Batch is how many windows a step's gradient is accumulated over.
 	Batch int `json:"batch"`
 	// Shuffle draws a new order of the windows for each pass over them;
@@ -105,7 +135,7 @@ func (s *Spec) load(c *action.Context) (*loaded, error) {
 		}
 	}
 	plan := train.Plan{Biases: s.Biases, Norms: s.Norms, Embedding: s.Embedding, Init: s.Init, Seed: s.Seed,
-		Head: train.LinearPlan{Kind: s.Head.Kind, Rank: s.Head.Rank, Scale: s.Head.Scale}}
+		Head: s.Head.plan(nil), Budget: s.Budget}
 	plans := make([]map[string]train.LinearPlan, cfg.Layers)
 	for b := range plans {
 		v := c.Input(blockInput(b))
@@ -116,11 +146,9 @@ func (s *Spec) load(c *action.Context) (*loaded, error) {
 		m.Blocks = append(m.Blocks, blk)
 		plans[b] = map[string]train.LinearPlan{}
 		for _, l := range s.Linears[b] {
-			p := train.LinearPlan{Kind: l.Kind, Rank: l.Rank, Scale: l.Scale}
-			if l.Kind == train.MaskLoRA || l.Kind == train.LoRAPrune || l.Kind == train.Full {
-				if p.Mask, err = blockwise.Mask(v, l.Name); err != nil {
-					return nil, err
-				}
+			p, err := l.loadPlan(v)
+			if err != nil {
+				return nil, err
 			}
 			plans[b][l.Name] = p
 		}
@@ -129,7 +157,7 @@ func (s *Spec) load(c *action.Context) (*loaded, error) {
 	// Twice the weights hold a window's activations at any usual length; more
 	// memory would only save what costs next to nothing to make again.
 	spare := min(c.Memory, 2*4*cfg.Parameters())
-	t, err := train.New(m, plan, c.Pool, train.Options{AdamW: s.AdamW, Memory: spare})
+	t, err := train.New(m, plan, c.Pool, train.Options{Optimizer: s.Optimizer.Optimizer, Memory: spare})
 	if err != nil {
 		return nil, err
 	}
