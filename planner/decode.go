@@ -75,8 +75,11 @@ func (x *expander) input(e *evaluation, b *lang.Block, body *lang.Body, at place
 		nested, sound := x.input(e, b, n, at, inner.Schema)
 		ok = ok && sound
 		block := schema.BlockInput{Input: nested}
-		if len(n.Labels) > 0 { // Load has checked it
+		switch {
+		case len(n.Labels) == 1 && inner.Admits(n.Labels[0]):
 			block.Label = n.Labels[0]
+		case len(inner.Labels) > 0: // reported when it was loaded
+			block.Label = inner.Labels[0]
 		}
 		in.Blocks[n.Type] = block
 	}

@@ -19,7 +19,7 @@ type AdaLoRAArgs struct {
 	TargetRank    int           `arg:"target_rank" default:"8" min:"1" max:"1024" doc:"mean rank of the linears' updates at the end"`
 	InitRank      int           `arg:"init_rank" default:"12" min:"1" max:"1024" doc:"rank of every update at the start"`
 	Alpha         float64       `arg:"alpha" default:"16" above:"0" doc:"updates are scaled by alpha / init_rank"`
-	Explore       float64       `arg:"explore" default:"0.1" min:"0" below:"1" doc:"share of the steps before the ranks begin to fall"`
+	Explore       float64       `arg:"explore" default:"0.1" min:"0" below:"1" doc:"share of the steps before the ranks begin to fall, at least one step: at the start no direction has a score"`
 	Final         float64       `arg:"final" default:"0.3" min:"0" below:"1" doc:"share of the steps, the last ones, in which they stand"`
 	Interval      int           `arg:"interval" default:"10" min:"1" doc:"steps from one choice of directions to the next"`
 	Orthogonality float64       `arg:"orthogonality" default:"0.1" min:"0" doc:"weight of the distance of A and B from orthogonal matrices"`
@@ -34,7 +34,7 @@ const adaLoRARate = 1e-3
 
 func (a *AdaLoRAArgs) budget(linears int) train.Budget {
 	return train.Budget{Target: a.TargetRank * linears, Steps: a.Steps,
-		Warmup: int(a.Explore * float64(a.Steps)), Final: int(a.Final * float64(a.Steps)), Interval: a.Interval,
+		Warmup: max(1, int(a.Explore*float64(a.Steps))), Final: int(a.Final * float64(a.Steps)), Interval: a.Interval,
 		Beta1: a.Beta1, Beta2: a.Beta2, Orthogonality: a.Orthogonality}
 }
 
@@ -78,11 +78,13 @@ var AdaLoRA = &passes.Pass{
 		if a.TargetRank > a.InitRank {
 			ds.Errorf("target_rank", "Ranks only fall", "target_rank is %d and init_rank %d; expected at most init_rank.", a.TargetRank, a.InitRank)
 		}
-		if b := a.budget(1); b.Steps-b.Warmup-b.Final < b.Interval {
-			ds.Errorf("steps", "Ranks never fall", "Of %d steps %d come before the ranks fall and %d after, which leaves %d: fewer than the interval of %d. Use more steps, or a smaller interval.", b.Steps, b.Warmup, b.Final, max(0, b.Steps-b.Warmup-b.Final), b.Interval)
-		}
-		if a.Explore > 0 && int(a.Explore*float64(a.Steps)) < 1 || a.Explore == 0 {
-			ds.Errorf("explore", "No step to score by", "At the first step every direction has the score 0. Let at least one step pass before the ranks fall: explore = %.3g or more.", 1/float64(a.Steps))
+		b := a.budget(1)
+		left := b.Steps - b.Warmup - b.Final
+		switch {
+		case left < 1:
+			ds.Errorf("steps", "Ranks never fall", "Of %d steps %d come before the ranks fall and %d after, which leaves none to drop directions in. Use more steps, or a smaller share in explore or final.", b.Steps, b.Warmup, b.Final)
+		case left < b.Interval:
+			ds.Warnf("interval", "Ranks fall at once", "The ranks fall over %d of %d steps, fewer than the interval of %d: directions are dropped in one go.", left, b.Steps, b.Interval)
 		}
 		return r, ds
 	},

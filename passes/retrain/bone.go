@@ -16,7 +16,7 @@ import (
 type BoneArgs struct {
 	Model   *passes.Model `arg:"model" doc:"the model to retrain"`
 	Data    *passes.Data  `arg:"data" doc:"training windows"`
-	Block   int           `arg:"block" default:"64" min:"1" max:"1024" doc:"side of the blocks that a weight is cut into; out·block numbers are trained for a weight [out, in]"`
+	Block   int           `arg:"block" default:"32" min:"1" max:"1024" doc:"side of the blocks that a weight is cut into; out·block numbers are trained for a weight [out, in]"`
 	Variant string        `arg:"variant" default:"affine" enum:"affine|additive" doc:"affine: a block W of the weight becomes W + W·B + B, one B for a row of blocks, and block divides both sides; additive: W + B"`
 	merging
 	training.Run
