@@ -154,9 +154,9 @@ func (s *Session) Reports(ctx context.Context, addr string) ([]map[string]map[st
 		return nil, err
 	}
 	var out []map[string]map[string]float64
-	for _, ref := range st.Layers {
+	for _, l := range st.Layers {
 		var block map[string]map[string]float64
-		if err := s.leaf(ctx, ref, &block); err != nil {
+		if err := s.leaf(ctx, l.Ref, &block); err != nil {
 			return nil, err
 		}
 		out = append(out, block)

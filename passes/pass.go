@@ -110,12 +110,21 @@ type Result struct {
 	Adapter *Adapter
 	Report  *Report
 	Export  *Export
-	// Layers are JSON leaves called "report", one a decoder block that was
-	// changed: linear → numbers such as relative_output_error.
-	Layers []action.Ref
+	// Layers are the reports of the decoder blocks that were changed, one or
+	// more a block.
+	Layers []LayerReport
 	// Logs are JSON leaves called "log", one a chunk of training steps: losses
 	// by step.
 	Logs []action.Ref
+}
+
+// LayerReport is a JSON leaf called "report" about layers of a decoder block:
+// linear → numbers such as relative_output_error. The block stands beside the
+// reference because equal blocks share one action, whose label is that of
+// whoever asked for it first.
+type LayerReport struct {
+	Block int
+	Ref   action.Ref
 }
 
 // Call is one block at one point, its arguments decoded.

@@ -33,8 +33,9 @@ type Step struct {
 	// for them too.
 	Actions []*action.Action
 	// Layers and Logs are reports of the node's actions; see passes.Result.
-	Layers, Logs []action.Ref
-	Export       *passes.Export
+	Layers []passes.LayerReport
+	Logs   []action.Ref
+	Export *passes.Export
 	// Decision is the output that the node's shapes hang on, valid where there
 	// is one that could be lowered.
 	Decision action.Ref

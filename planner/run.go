@@ -740,14 +740,16 @@ type layerNumbers struct {
 // them is there.
 func (r *execution) layersKey(s *Step) (key cache.Digest, some bool) {
 	h := sha256.New()
-	fmt.Fprintln(h, "layers 1")
-	for _, refs := range [][]action.Ref{s.Layers, s.Logs} {
-		for _, ref := range refs {
-			d, ok := r.digest(ref)
-			some = some || ok
-			fmt.Fprintf(h, "%q %s\n", ref.Action.Label, d)
-		}
-		fmt.Fprintln(h)
+	fmt.Fprintln(h, "layers 2")
+	for _, l := range s.Layers {
+		d, ok := r.digest(l.Ref)
+		some = some || ok
+		fmt.Fprintln(h, l.Block, d)
+	}
+	for _, ref := range s.Logs {
+		d, ok := r.digest(ref)
+		some = some || ok
+		fmt.Fprintln(h, "log", d)
 	}
 	return cache.Digest(hex.EncodeToString(h.Sum(nil))), some
 }
@@ -767,16 +769,17 @@ func (r *execution) readLayers(s *Step, out *layerNumbers) (whole bool) {
 		whole = whole && err == nil
 		return err == nil
 	}
-	for _, ref := range s.Layers {
+	prefix := func(b int) string { return s.Node.Result.Model.Type.Config.BlockPrefix(b) }
+	for _, l := range s.Layers {
 		var block map[string]map[string]float64
-		if !read(ref, "report", &block) {
+		if !read(l.Ref, "report", &block) {
 			continue
 		}
 		for name, numbers := range block {
 			if out.Layers == nil {
 				out.Layers = map[string]map[string]float64{}
 			}
-			out.Layers[layerPath(ref.Action.Label, name)] = numbers
+			out.Layers[prefix(l.Block)+name] = numbers
 		}
 	}
 	for _, ref := range s.Logs {
@@ -788,15 +791,6 @@ func (r *execution) readLayers(s *Step, out *layerNumbers) (whole bool) {
 		}
 	}
 	return whole
-}
-
-// layerPath joins an action's label "block 3" and a name inside the block.
-func layerPath(label, name string) string {
-	var b int
-	if _, err := fmt.Sscanf(label, "block %d", &b); err != nil {
-		return name
-	}
-	return fmt.Sprintf("model.layers.%d.%s", b, name)
 }
 
 // RecordPoint is a node's point as sweep.axis → value.

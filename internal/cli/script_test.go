@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 			"remoteserver": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Setenv("REMOTE", reapitest.New(t, reapitest.Faults{}).Address)
 			},
-			"older": scriptOlder,
+			"older": scriptOlder, "sameblocks": scriptSameBlocks,
 		},
 	})
 }
@@ -113,6 +113,28 @@ func scriptText(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), text(n), 0o666))
+}
+
+// scriptSameBlocks makes block 1 of a model a copy of block 0: sameblocks MODEL
+func scriptSameBlocks(ts *testscript.TestScript, _ bool, args []string) {
+	path := filepath.Join(ts.MkAbs(args[0]), "model.safetensors")
+	raw, err := os.ReadFile(path)
+	ts.Check(err)
+	f, err := safetensors.Parse(path, raw)
+	ts.Check(err)
+	var list []safetensors.WriteTensor
+	for _, t := range f.Tensors() {
+		from := t
+		if rest, ok := strings.CutPrefix(t.Name, "model.layers.1."); ok {
+			if from, ok = f.Tensor("model.layers.0." + rest); !ok {
+				ts.Fatalf("block 0 has no %s", rest)
+			}
+		}
+		list = append(list, safetensors.WriteTensor{Name: t.Name, Meta: from.Meta, Data: func() ([]byte, error) { return from.Bytes(), nil }})
+	}
+	var out bytes.Buffer
+	ts.Check(safetensors.Write(&out, list, map[string]string{"format": "pt"}))
+	ts.Check(os.WriteFile(path, out.Bytes(), 0o666))
 }
 
 // scriptDamage flips a bit of the largest blob of a cache: damage CACHE

@@ -247,7 +247,7 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 	if !m.Needs.Any() {
 		for b, ls := range work {
 			if ls != nil {
-				var reports []action.Ref
+				var reports []passes.LayerReport
 				next.Blocks[b], reports = m.tensors(g, j, b, ls)
 				res.Layers = append(res.Layers, reports...)
 			}
@@ -274,7 +274,7 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 				Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: p * 4}, {Name: "report", Class: action.Durable, Bytes: 4096}},
 				Flops:   m.flops(work[b]), Peak: p*8 + m.scratch(work[b])})
 			next.Blocks[b] = action.Ref{Action: a, Output: "block"}
-			res.Layers = append(res.Layers, action.Ref{Action: a, Output: "report"})
+			res.Layers = append(res.Layers, passes.LayerReport{Block: b, Ref: action.Ref{Action: a, Output: "report"}})
 		}
 		if hidden.Valid() && b < last {
 			_, hidden = Walk(g, j.Node, cfg, b, next.Blocks[b], hidden, tokens, Needs{}, true, action.Checkpoint)
@@ -285,7 +285,7 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 
 // tensors lowers what a method that looks at weights alone does to block b: an
 // action for each layer, which sees nothing but that layer's tensors.
-func (m *Method[L]) tensors(g *action.Graph, j Job, b int, ls []linearParams[L]) (block action.Ref, reports []action.Ref) {
+func (m *Method[L]) tensors(g *action.Graph, j Job, b int, ls []linearParams[L]) (block action.Ref, reports []passes.LayerReport) {
 	base := j.Model.Blocks[b]
 	var pieces []action.Piece
 	for i, l := range ls {
@@ -296,7 +296,7 @@ func (m *Method[L]) tensors(g *action.Graph, j Job, b int, ls []linearParams[L])
 			Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: n * 4}, {Name: "report", Class: action.Durable, Bytes: 512}},
 			Flops:   m.flops(ls[i : i+1]), Peak: n * 8})
 		pieces = append(pieces, action.Piece{Names: names, Ref: action.Ref{Action: a, Output: "block"}})
-		reports = append(reports, action.Ref{Action: a, Output: "report"})
+		reports = append(reports, passes.LayerReport{Block: b, Ref: action.Ref{Action: a, Output: "report"}})
 	}
 	return g.Assemble(j.Node, fmt.Sprintf("block %d", b), base, pieces), reports
 }

@@ -229,7 +229,7 @@ func (a Common) lower(node string, g *action.Graph, r passes.Result, gram func(b
 			Outputs: []action.Output{{Name: "block", Class: action.Durable}, {Name: "report", Class: action.Durable, Bytes: 4096}},
 			Flops:   float64(energies), Peak: 1 << 20})
 		next.Blocks[b] = action.Ref{Action: att, Output: "block"}
-		res.Layers = append(res.Layers, action.Ref{Action: att, Output: "report"})
+		res.Layers = append(res.Layers, passes.LayerReport{Block: b, Ref: action.Ref{Action: att, Output: "report"}})
 	}
 	return res
 }

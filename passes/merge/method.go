@@ -144,7 +144,7 @@ func (m *Method[A]) lower(g *action.Graph, j job, r passes.Result, of func(place
 		switch {
 		case p.block >= 0:
 			next.Blocks[p.block] = ref
-			res.Layers = append(res.Layers, action.Ref{Action: a, Output: "report"})
+			res.Layers = append(res.Layers, passes.LayerReport{Block: p.block, Ref: action.Ref{Action: a, Output: "report"}})
 		case p.label == "embedding":
 			next.Embed = ref
 		default:

@@ -335,7 +335,7 @@ func (a *FLAPArgs) lower(node string, g *action.Graph, r passes.Result) passes.R
 			Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: after * 4}, {Name: "report", Class: action.Durable, Bytes: 4096}},
 			Flops:   4 * float64(before), Peak: before*4 + after*4})
 		next.Blocks = append(next.Blocks, action.Ref{Action: act, Output: "block"})
-		res.Layers = append(res.Layers, action.Ref{Action: act, Output: "report"})
+		res.Layers = append(res.Layers, passes.LayerReport{Block: b, Ref: action.Ref{Action: act, Output: "report"}})
 	}
 	if a.Mode == "slice" || a.Compensate {
 		p := flapConfigParams{Biases: a.Compensate}

@@ -135,7 +135,7 @@ var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.
 
 // Reconstruct lowers the walk that fits each block to the reference's, given
 // the hidden states that the blocks fitted before it make.
-func (j Job) Reconstruct(g *action.Graph, reference *passes.Model, next *passes.Model) (reports []action.Ref) {
+func (j Job) Reconstruct(g *action.Graph, reference *passes.Model, next *passes.Model) (reports []passes.LayerReport) {
 	cfg := j.Model.Type.Config
 	tokens := int64(j.Data.Type.Windows) * int64(j.Data.Type.SequenceLength)
 	hidden := blockwise.Embed(g, j.Node, j.Model, j.Data)
@@ -158,7 +158,7 @@ func (j Job) Reconstruct(g *action.Graph, reference *passes.Model, next *passes.
 			Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: weights * 4}, {Name: "report", Class: action.Durable, Bytes: 4096}},
 			Flops:   6 * float64(weights) * float64(j.Steps*j.Spec.Batch*j.Data.Type.SequenceLength), Peak: weights*12 + tokens*int64(cfg.Hidden)*4 + 64<<20})
 		next.Blocks[b] = action.Ref{Action: a, Output: "block"}
-		reports = append(reports, action.Ref{Action: a, Output: "report"})
+		reports = append(reports, passes.LayerReport{Block: b, Ref: action.Ref{Action: a, Output: "report"}})
 		if b < len(j.Model.Blocks)-1 {
 			_, hidden = blockwise.Walk(g, j.Node, cfg, b, next.Blocks[b], hidden, tokens, blockwise.Needs{}, true, action.Checkpoint)
 		}
