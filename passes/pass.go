@@ -67,6 +67,9 @@ type Adapter struct {
 	// Alpha is the numerator of the scale alpha/rank that stands before B·A; 0
 	// stands for a scale of 1 whatever the rank.
 	Alpha float64
+	// Alphas are those of the layers that have another, by their paths; where
+	// Alpha is 0 there are none.
+	Alphas map[string]float64
 	// Ranks of the updates by the paths of their layers: Rank is what most have.
 	Ranks map[string]int
 	// Blocks hold "<linear>.lora_A" [r, in] and "<linear>.lora_B" [out, r].
@@ -75,6 +78,18 @@ type Adapter struct {
 
 // RefKind names the kind in messages.
 func (*Adapter) RefKind() string { return "adapter" }
+
+// AlphaOf returns the numerator of the scale of an update of this rank of the
+// layer at path: the rank itself where the scale is 1.
+func (a *Adapter) AlphaOf(path string, rank int) float64 {
+	if a.Alpha == 0 {
+		return float64(rank)
+	}
+	if alpha, ok := a.Alphas[path]; ok {
+		return alpha
+	}
+	return a.Alpha
+}
 
 // Metric is one number a report will hold.
 type Metric struct {

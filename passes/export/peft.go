@@ -27,9 +27,9 @@ type PEFTArgs struct {
 type peftParams struct {
 	DType     string `json:"dtype"`
 	BaseModel string `json:"base_model"`
-	// Alpha is the numerator of the scale alpha/rank; 0 stands for a scale of 1
-	// whatever the rank.
-	Alpha float64 `json:"alpha"`
+	// Alpha and Alphas are those of passes.Adapter.
+	Alpha  float64            `json:"alpha"`
+	Alphas map[string]float64 `json:"alphas,omitempty"`
 }
 
 // PEFT writes a folder with adapter_config.json and adapter_model.safetensors.
@@ -53,7 +53,7 @@ var PEFT = &passes.Pass{
 		e := &passes.Export{Kernel: "export.peft", Impl: 1, Files: a.files()}
 		p := peftParams{DType: a.DType, BaseModel: a.BaseModel}
 		if a.Adapter != nil {
-			p.Alpha = a.Adapter.Alpha
+			p.Alpha, p.Alphas = a.Adapter.Alpha, a.Adapter.Alphas
 			for b, ref := range a.Adapter.Blocks {
 				e.Inputs = append(e.Inputs, action.Input{Name: fmt.Sprintf("block%d", b), Ref: ref})
 			}
@@ -115,22 +115,19 @@ func writePEFT(ads []adapter, p peftParams, layers int, dir string, create creat
 }
 
 // peftConfig is the adapter_config.json (peft, tuners/lora/config.py). The rank
-// that most layers have stands for all, the others are exceptions.
+// that most layers have stands for all, with the numerator of the first of
+// them; the others are exceptions.
 func peftConfig(ads []adapter, p peftParams, layers int) map[string]any {
-	alphaOf := func(rank int) float64 {
-		if p.Alpha == 0 {
-			return float64(rank) // a scale of 1
-		}
-		return p.Alpha
-	}
+	of := passes.Adapter{Alpha: p.Alpha, Alphas: p.Alphas}
 	rank := usualRank(ads)
+	first := ads[slices.IndexFunc(ads, func(ad adapter) bool { return ad.rank == rank })]
+	alpha := of.AlphaOf(first.path, rank)
 	ranks, alphas := map[string]int{}, map[string]float64{}
 	for _, ad := range ads {
-		if ad.rank == rank {
-			continue
+		if ad.rank != rank {
+			ranks[ad.path] = ad.rank
 		}
-		ranks[ad.path] = ad.rank
-		if x := alphaOf(ad.rank); x != alphaOf(rank) {
+		if x := of.AlphaOf(ad.path, ad.rank); x != alpha {
 			alphas[ad.path] = x
 		}
 	}
@@ -140,7 +137,7 @@ func peftConfig(ads []adapter, p peftParams, layers int) map[string]any {
 	}
 	return map[string]any{
 		"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": true,
-		"r": rank, "lora_alpha": alphaOf(rank), "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": false,
+		"r": rank, "lora_alpha": alpha, "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": false,
 		"target_modules": targetModules(ads, layers), "rank_pattern": ranks, "alpha_pattern": alphas,
 		"use_rslora": false, "use_dora": false, "modules_to_save": nil, "init_lora_weights": true,
 	}

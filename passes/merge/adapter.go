@@ -21,12 +21,9 @@ type AdapterArgs struct {
 	Weight  float64         `arg:"weight" default:"1" doc:"what the update is multiplied by, beside its own scale"`
 }
 
-// scale is the factor before B·A of a layer whose update has a rank.
-func (a *AdapterArgs) scale(rank int) float64 {
-	if a.Adapter.Alpha == 0 {
-		return a.Weight
-	}
-	return a.Weight * (a.Adapter.Alpha / float64(rank))
+// scale is the factor before B·A of the layer at path, whose update has a rank.
+func (a *AdapterArgs) scale(path string, rank int) float64 {
+	return a.Weight * (a.Adapter.AlphaOf(path, rank) / float64(rank))
 }
 
 // mode is how updates go into the model.
@@ -203,7 +200,7 @@ var Adapter = &passes.Pass{
 				continue
 			}
 			per[l.Block].Keep = keep
-			per[l.Block].Layers = append(per[l.Block].Layers, adapterLayer{l.Name, a.scale(rank)})
+			per[l.Block].Layers = append(per[l.Block].Layers, adapterLayer{l.Name, a.scale(l.Path, rank)})
 			flops[l.Block] += 2 * float64(l.Out) * float64(l.In) * float64(rank)
 			if bytes[l.Block] += 4 * int64(l.Out) * int64(l.In); keep {
 				bytes[l.Block] += 4*int64(l.Out+l.In)*int64(rank) - 4*int64(l.Out)*int64(l.In)

@@ -52,11 +52,17 @@ func (a *LoRAArgs) update() update {
 			return nil
 		},
 		adapter: func() *passes.Adapter {
-			alpha := a.Alpha
-			if alpha == 0 {
-				alpha = 2 * float64(a.Rank)
+			if a.Alpha != 0 {
+				return &passes.Adapter{Rank: a.Rank, Alpha: a.Alpha}
 			}
-			return &passes.Adapter{Rank: a.Rank, Alpha: alpha}
+			// A layer with a rank of its own has twice that.
+			ad := &passes.Adapter{Rank: a.Rank, Alpha: 2 * float64(a.Rank), Alphas: map[string]float64{}}
+			for _, l := range a.Model.Type.Linears {
+				if r := a.rank(l); a.Selects(l) && r != a.Rank {
+					ad.Alphas[l.Path] = 2 * float64(r)
+				}
+			}
+			return ad
 		},
 	}
 }
