@@ -237,6 +237,7 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 	if !filepath.IsAbs(path) {
 		path = r.local(path)
 	}
+	unusedFields(a, dataFormat(a, path), &ds)
 	entry := r.Lock.Text(a.Source)
 	if entry == nil && r.Strict {
 		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, a.Source)
@@ -326,6 +327,25 @@ func fieldOf(a *lang.DataArgs, format string) string {
 		return a.Column
 	}
 	return ""
+}
+
+// unusedFields warns of a field or a column in a format that has none.
+func unusedFields(a *lang.DataArgs, format string, ds *diag.List) {
+	given := func(v string) bool { return v != "" && v != corpus.DefaultField }
+	for _, arg := range []struct{ name, value, format, other string }{{"field", a.Field, "jsonl", "column"}, {"column", a.Column, "parquet", "field"}} {
+		if !given(arg.value) || arg.format == format {
+			continue
+		}
+		next := "Remove it"
+		switch {
+		case given(fieldOf(a, format)):
+		case format != "text":
+			next = fmt.Sprintf("Expected %s = %q", arg.other, arg.value)
+		case a.Format == "":
+			next += fmt.Sprintf(", or say format = %q", arg.format)
+		}
+		ds.Warnf(arg.name, "Argument has no effect", "%s is read as %s; %s is for %s. %s.", a.Source, format, arg.name, arg.format, next)
+	}
 }
 
 // parquetArg is the argument that is wrong where a column is.

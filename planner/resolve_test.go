@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/tokenizer"
 	"github.com/compressc/compressc/lang"
 )
@@ -27,5 +28,45 @@ func TestDataWithoutTokenizerIsBytes(t *testing.T) {
 	}
 	if want := 500/32 - 5; d.Type.Windows != want {
 		t.Errorf("%d windows, expected %d", d.Type.Windows, want)
+	}
+}
+
+// A field or a column that the file's format does not have is said to be of no
+// effect, whether the format was given or goes by the file's ending.
+func TestFieldsOfOtherFormats(t *testing.T) {
+	dir := t.TempDir()
+	for name, body := range map[string]string{"a.txt": "words and words", "a.jsonl": `{"body": "words and words"}` + "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(body), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		source, format, field, column string
+		arg, says                     string // of the one warning; "" for none
+	}{
+		{"a.txt", "", "text", "text", "", ""},
+		{"a.txt", "", "body", "text", "field", `a.txt is read as text; field is for jsonl. Remove it, or say format = "jsonl".`},
+		{"a.txt", "text", "body", "text", "field", `Remove it.`},
+		{"a.txt", "", "text", "body", "column", `or say format = "parquet"`},
+		{"a.txt", "jsonl", "body", "text", "", ""},
+		{"a.jsonl", "", "body", "text", "", ""},
+		{"a.jsonl", "", "body", "body", "column", `a.jsonl is read as jsonl; column is for parquet. Remove it.`},
+		{"a.jsonl", "", "text", "body", "column", `Expected field = "body".`},
+		{"gone.parquet", "", "body", "text", "field", `Expected column = "body".`},
+	} {
+		r := &Resolver{Dir: dir}
+		_, ds := r.Data("data.a", &lang.DataArgs{Source: c.source, Format: c.format, Field: c.field, Column: c.column, SequenceLength: 4, Select: "first"}, 0)
+		var got []string
+		for _, d := range ds {
+			if d.Severity == diag.Warning {
+				got = append(got, d.Arg+": "+d.Detail)
+			}
+		}
+		switch {
+		case c.arg == "" && len(got) == 0:
+		case c.arg != "" && len(got) == 1 && strings.HasPrefix(got[0], c.arg+": ") && strings.Contains(got[0], c.says):
+		default:
+			t.Errorf("%s as %q with field %q and column %q: %q; expected %s: %s", c.source, c.format, c.field, c.column, got, c.arg, c.says)
+		}
 	}
 }
