@@ -424,6 +424,8 @@ func (l *loader) checkRefAttr(r Ref) bool {
 		known = attrNames(DataAttrs)
 	case r.Block.Yields() == YieldsAdapter:
 		known = attrNames(AdapterAttrs)
+	case r.Block.Yields() == YieldsAllocation:
+		known = attrNames(AllocationAttrs)
 	default:
 		return true
 	}

@@ -19,6 +19,7 @@ const (
 	YieldsData
 	YieldsReport
 	YieldsAdapter
+	YieldsAllocation
 )
 
 // Verb is a block type with a method and a name.
@@ -38,7 +39,7 @@ var Verbs = []Verb{
 	{"transform", YieldsModel, "rewrites a model without changing what it computes"},
 	{"train", YieldsModel, "trains a model from its weights or from scratch"},
 	{"search", YieldsModel, "chooses points one after another from results"},
-	{"allocate", YieldsNothing, "distributes a budget over modules"},
+	{"allocate", YieldsAllocation, "distributes a budget over modules"},
 	{"evaluate", YieldsReport, "measures a model"},
 	{"export", YieldsNothing, "writes a model in a format that other tools open"},
 }

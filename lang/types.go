@@ -12,10 +12,10 @@ import (
 
 // typeKeywords are the types of variables beside those of HCL: what
 // blocks yield, for the arguments of modules.
-var typeKeywords = map[string]cty.Type{"model": ModelType, "data": DataType, "adapter": AdapterType}
+var typeKeywords = map[string]cty.Type{"model": ModelType, "data": DataType, "adapter": AdapterType, "allocation": AllocationType}
 
 // typeConstraint reads a variable's type: HCL's type expressions, in which
-// model, data and adapter are types too, alone and in list(…), map(…) and
+// model, data, adapter and allocation are types too, alone and in list(…), map(…) and
 // object({…}).
 func typeConstraint(e hcl.Expression) (cty.Type, *typeexpr.Defaults, hcl.Diagnostics) {
 	uses := false
@@ -26,7 +26,7 @@ func typeConstraint(e hcl.Expression) (cty.Type, *typeexpr.Defaults, hcl.Diagnos
 	if !uses {
 		t, defaults, diags := typeexpr.TypeConstraintWithDefaults(e)
 		for _, d := range diags {
-			d.Detail += " Types are string, number, bool, any, model, data, adapter, list(…), set(…), map(…), tuple([…]) and object({…})."
+			d.Detail += " Types are string, number, bool, any, model, data, adapter, allocation, list(…), set(…), map(…), tuple([…]) and object({…})."
 		}
 		return t, defaults, diags
 	}
@@ -112,7 +112,7 @@ func blockTypeConstraint(e hcl.Expression) (cty.Type, hcl.Diagnostics) {
 
 // typeText spells a type as variables write it.
 func typeText(t cty.Type) string {
-	for _, name := range []string{"model", "data", "adapter"} {
+	for _, name := range []string{"model", "data", "adapter", "allocation"} {
 		if t.Equals(typeKeywords[name]) {
 			return name
 		}

@@ -18,6 +18,12 @@ var AdapterAttrs = []AttrDoc{
 	{"alpha", "numerator of the scale alpha / rank; 0 where the scale is 1", cty.Number},
 }
 
+// AllocationAttrs are the attributes of allocations.
+var AllocationAttrs = []AttrDoc{
+	{"of", "what is allocated: sparsity or bits", cty.String},
+	{"total", "what the layers' numbers come to over all weights", cty.Number},
+}
+
 // ModelAttrs are the attributes of every model, the same for all so that
 // conditionals, lists and maps of models have one type.
 var ModelAttrs = []AttrDoc{
@@ -38,9 +44,10 @@ var DataAttrs = []AttrDoc{
 
 // The fixed types of values.
 var (
-	AdapterType = objectType(AdapterAttrs)
-	ModelType   = objectType(ModelAttrs)
-	DataType    = objectType(DataAttrs)
+	AdapterType    = objectType(AdapterAttrs)
+	AllocationType = objectType(AllocationAttrs)
+	ModelType      = objectType(ModelAttrs)
+	DataType       = objectType(DataAttrs)
 )
 
 // The attributes of elements of all.verb.name that every element has, and of

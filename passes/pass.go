@@ -91,6 +91,26 @@ func (a *Adapter) AlphaOf(path string, rank int) float64 {
 	return a.Alpha
 }
 
+// Allocation gives every linear layer of a model a number of its own: a budget
+// that was spread over them. Which layer has which is decided while running.
+type Allocation struct {
+	From string
+	// Of says what the numbers are: "sparsity" or "bits".
+	Of string
+	// Total is what the numbers come to over all weights.
+	Total float64
+	// Type is that of the model whose layers these are, nil where it is not known.
+	Type *model.Type
+	// Layers are the paths of the linears that have numbers.
+	Layers map[string]bool
+	// Blocks hold the leaf "report", one a decoder block: linear → numbers, that
+	// under Of among them. They are not valid where a block has no such layers.
+	Blocks []action.Ref
+}
+
+// RefKind names the kind in messages.
+func (*Allocation) RefKind() string { return "allocation" }
+
 // Metric is one number a report will hold.
 type Metric struct {
 	Name, Doc string
@@ -123,8 +143,10 @@ type Export struct {
 type Result struct {
 	Model   *Model
 	Adapter *Adapter
-	Report  *Report
-	Export  *Export
+	// Allocation is what allocate decides.
+	Allocation *Allocation
+	Report     *Report
+	Export     *Export
 	// Layers are the reports of the decoder blocks that were changed, one or
 	// more a block.
 	Layers []LayerReport

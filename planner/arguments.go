@@ -54,6 +54,8 @@ func addresses(v any) any {
 		return v.From
 	case *passes.Adapter:
 		return v.From
+	case *passes.Allocation:
+		return v.From
 	case []*passes.Model:
 		list := make([]string, len(v))
 		for i, m := range v {

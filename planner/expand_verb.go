@@ -120,6 +120,15 @@ func (x *expander) verb(n *Node) bool {
 	if b.Yields() == lang.YieldsModel && n.Result.Model == nil {
 		n.Result.Model = &passes.Model{}
 	}
+	if b.Yields() == lang.YieldsAllocation && n.Result.Allocation == nil {
+		n.Result.Allocation = &passes.Allocation{}
+	}
+	if a := n.Result.Allocation; a != nil {
+		if a.From == "" {
+			a.From = n.Addr()
+		}
+		n.Deferred = n.Deferred || a.Type == nil
+	}
 	if m := n.Result.Model; m != nil {
 		if m.From == "" {
 			m.From = n.Addr()

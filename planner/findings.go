@@ -192,7 +192,7 @@ func (x *expander) walkCalibration(n *Node, f func(user, calib *Node)) {
 	visit = func(m *Node) {
 		// Choosing by a measurement is not calibrating: what a select weighs is
 		// not followed, its candidate is.
-		if seen[m] || m.Block.Kind != lang.KindVerb || m.Block.Yields() != lang.YieldsModel {
+		if seen[m] || m.Block.Kind != lang.KindVerb || m.Block.Yields() != lang.YieldsModel && m.Block.Yields() != lang.YieldsAllocation {
 			return
 		}
 		seen[m] = true

@@ -111,6 +111,9 @@ func (p *Plan) lower(s *Step, r Lowerer, store *cache.Store) error {
 	if out.Adapter != nil && out.Adapter != n.Result.Adapter {
 		*n.Result.Adapter = *out.Adapter
 	}
+	if out.Allocation != nil && out.Allocation != n.Result.Allocation {
+		*n.Result.Allocation = *out.Allocation
+	}
 	if out.Report != nil {
 		n.Result.Report.Ref = out.Report.Ref
 	}
@@ -181,7 +184,11 @@ func (s *Step) Targets() []action.Ref {
 		}
 		return refs
 	case n.Result.Report != nil:
-		return []action.Ref{n.Result.Report.Ref}
+		refs := []action.Ref{n.Result.Report.Ref}
+		if a := n.Result.Allocation; a != nil {
+			refs = append(refs, slices.DeleteFunc(slices.Clone(a.Blocks), func(r action.Ref) bool { return !r.Valid() })...)
+		}
+		return refs
 	case n.Result.Model != nil:
 		refs := ModelRefs(n.Result.Model)
 		if s.adapter {

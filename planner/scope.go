@@ -286,6 +286,8 @@ func nodeValue(n *Node, run *Results, extra map[string]cty.Value) cty.Value {
 		attrs[schema.RefAttr] = schema.RefValue(&schema.Ref{Value: n.Data, Origin: n})
 	case lang.YieldsAdapter:
 		adapterAttrs(attrs, n)
+	case lang.YieldsAllocation:
+		allocationAttrs(attrs, n)
 	case lang.YieldsReport:
 		if n.Result.Report == nil && extra == nil {
 			return cty.DynamicVal
@@ -335,6 +337,15 @@ func adapterAttrs(attrs map[string]cty.Value, n *Node) map[string]cty.Value {
 	}
 	attrs[schema.RefAttr] = schema.RefValue(&schema.Ref{Value: a, Origin: n})
 	return attrs
+}
+
+func allocationAttrs(attrs map[string]cty.Value, n *Node) {
+	a := n.Result.Allocation
+	attrs["of"], attrs["total"] = cty.UnknownVal(cty.String), cty.UnknownVal(cty.Number)
+	if a.Of != "" {
+		attrs["of"], attrs["total"] = cty.StringVal(a.Of), cty.NumberFloatVal(a.Total)
+	}
+	attrs[schema.RefAttr] = schema.RefValue(&schema.Ref{Value: a, Origin: n})
 }
 
 func dataAttrs(attrs map[string]cty.Value, d *passes.Data) {

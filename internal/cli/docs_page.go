@@ -176,7 +176,7 @@ func cellText(s string) string {
 
 // names of the example's blocks.
 var exampleNames = map[string]string{"model": "base", "data": "calib", "adapter": "tuned", "prune": "sparse", "retrain": "healed", "quantize": "small", "compensate": "final", "merge": "both",
-	"train": "new", "evaluate": "quality", "export": "files"}
+	"train": "new", "allocate": "shares", "evaluate": "quality", "export": "files"}
 
 // example is a block with its required arguments, and those optional ones that
 // nobody leaves out.
@@ -224,6 +224,8 @@ func exampleValue(p page, a *schema.Arg) string {
 		return "model.base"
 	case a.Kind == schema.Reference && a.RefKind == "data":
 		return "data.calib"
+	case a.Kind == schema.Reference && a.RefKind == "allocation":
+		return "allocate.shares"
 	case a.Kind == schema.Reference:
 		return "retrain.healed.adapter"
 	case a.Kind == schema.ReferenceList:
@@ -254,6 +256,10 @@ var exampleValues = map[string]string{
 	"sequence_length": "512",
 	"samples":         "16",
 	"path":            `"out/model"`,
+
+	`allocate "rd" sparsity`:   "0.5",
+	`allocate "rd" bits`:       "",
+	`allocate "rd" group_size`: "",
 
 	"model source":                `"hf://HuggingFaceTB/SmolLM2-135M-Instruct"`,
 	"adapter source":              `"adapter"`,

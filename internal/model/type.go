@@ -13,6 +13,9 @@ import (
 
 // Format is a number format of a linear layer's weights.
 type Format struct {
+	// Allocated says that layers have different bits, which are decided while
+	// running; Bits is then the most that any has.
+	Allocated bool
 	// Bits is 0 for floating point weights, else the bits of one code.
 	Bits         int
 	GroupSize    int // inputs a scale is shared by; -1 is the whole row
@@ -26,17 +29,20 @@ func (f Format) Quantized() bool { return f.Bits > 0 }
 
 // Linear is one compressible linear layer, by its canonical path.
 type Linear struct {
-	Path     string // model.layers.3.mlp.down_proj
-	Name     string // mlp.down_proj
-	Role     string // mlp.down
-	Site     string // where its input is seen: attn_in, attn_out, mlp_in, mlp_mid
-	Block    int
-	Out, In  int
-	HasBias  bool
-	Format   Format
-	Mask     mask.Pattern // the zero Pattern is dense
-	Sides    []int        // ranks of the side paths beside the weights
-	SideBits int
+	Path    string // model.layers.3.mlp.down_proj
+	Name    string // mlp.down_proj
+	Role    string // mlp.down
+	Site    string // where its input is seen: attn_in, attn_out, mlp_in, mlp_mid
+	Block   int
+	Out, In int
+	HasBias bool
+	Format  Format
+	Mask    mask.Pattern // the zero Pattern is dense
+	// MaskAbout says that Mask holds of all layers together: how much of each is
+	// pruned is decided while running.
+	MaskAbout bool
+	Sides     []int // ranks of the side paths beside the weights
+	SideBits  int
 	// StoredBits is what a weight costs where it is stored now, scales and
 	// zero points counted.
 	StoredBits float64

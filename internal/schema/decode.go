@@ -230,10 +230,10 @@ func (a *Arg) set(dst reflect.Value, v cty.Value, prefix string, diags *diag.Lis
 	}
 }
 
-// yielding are the words that references to models, data and adapters begin
+// yielding are the words that references to models, data, adapters and allocations begin
 // with.
 var yielding = []string{"model", "data", "adapter", "module", "select", "var", "local", "each",
-	"prune", "retrain", "quantize", "compensate", "merge", "transform", "train", "search"}
+	"prune", "retrain", "quantize", "compensate", "merge", "transform", "train", "search", "allocate"}
 
 // unquoted says what to write instead of v where a reference belongs.
 func unquoted(v cty.Value, kind string) string {
@@ -243,7 +243,7 @@ func unquoted(v cty.Value, kind string) string {
 			return " A reference stands without quotes: " + v.AsString() + "."
 		}
 	}
-	example := map[string]string{"model": "prune.name", "data": "data.name", "adapter": "retrain.name.adapter"}[kind]
+	example := map[string]string{"model": "prune.name", "data": "data.name", "adapter": "retrain.name.adapter", "allocation": "allocate.name"}[kind]
 	if example == "" {
 		return ""
 	}

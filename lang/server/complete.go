@@ -147,9 +147,12 @@ func targetsOf(f *folder, c Checked, b *hclsyntax.Block) reference.Targets {
 		return nil
 	}
 	t.Addr = address(root, name)
-	if v.Yields == lang.YieldsModel {
+	switch v.Yields {
+	case lang.YieldsModel:
 		describe(lang.ModelType, lang.ModelAttrs)
-	} else {
+	case lang.YieldsAllocation:
+		describe(lang.AllocationType, lang.AllocationAttrs)
+	default:
 		t.Type = cty.EmptyObject
 		for _, m := range c.Metrics[root+"."+name] {
 			nested(m.Name, cty.Number, m.Doc)

@@ -225,6 +225,8 @@ func refType(kind string) cty.Type {
 		return lang.ModelType
 	case "data":
 		return lang.DataType
+	case "allocation":
+		return lang.AllocationType
 	}
 	return lang.AdapterType
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/allocate"
 	"github.com/compressc/compressc/passes/compensate"
 	"github.com/compressc/compressc/passes/evaluate"
 	"github.com/compressc/compressc/passes/export"
@@ -17,5 +18,5 @@ import (
 
 // Passes returns the methods, verb by verb.
 func Passes() []*passes.Pass {
-	return slices.Concat(prune.All(), retrain.All(), quantize.All(), compensate.All(), merge.All(), train.All(), evaluate.All(), export.All())
+	return slices.Concat(prune.All(), retrain.All(), quantize.All(), compensate.All(), merge.All(), train.All(), allocate.All(), evaluate.All(), export.All())
 }

@@ -96,6 +96,38 @@ evaluate "perplexity" "fixed" {
   model = prune.fixed
   data  = data.random
 }
+allocate "rd" "shares" {
+  model    = train.base
+  data     = data.bytes
+  sparsity = 0.35
+  scorer   = "wanda"
+  tokens   = 64
+}
+prune "sparsegpt" "shared" {
+  model      = train.base
+  data       = data.bytes
+  allocation = allocate.shares
+}
+allocate "rd" "widths" {
+  model      = train.base
+  data       = data.bytes
+  bits       = 4.6
+  unit       = "linear"
+  distortion = "logit_mse"
+  aggregate  = "max"
+  group_size = 32
+  tokens     = 40
+}
+quantize "gptq" "shared" {
+  model      = prune.shared
+  data       = data.bytes
+  allocation = allocate.widths
+  group_size = 32
+}
+evaluate "perplexity" "shared" {
+  model = quantize.shared
+  data  = data.random
+}
 retrain "lora" "masked" {
   model = prune.nm2
   data  = data.random

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
@@ -121,6 +122,8 @@ type linearParams[L any] struct {
 	Out  int    `json:"out"`
 	In   int    `json:"in"`
 	Args L      `json:"args"`
+	// Of says what the layer takes from the input "allocation".
+	Of string `json:"allocated,omitempty"`
 }
 
 // New registers the method's kernel.
@@ -155,6 +158,13 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 		}
 		if m.Needs.Gram {
 			w.gram = c.Input("gram")
+		}
+		if l.Of != "" {
+			x, err := allocated(c.Input("allocation"), l.Of, l.Name, &l.Args)
+			if err != nil {
+				return err
+			}
+			w.Report(l.Of, x)
 		}
 		dense, err := Dense(in, l.Name)
 		if err != nil {
@@ -205,6 +215,8 @@ type Job struct {
 	// Propagate is "reference", "input" or "output": whose hidden states the
 	// statistics are taken from.
 	Propagate string
+	// Allocation, unless nil, gives each layer its number.
+	Allocation *passes.Allocation
 }
 
 // Lower emits, block by block, statistics → kernel → forward, and returns the
@@ -223,7 +235,11 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 	for b := range work {
 		for _, l := range j.Model.Type.Block(b) {
 			if a, ok := of(l); ok {
-				work[b] = append(work[b], linearParams[L]{l.Name, l.Site, l.Out, l.In, a})
+				p := layerParams(l, a)
+				if j.Allocation != nil {
+					p.Of = j.Allocation.Of
+				}
+				work[b] = append(work[b], p)
 				last = b
 			}
 		}
@@ -262,17 +278,7 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 			s, _ = Walk(g, j.Node, cfg, b, j.Model.Blocks[b], hidden, tokens, m.Needs, false, action.Transient)
 		}
 		if work[b] != nil {
-			in := []action.Input{{Name: "block", Ref: j.Model.Blocks[b]}}
-			if m.Needs.Norms {
-				in = append(in, action.Input{Name: "norms", Ref: s.Norms})
-			}
-			if m.Needs.Gram {
-				in = append(in, action.Input{Name: "gram", Ref: s.Gram})
-			}
-			p := blockWeights(cfg.At(b))
-			a := g.Add(action.Spec{Kernel: m.kernel, Params: work[b], Inputs: in, Node: j.Node, Label: fmt.Sprintf("block %d", b),
-				Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: p * 4}, {Name: "report", Class: action.Durable, Bytes: 4096}},
-				Flops:   m.flops(work[b]), Peak: p*8 + m.scratch(work[b])})
+			a := m.change(g, j.Node, cfg, b, j.Model.Blocks[b], s, work[b], action.Durable, shareOf(j.Allocation, b)...)
 			next.Blocks[b] = action.Ref{Action: a, Output: "block"}
 			res.Layers = append(res.Layers, passes.LayerReport{Block: b, Ref: action.Ref{Action: a, Output: "report"}})
 		}
@@ -287,11 +293,12 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 // action for each layer, which sees nothing but that layer's tensors.
 func (m *Method[L]) tensors(g *action.Graph, j Job, b int, ls []linearParams[L]) (block action.Ref, reports []passes.LayerReport) {
 	base := j.Model.Blocks[b]
+	share := shareOf(j.Allocation, b)
 	var pieces []action.Piece
 	for i, l := range ls {
 		names := linearLeaves(l.Name)
 		n := int64(l.Out) * int64(l.In)
-		a := g.Add(action.Spec{Kernel: m.kernel, Params: ls[i : i+1], Inputs: []action.Input{{Name: "block", Ref: g.Part(base, names)}},
+		a := g.Add(action.Spec{Kernel: m.kernel, Params: ls[i : i+1], Inputs: append([]action.Input{{Name: "block", Ref: g.Part(base, names)}}, share...),
 			Node: j.Node, Label: fmt.Sprintf("block %d, %s", b, l.Name),
 			Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: n * 4}, {Name: "report", Class: action.Durable, Bytes: 512}},
 			Flops:   m.flops(ls[i : i+1]), Peak: n * 8})
@@ -299,6 +306,26 @@ func (m *Method[L]) tensors(g *action.Graph, j Job, b int, ls []linearParams[L])
 		reports = append(reports, passes.LayerReport{Block: b, Ref: action.Ref{Action: a, Output: "report"}})
 	}
 	return g.Assemble(j.Node, fmt.Sprintf("block %d", b), base, pieces), reports
+}
+
+// layerParams are the parameters of layer l with the arguments a.
+func layerParams[L any](l *model.Linear, a L) linearParams[L] {
+	return linearParams[L]{Name: l.Name, Site: l.Site, Out: l.Out, In: l.In, Args: a}
+}
+
+// change lowers the method's kernel on layers of block b.
+func (m *Method[L]) change(g *action.Graph, node string, cfg *arch.Config, b int, block action.Ref, s stats, ls []linearParams[L], class action.Class, more ...action.Input) *action.Action {
+	in := []action.Input{{Name: "block", Ref: block}}
+	if m.Needs.Norms {
+		in = append(in, action.Input{Name: "norms", Ref: s.Norms})
+	}
+	if m.Needs.Gram {
+		in = append(in, action.Input{Name: "gram", Ref: s.Gram})
+	}
+	p := blockWeights(cfg.At(b))
+	return g.Add(action.Spec{Kernel: m.kernel, Params: ls, Inputs: append(in, more...), Node: node, Label: fmt.Sprintf("block %d", b),
+		Outputs: []action.Output{{Name: "block", Class: class, Bytes: p * 4}, {Name: "report", Class: class, Bytes: 4096}},
+		Flops:   m.flops(ls), Peak: p*8 + m.scratch(ls)})
 }
 
 // flops estimates one block's work: for second-order methods the inverse of

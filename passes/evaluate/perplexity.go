@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/compressc/compressc/internal/action"
-	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/nn"
@@ -49,7 +48,7 @@ var nllKernel = action.NewKernel("evaluate.perplexity", 1, func(c *action.Contex
 	if err != nil {
 		return err
 	}
-	norm, head, err := Head(c, g)
+	norm, head, err := blockwise.Head(c, g)
 	if err != nil {
 		return err
 	}
@@ -84,22 +83,6 @@ var nllKernel = action.NewKernel("evaluate.perplexity", 1, func(c *action.Contex
 	}
 	return c.Output("report").PutJSON("report", rep)
 })
-
-// Head returns the final norm's gains and the head [vocab, hidden] from the
-// inputs "final" and, for tied heads, "embed".
-func Head(c *action.Context, g blockwise.Geometry) (norm []float32, head *nn.Linear, err error) {
-	var cfg arch.Config
-	if norm, err = c.Input("final").Float32(cfg.FinalNormName()); err != nil {
-		return nil, nil, err
-	}
-	head = &nn.Linear{Out: g.Vocab, In: g.Hidden}
-	if g.Tied {
-		head.W, err = c.Input("embed").Float32(cfg.EmbedName())
-	} else {
-		head.W, err = c.Input("final").Float32(cfg.HeadName())
-	}
-	return norm, head, err
-}
 
 // Perplexity is exp of the mean negative log-likelihood of the tokens 1…T−1 of
 // each window given those before.

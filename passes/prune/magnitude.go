@@ -13,15 +13,20 @@ import (
 
 // MagnitudeArgs are the arguments of prune "magnitude".
 type MagnitudeArgs struct {
-	Model      *passes.Model    `arg:"model" doc:"the model to prune"`
-	Sparsity   pattern.Sparsity `arg:"sparsity" default:"0.5" per_module:"true" doc:"fraction to remove, or \"N:M\" to keep N of M"`
-	Comparison string           `arg:"comparison" default:"layer" enum:"row|layer" doc:"what weights compete with: those of their output row, or of the whole matrix; N:M compares within its groups"`
+	Model      *passes.Model `arg:"model" doc:"the model to prune"`
+	Comparison string        `arg:"comparison" default:"layer" enum:"row|layer" doc:"what weights compete with: those of their output row, or of the whole matrix; N:M compares within its groups"`
+	Amount
 	blockwise.Target
 }
 
 type selection struct {
 	Sparsity   pattern.Sparsity `json:"sparsity"`
 	Comparison string           `json:"comparison"`
+}
+
+// Allocate sets the fraction to remove.
+func (s *selection) Allocate(x float64) {
+	s.Sparsity = pattern.Sparsity{Pattern: mask.Pattern{Fraction: x}}
 }
 
 // choose selects by scores [out, in] where weights compete by row or matrix.
@@ -69,15 +74,15 @@ var Magnitude = &passes.Pass{
 	NewArgs: func() any { return &MagnitudeArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*MagnitudeArgs)
-		return typeOf(c.Node, a.Model, a.Target, func(l *model.Linear) pattern.Sparsity {
-			return schema.Resolve(*a, blockwise.ModuleOf(l)).Sparsity
+		return typeOf(c.Node, a.Model, a.Target, func(l *model.Linear) Amount {
+			return schema.Resolve(*a, blockwise.ModuleOf(l)).Amount
 		})
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*MagnitudeArgs)
-		return magnitude.Lower(g, blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type}, func(l *model.Linear) (selection, bool) {
-			x, ok := layer(*a, a.Target, l, func(x MagnitudeArgs) pattern.Sparsity { return x.Sparsity })
-			return selection{x.Sparsity, x.Comparison}, ok
+		return magnitude.Lower(g, blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Allocation: a.Allocation}, func(l *model.Linear) (selection, bool) {
+			x, ok := layer(*a, a.Target, l, func(x MagnitudeArgs) Amount { return x.Amount })
+			return selection{x.param(), x.Comparison}, ok
 		})
 	},
 }

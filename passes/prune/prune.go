@@ -3,6 +3,7 @@ package prune
 
 import (
 	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/mask"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/schema"
 	"github.com/compressc/compressc/passes"
@@ -17,19 +18,48 @@ func All() []*passes.Pass { return []*passes.Pass{Magnitude, Wanda, SparseGPT, F
 // is how changed weights are exported unless asked otherwise.
 const DenseBits = 16
 
+// Amount are the arguments that say how much of a layer is pruned.
+type Amount struct {
+	Sparsity pattern.Sparsity `arg:"sparsity" default:"0.5" per_module:"true" doc:"fraction to remove, or \"N:M\" to keep N of M; the allocation's where there is one"`
+	blockwise.Allocated
+}
+
+// of is what is known of one layer's sparsity before running; its arguments are
+// resolved.
+func (a Amount) of() pattern.Sparsity {
+	if a.Allocation != nil {
+		return pattern.Sparsity{Pattern: mask.Pattern{Fraction: a.Allocation.Total}}
+	}
+	return a.Sparsity
+}
+
+// param is the sparsity in a kernel's parameters: none where an allocation gives
+// it, so that results do not depend on what is not used.
+func (a Amount) param() pattern.Sparsity {
+	if a.Allocation != nil {
+		return pattern.Sparsity{}
+	}
+	return a.Sparsity
+}
+
 // typeOf is the type rule that pruners share: masked float weights come out,
-// whatever form the weights had; side paths stay. sparsity gives the pattern for
-// a layer.
-func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*model.Linear) pattern.Sparsity) (passes.Result, diag.List) {
+// whatever form the weights had; side paths stay. amount gives that of a layer.
+func typeOf(node string, m *passes.Model, t blockwise.Target, amount func(*model.Linear) Amount) (passes.Result, diag.List) {
 	out := &passes.Model{From: node}
 	if m.Type == nil {
 		return passes.Result{Model: out}, nil
 	}
 	ds := t.Check(m.Type)
+	checked := false
 	ty := m.Type.Clone()
 	var packed, sided, ragged, looser []*model.Linear
 	for i, l := range ty.Linears {
-		s := sparsity(l)
+		am := amount(l)
+		s := am.of()
+		if !checked {
+			ds = append(ds, am.Check("sparsity", m.Type, t)...)
+			checked = true
+		}
 		if !t.Selects(l) || s.IsZero() {
 			continue
 		}
@@ -46,7 +76,7 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*mod
 		if l.Masked() && s.Sparsity() < l.Mask.Sparsity() {
 			looser = append(looser, m.Type.Linears[i])
 		}
-		l.Mask = s.Pattern
+		l.Mask, l.MaskAbout = s.Pattern, am.Allocation != nil
 		l.StoredBits = DenseBits
 		l.MaskedBy = node
 	}
@@ -62,7 +92,7 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*mod
 	}
 	if len(ragged) > 0 {
 		ds.Warnf("sparsity", "Pattern does not divide the inputs", "%d inputs of %s are not a multiple of the group of %s; the last group of each row keeps its share, rounded up.",
-			ragged[0].In, blockwise.Paths(ragged), sparsity(ragged[0]))
+			ragged[0].In, blockwise.Paths(ragged), amount(ragged[0]).of())
 	}
 	if len(looser) > 0 {
 		ds.Warnf("sparsity", "Model is sparser already", "%s were pruned to %s by %s; zeros stay zero.", blockwise.Paths(looser), looser[0].Mask, looser[0].MaskedBy)
@@ -74,7 +104,23 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, sparsity func(*mod
 
 // layer returns the arguments that hold for one layer, and whether it is
 // pruned at all.
-func layer[T any](args T, t blockwise.Target, l *model.Linear, sparsity func(T) pattern.Sparsity) (T, bool) {
+func layer[T any](args T, t blockwise.Target, l *model.Linear, amount func(T) Amount) (T, bool) {
 	a := schema.Resolve(args, blockwise.ModuleOf(l))
-	return a, t.Selects(l) && !sparsity(a).IsZero()
+	return a, t.Selects(l) && !amount(a).of().IsZero()
+}
+
+// Probe returns the method of that name as trials use it, at a fraction removed:
+// "magnitude" within a layer or "wanda" within a row.
+func Probe(method string) *blockwise.Probe {
+	at := func(comparison string) func(float64) selection {
+		return func(x float64) selection {
+			s := selection{Comparison: comparison}
+			s.Allocate(x)
+			return s
+		}
+	}
+	if method == "wanda" {
+		return wanda.Probe(at("row"))
+	}
+	return magnitude.Probe(at("layer"))
 }

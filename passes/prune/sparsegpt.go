@@ -3,6 +3,7 @@ package prune
 import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/mask"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/obs"
 	"github.com/compressc/compressc/internal/schema"
@@ -13,12 +14,12 @@ import (
 
 // SparseGPTArgs are the arguments of prune "sparsegpt".
 type SparseGPTArgs struct {
-	Model     *passes.Model    `arg:"model" doc:"the model to prune"`
-	Sparsity  pattern.Sparsity `arg:"sparsity" default:"0.5" per_module:"true" doc:"fraction to remove, or \"N:M\" to keep N of M"`
-	Damping   float64          `arg:"damping" default:"0.01" above:"0" max:"1" per_module:"true" doc:"added to the Hessian's diagonal, as a share of its mean"`
-	BlockSize int              `arg:"block_size" default:"128" min:"1" doc:"columns among which a fraction is selected, all rows pooled; rounded up to a multiple of M"`
-	Refine    int              `arg:"refine" default:"2" min:"0" max:"100" doc:"passes of coordinate descent over the weights kept after the sweep, on what the sweep minimises; 0 is SparseGPT as published"`
+	Model     *passes.Model `arg:"model" doc:"the model to prune"`
+	Damping   float64       `arg:"damping" default:"0.01" above:"0" max:"1" per_module:"true" doc:"added to the Hessian's diagonal, as a share of its mean"`
+	BlockSize int           `arg:"block_size" default:"128" min:"1" doc:"columns among which a fraction is selected, all rows pooled; rounded up to a multiple of M"`
+	Refine    int           `arg:"refine" default:"2" min:"0" max:"100" doc:"passes of coordinate descent over the weights kept after the sweep, on what the sweep minimises; 0 is SparseGPT as published"`
 	blockwise.Calibrated
+	Amount
 	blockwise.Target
 }
 
@@ -29,10 +30,19 @@ type sparseGPTLayer struct {
 	Refine    int              `json:"refine"`
 }
 
+// Allocate sets the fraction to remove.
+func (s *sparseGPTLayer) Allocate(x float64) {
+	s.Sparsity = pattern.Sparsity{Pattern: mask.Pattern{Fraction: x}}
+}
+
 var sparseGPT = blockwise.New(blockwise.Method[sparseGPTLayer]{
 	Kernel: "prune.sparsegpt", Impl: 3,
 	Needs: blockwise.Needs{Gram: true},
 	Linear: func(w *blockwise.Work, a sparseGPTLayer) error {
+		if a.Sparsity.IsZero() { // the layer's share of an allocation is nothing
+			w.SetMask(mask.New(w.Out, w.In))
+			return nil
+		}
 		f, err := w.Factor(a.Damping, false)
 		if err != nil {
 			return err
@@ -61,8 +71,8 @@ var SparseGPT = &passes.Pass{
 	NewArgs: func() any { return &SparseGPTArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*SparseGPTArgs)
-		r, ds := typeOf(c.Node, a.Model, a.Target, func(l *model.Linear) pattern.Sparsity {
-			return schema.Resolve(*a, blockwise.ModuleOf(l)).Sparsity
+		r, ds := typeOf(c.Node, a.Model, a.Target, func(l *model.Linear) Amount {
+			return schema.Resolve(*a, blockwise.ModuleOf(l)).Amount
 		})
 		if a.Model.Type != nil {
 			for _, l := range a.Model.Type.Linears {
@@ -77,10 +87,10 @@ var SparseGPT = &passes.Pass{
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*SparseGPTArgs)
-		j := blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Data: a.Data, Reference: a.Reference, Propagate: a.Propagate}
+		j := blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Data: a.Data, Reference: a.Reference, Propagate: a.Propagate, Allocation: a.Allocation}
 		return sparseGPT.Lower(g, j, func(l *model.Linear) (sparseGPTLayer, bool) {
-			x, ok := layer(*a, a.Target, l, func(x SparseGPTArgs) pattern.Sparsity { return x.Sparsity })
-			return sparseGPTLayer{x.Sparsity, x.Damping, x.BlockSize, x.Refine}, ok
+			x, ok := layer(*a, a.Target, l, func(x SparseGPTArgs) Amount { return x.Amount })
+			return sparseGPTLayer{x.param(), x.Damping, x.BlockSize, x.Refine}, ok
 		})
 	},
 }

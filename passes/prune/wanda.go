@@ -8,15 +8,14 @@ import (
 	"github.com/compressc/compressc/internal/schema"
 	"github.com/compressc/compressc/passes"
 	"github.com/compressc/compressc/passes/blockwise"
-	"github.com/compressc/compressc/passes/pattern"
 )
 
 // WandaArgs are the arguments of prune "wanda".
 type WandaArgs struct {
-	Model      *passes.Model    `arg:"model" doc:"the model to prune"`
-	Sparsity   pattern.Sparsity `arg:"sparsity" default:"0.5" per_module:"true" doc:"fraction to remove, or \"N:M\" to keep N of M"`
-	Comparison string           `arg:"comparison" default:"row" enum:"row|layer" doc:"what weights compete with: those of their output row, or of the whole matrix; N:M compares within its groups"`
+	Model      *passes.Model `arg:"model" doc:"the model to prune"`
+	Comparison string        `arg:"comparison" default:"row" enum:"row|layer" doc:"what weights compete with: those of their output row, or of the whole matrix; N:M compares within its groups"`
 	blockwise.Calibrated
+	Amount
 	blockwise.Target
 }
 
@@ -52,17 +51,17 @@ var Wanda = &passes.Pass{
 	NewArgs: func() any { return &WandaArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*WandaArgs)
-		r, ds := typeOf(c.Node, a.Model, a.Target, func(l *model.Linear) pattern.Sparsity {
-			return schema.Resolve(*a, blockwise.ModuleOf(l)).Sparsity
+		r, ds := typeOf(c.Node, a.Model, a.Target, func(l *model.Linear) Amount {
+			return schema.Resolve(*a, blockwise.ModuleOf(l)).Amount
 		})
 		return r, append(ds, a.Calibrated.Check(a.Model.Type)...)
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*WandaArgs)
-		j := blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Data: a.Data, Reference: a.Reference, Propagate: a.Propagate}
+		j := blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Data: a.Data, Reference: a.Reference, Propagate: a.Propagate, Allocation: a.Allocation}
 		return wanda.Lower(g, j, func(l *model.Linear) (selection, bool) {
-			x, ok := layer(*a, a.Target, l, func(x WandaArgs) pattern.Sparsity { return x.Sparsity })
-			return selection{x.Sparsity, x.Comparison}, ok
+			x, ok := layer(*a, a.Target, l, func(x WandaArgs) Amount { return x.Amount })
+			return selection{x.param(), x.Comparison}, ok
 		})
 	},
 }

@@ -36,6 +36,9 @@ type gptqLayer struct {
 	Refine       int       `json:"refine"`
 }
 
+// Allocate sets the bits of a code.
+func (l *gptqLayer) Allocate(bits float64) { l.Spec.Bits = int(bits) }
+
 var gptq = blockwise.New(blockwise.Method[gptqLayer]{
 	Kernel: "quantize.gptq", Impl: 2,
 	Needs: blockwise.Needs{Gram: true},
@@ -88,7 +91,7 @@ var GPTQ = &passes.Pass{
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*GPTQArgs)
-		j := blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Data: a.Data, Reference: a.Reference, Propagate: a.Propagate}
+		j := blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Data: a.Data, Reference: a.Reference, Propagate: a.Propagate, Allocation: a.Allocation}
 		return gptq.Lower(g, j, func(l *model.Linear) (gptqLayer, bool) {
 			x := schema.Resolve(*a, blockwise.ModuleOf(l))
 			return gptqLayer{x.spec(), x.Damping, x.ActOrder, x.StaticGroups, x.PreserveMask, x.BlockSize, x.Refine}, a.Selects(l)

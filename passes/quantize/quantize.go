@@ -24,11 +24,40 @@ type Grid struct {
 	ScaleDType   string `arg:"scale_dtype" default:"f16" enum:"f16|f32" doc:"how scales are stored; codes are chosen with the rounded scale"`
 	MSE          bool   `arg:"mse" default:"false" doc:"search each group's range for the smallest error instead of covering all weights"`
 	PartialGroup bool   `arg:"partial_group" default:"false" doc:"allow a shorter last group where group_size does not divide the inputs"`
+	blockwise.Allocated
 }
 
+// spec is the grid in a kernel's parameters: without bits where an allocation
+// gives them, so that results do not depend on what is not used.
 func (g Grid) spec() grid.Spec {
+	if g.Allocation != nil {
+		g.Bits = 0
+	}
 	return grid.Spec{Bits: g.Bits, GroupSize: g.GroupSize, Symmetric: g.Symmetric, ScaleDType: grid.ScaleDType(g.ScaleDType), MSE: g.MSE, PartialGroup: g.PartialGroup}
 }
+
+// bitsPerWeight is what a weight of layer l takes with scales and zero points;
+// of an allocation only the mean over all layers is known.
+func (g Grid) bitsPerWeight(l *model.Linear) float64 {
+	if g.Allocation != nil {
+		return g.Allocation.Total
+	}
+	return g.spec().BitsPerWeight(l.Out, l.In)
+}
+
+// mostBits is the most that a layer may have.
+func (g Grid) mostBits() int {
+	if g.Allocation != nil {
+		return 8
+	}
+	return g.Bits
+}
+
+// layerGrid is the grid of one layer.
+type layerGrid struct{ grid.Spec }
+
+// Allocate sets the bits of a code.
+func (l *layerGrid) Allocate(bits float64) { l.Bits = int(bits) }
 
 // typeOf is the type rule that quantisers share. of gives the grid of a layer.
 func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Linear) Grid) (passes.Result, diag.List) {
@@ -37,6 +66,7 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Lin
 		return passes.Result{Model: out}, nil
 	}
 	ds := t.Check(m.Type)
+	checked := false
 	ty := m.Type.Clone()
 	var again, sided []*model.Linear
 	var ragged []*model.Linear
@@ -45,6 +75,10 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Lin
 			continue
 		}
 		g := of(l)
+		if !checked {
+			ds = append(ds, g.Check("bits", m.Type, t)...)
+			checked = true
+		}
 		switch {
 		case l.Format.Quantized():
 			again = append(again, l)
@@ -59,9 +93,8 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Lin
 		if len(l.Sides) > 0 {
 			sided = append(sided, l)
 		}
-		s := g.spec()
-		l.Format = model.Format{Bits: g.Bits, GroupSize: g.GroupSize, Symmetric: g.Symmetric, PartialGroup: g.GroupSize > 0 && l.In%g.GroupSize != 0, ScaleBits: s.ScaleBits()}
-		l.StoredBits = s.BitsPerWeight(l.Out, l.In)
+		l.Format = model.Format{Allocated: g.Allocation != nil, Bits: g.mostBits(), GroupSize: g.GroupSize, Symmetric: g.Symmetric, PartialGroup: g.GroupSize > 0 && l.In%g.GroupSize != 0, ScaleBits: g.spec().ScaleBits()}
+		l.StoredBits = g.bitsPerWeight(l)
 		l.QuantizedBy = node
 	}
 	if len(again) > 0 {

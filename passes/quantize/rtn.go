@@ -17,10 +17,10 @@ type RTNArgs struct {
 	blockwise.Target
 }
 
-var rtn = blockwise.New(blockwise.Method[grid.Spec]{
+var rtn = blockwise.New(blockwise.Method[layerGrid]{
 	Kernel: "quantize.rtn", Impl: 1,
-	Linear: func(w *blockwise.Work, s grid.Spec) error {
-		q, err := grid.Quantize(w.Pool, w.W, w.Out, w.In, s, w.Mask)
+	Linear: func(w *blockwise.Work, s layerGrid) error {
+		q, err := grid.Quantize(w.Pool, w.W, w.Out, w.In, s.Spec, w.Mask)
 		if err != nil {
 			return err
 		}
@@ -44,8 +44,13 @@ var RTN = &passes.Pass{
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*RTNArgs)
-		return rtn.Lower(g, blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type}, func(l *model.Linear) (grid.Spec, bool) {
-			return schema.Resolve(*a, blockwise.ModuleOf(l)).spec(), a.Selects(l)
+		return rtn.Lower(g, blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Allocation: a.Allocation}, func(l *model.Linear) (layerGrid, bool) {
+			return layerGrid{schema.Resolve(*a, blockwise.ModuleOf(l)).spec()}, a.Selects(l)
 		})
 	},
+}
+
+// Probe returns rounding to nearest as trials use it, at the grid of a level.
+func Probe(at func(level float64) grid.Spec) *blockwise.Probe {
+	return rtn.Probe(func(level float64) layerGrid { return layerGrid{at(level)} })
 }

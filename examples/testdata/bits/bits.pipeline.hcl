@@ -51,6 +51,33 @@ prune "sparsegpt" "sparse" {
   sparsity = "2:4"
 }
 
+allocate "rd" "shares" {
+  model    = train.base
+  data     = data.calib
+  sparsity = 0.4
+  tokens   = 60
+}
+
+prune "magnitude" "shared" {
+  model      = train.base
+  allocation = allocate.shares
+}
+
+allocate "rd" "widths" {
+  model      = train.base
+  data       = data.calib
+  bits       = 4.5
+  unit       = "linear"
+  group_size = 32
+  tokens     = 30
+}
+
+quantize "rtn" "shared" {
+  model      = train.base
+  allocation = allocate.widths
+  group_size = 32
+}
+
 retrain "lora" "healed" {
   model = prune.sparse
   data  = data.train
@@ -113,4 +140,14 @@ export "safetensors" "packed" {
 export "gguf" "rounded" {
   model = quantize.rounded
   path  = "out/rounded.gguf"
+}
+
+evaluate "perplexity" "shared_sparse" {
+  model = prune.shared
+  data  = data.test
+}
+
+evaluate "perplexity" "shared_bits" {
+  model = quantize.shared
+  data  = data.test
 }

@@ -1,0 +1,87 @@
+package blockwise
+
+import (
+	"fmt"
+
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/model"
+	"github.com/compressc/compressc/passes"
+)
+
+// A decision over all blocks at once is three kinds of actions: one a block that
+// sums up what the decision needs to know of it, one that decides from all of
+// them, and the method's kernels, each of which takes its block's share of the
+// decision, a few numbers, as one more input. Nothing ever holds the model, and a
+// block whose share stays the same is not compressed again.
+
+// Allocated is the argument of methods whose layers may each have a number of
+// their own. A method that embeds it hands the allocation to its Job, and its
+// layers' arguments are Allocatable.
+type Allocated struct {
+	Allocation *passes.Allocation `arg:"allocation" optional:"true" doc:"how much each layer gets, of allocate or of another method that decided it; stands in place of the one number for all"`
+}
+
+// Allocatable are arguments of one layer that can take its number from an
+// allocation.
+type Allocatable interface {
+	Allocate(number float64)
+}
+
+// Check reports an allocation that does not fit: one of something else than of,
+// made for a model of another shape, or without numbers for a layer that t
+// selects.
+func (a Allocated) Check(of string, ty *model.Type, t Target) (ds diag.List) {
+	al := a.Allocation
+	if al == nil || al.Of == "" {
+		return nil
+	}
+	if al.Of != of {
+		ds.Errorf("allocation", "Allocation of something else", "%s distributes %s, and this block takes %s.", al.From, al.Of, of)
+		ds.Since(al.From)
+		return ds
+	}
+	if ty == nil || al.Type == nil {
+		return nil
+	}
+	if !ty.SameShape(al.Type) {
+		ds.Errorf("allocation", "Allocation for another model", "%s was made for a model with other layers than this one's.", al.From)
+		ds.Since(al.From)
+		return ds
+	}
+	var missing []*model.Linear
+	for _, l := range ty.Linears {
+		if t.Selects(l) && !al.Layers[l.Path] {
+			missing = append(missing, l)
+		}
+	}
+	if len(missing) > 0 {
+		ds.Errorf("allocation", "Layers without a share", "%s says nothing of %s. Give both blocks the same targets.", al.From, Paths(missing))
+		ds.Since(al.From)
+	}
+	return ds
+}
+
+// allocated gives arguments the number that the block's share of an allocation
+// has for a layer.
+func allocated[L any](share *artifact.Value, of, layer string, args *L) (float64, error) {
+	var all map[string]map[string]float64
+	if err := share.JSON("report", &all); err != nil {
+		return 0, err
+	}
+	x, ok := all[layer][of]
+	if !ok {
+		return 0, fmt.Errorf("the allocation has no %s for %s", of, layer)
+	}
+	any(args).(Allocatable).Allocate(x)
+	return x, nil
+}
+
+// shareOf is the input that holds block b's share, if there is an allocation.
+func shareOf(a *passes.Allocation, b int) []action.Input {
+	if a == nil {
+		return nil
+	}
+	return []action.Input{{Name: "allocation", Ref: a.Blocks[b]}}
+}
