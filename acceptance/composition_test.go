@@ -60,11 +60,17 @@ retrain "perp" "other" {
   data  = data.train
   steps = 2
 }
+retrain "lora" "source" {
+  model = train.base
+  data  = data.train
+  rank  = 4
+  steps = 2
+}
 `
 
 // small are values for arguments that are about size or time: those that suit
 // the model above.
-var small = map[string]string{"steps": "4", "batch_size": "2", "group_size": "32", "rank": "4", "iterations": "3"}
+var small = map[string]string{"steps": "4", "batch_size": "2", "group_size": "32", "rank": "4", "iterations": "3", "block": "16", "round_to": "32"}
 
 // originals are the arguments that take the model as it was before: the first, or
 // the latest whose shapes were cut, since nothing compares models of different
@@ -121,6 +127,8 @@ func valueOf(a *schema.Arg, in, original string) string {
 		return in
 	case a.Kind == schema.Reference && a.RefKind == "data":
 		return "data.calib"
+	case a.Kind == schema.Reference && a.RefKind == "adapter":
+		return "retrain.source.adapter"
 	case a.Kind == schema.ReferenceList:
 		return "[" + in + ", retrain.other]"
 	case a.Example != "":
