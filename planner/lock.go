@@ -1,9 +1,10 @@
 package planner
 
 import (
-	"bytes"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -47,7 +48,7 @@ func changed(e *lock.Model, o *openedModel) string {
 	switch {
 	case err != nil:
 		return err.Error()
-	case !bytes.Equal(is, had):
+	case !sameJSON(is, had):
 		return "its configuration differs"
 	case o.tok != e.Tokenizer:
 		return "its tokenizer differs"
@@ -65,6 +66,13 @@ func changed(e *lock.Model, o *openedModel) string {
 		return fmt.Sprintf("it has %d tensors, and had %d", len(now.Tensors), len(was.Tensors))
 	}
 	return ""
+}
+
+// sameJSON reports whether two documents say the same: a lock file spells numbers
+// in its own way, 0 where a config.json has 0.0.
+func sameJSON(a, b []byte) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
 }
 
 // Locking is what Lock found.
