@@ -22,10 +22,9 @@ func (x *expander) decode(e *evaluation, n *Node, args any) (unknown, ok bool) {
 	x.report(b, &n.place, e.diags...)
 	in.Partial = b.Damaged || !ok
 	names, list := b.Schema.Decode(args, in)
-	if ok && !b.Damaged {
-		list = append(list, checkOverrides(b.Schema, args, in)...)
-		list = append(list, checkTokenizers(b.Schema, in)...)
-	}
+	// These look at what could be evaluated, whatever else is wrong with the block.
+	list = append(list, checkOverrides(b.Schema, args, in)...)
+	list = append(list, checkTokenizers(b.Schema, in)...)
 	x.reportList(n, list)
 	n.DependsOn = originsOf(b.Schema, in)
 	if len(names) > 0 {

@@ -19,6 +19,9 @@ import (
 type Sources struct {
 	Model func(addr string, a *lang.ModelArgs) (*passes.Model, diag.List)
 	Data  func(addr string, a *lang.DataArgs, seed uint64) (*passes.Data, diag.List)
+	// Text says whether the source of a data block can be used, where the rest of
+	// the block cannot; nil: nobody knows.
+	Text func(addr string, a *lang.DataArgs) diag.List
 	// Adapter types an adapter against its model, whose type may not be known.
 	Adapter func(addr string, a *lang.AdapterArgs) (*passes.Adapter, diag.List)
 }

@@ -37,11 +37,16 @@ func (x *expander) data(n *Node) {
 	seed, seeded := x.seed(n.Block, n.place)
 	if !ok || !seeded {
 		n.Broken = true
+		x.text(n, args)
 		return
 	}
 	n.DataArgs, n.Seed, n.Deferred = args, seed, unknown
 	n.Data.Type.SequenceLength = args.SequenceLength
-	if n.inherit(); unknown || n.Broken {
+	if n.inherit(); n.Broken {
+		x.text(n, args)
+		return
+	}
+	if unknown {
 		return
 	}
 	d, list := x.sources.Data(n.Addr(), args, seed)
@@ -54,6 +59,13 @@ func (x *expander) data(n *Node) {
 		n.Data = d
 	}
 	n.Deferred = n.Data.Type.Windows == 0
+}
+
+// text looks for the source of a data block that has another mistake.
+func (x *expander) text(n *Node, args *lang.DataArgs) {
+	if args.Source != "" && x.sources.Text != nil {
+		x.reportList(n, x.sources.Text(n.Addr(), args))
+	}
 }
 
 func (x *expander) adapter(n *Node) {

@@ -229,47 +229,22 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 			return d, ds
 		}
 	}
-	if strings.Contains(a.Source, "://") {
-		ds.Errorf("source", "Source cannot be fetched", "%s: this version reads text from files on this machine.", a.Source)
+	path, info, list := r.locateText(addr, a)
+	ds = append(ds, list...)
+	if list.HasErrors() {
 		return d, ds
 	}
-	path := a.Source
-	if !filepath.IsAbs(path) {
-		path = r.local(path)
-	}
-	unusedFields(a, dataFormat(a, path), &ds)
-	entry := r.Lock.Text(a.Source)
-	if entry == nil && r.Strict {
-		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, a.Source)
-		return d, ds
-	}
-	info, err := os.Stat(path)
-	switch {
-	case entry != nil && errors.Is(err, fs.ErrNotExist):
+	format, entry := dataFormat(a, path), r.Lock.Text(a.Source)
+	unusedFields(a, format, &ds)
+	if info == nil {
 		r.windows(d, a, entry.Bytes, path)
 		return d, ds
-	case errors.Is(err, fs.ErrNotExist):
-		ds.Errorf("source", "No such file", "There is no file %s (relative paths start from the pipeline's folder, %s).%s", a.Source, r.Dir, near(path))
-		return d, ds
-	case err != nil:
-		ds.Errorf("source", "File cannot be read", "%s", err)
-		return d, ds
-	case info.IsDir():
-		ds.Errorf("source", "Not a file", "%s is a folder; expected a text, jsonl or parquet file.", a.Source)
-		return d, ds
-	case info.Size() == 0:
-		ds.Errorf("source", "Empty file", "%s is empty; a window of %d tokens needs text.", a.Source, a.SequenceLength)
-		return d, ds
 	}
-	if entry != nil && entry.Bytes != info.Size() {
-		ds.Errorf("source", "Source has changed", "%s has %d bytes, and had %d when it was locked (%s). If that is meant, compressc lock -upgrade %s takes it over.", a.Source, info.Size(), entry.Bytes, lock.Name, addr)
-		return d, ds
-	}
-	format := dataFormat(a, path)
 	p := text.Params{Format: format, SequenceLength: a.SequenceLength, Samples: a.Samples, Offset: a.Offset, Select: a.Select, Seed: seed}
 	p.Field = fieldOf(a, format)
 	size := info.Size()
 	if format == "parquet" {
+		var err error
 		if size, err = parquetText(path, a.Column); err != nil {
 			ds.Errorf(parquetArg(a), "Text cannot be read", "%s: %s.", a.Source, strings.TrimSuffix(err.Error(), "."))
 			return d, ds
@@ -283,6 +258,45 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 	}
 	r.texts[d] = textSource{path, info.Size(), p, a.Tokenizer, entry}
 	return d, ds
+}
+
+// Text says whether the source of a data block is there, as its lock file knows it.
+func (r *Resolver) Text(addr string, a *lang.DataArgs) diag.List {
+	_, _, ds := r.locateText(addr, a)
+	return ds
+}
+
+// locateText finds the file of a data block. Without one, where the lock file
+// says what it was, info is nil.
+func (r *Resolver) locateText(addr string, a *lang.DataArgs) (path string, info fs.FileInfo, ds diag.List) {
+	if strings.Contains(a.Source, "://") {
+		ds.Errorf("source", "Source cannot be fetched", "%s: this version reads text from files on this machine.", a.Source)
+		return "", nil, ds
+	}
+	if path = a.Source; !filepath.IsAbs(path) {
+		path = r.local(path)
+	}
+	entry := r.Lock.Text(a.Source)
+	if entry == nil && r.Strict {
+		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, a.Source)
+		return path, nil, ds
+	}
+	info, err := os.Stat(path)
+	switch {
+	case entry != nil && errors.Is(err, fs.ErrNotExist):
+		return path, nil, nil
+	case errors.Is(err, fs.ErrNotExist):
+		ds.Errorf("source", "No such file", "There is no file %s (relative paths start from the pipeline's folder, %s).%s", a.Source, r.Dir, near(path))
+	case err != nil:
+		ds.Errorf("source", "File cannot be read", "%s", err)
+	case info.IsDir():
+		ds.Errorf("source", "Not a file", "%s is a folder; expected a text, jsonl or parquet file.", a.Source)
+	case info.Size() == 0:
+		ds.Errorf("source", "Empty file", "%s is empty; a window of tokens needs text.", a.Source)
+	case entry != nil && entry.Bytes != info.Size():
+		ds.Errorf("source", "Source has changed", "%s has %d bytes, and had %d when it was locked (%s). If that is meant, compressc lock -upgrade %s takes it over.", a.Source, info.Size(), entry.Bytes, lock.Name, addr)
+	}
+	return path, info, ds
 }
 
 // windows fills in how many windows a text of a size has, and which they are.

@@ -52,7 +52,7 @@ func TestFieldsOfOtherFormats(t *testing.T) {
 		{"a.jsonl", "", "body", "text", "", ""},
 		{"a.jsonl", "", "body", "body", "column", `a.jsonl is read as jsonl; column is for parquet. Remove it.`},
 		{"a.jsonl", "", "text", "body", "column", `Expected field = "body".`},
-		{"gone.parquet", "", "body", "text", "field", `Expected column = "body".`},
+		{"gone.parquet", "", "body", "text", "", ""}, // which is said instead
 	} {
 		r := &Resolver{Dir: dir}
 		_, ds := r.Data("data.a", &lang.DataArgs{Source: c.source, Format: c.format, Field: c.field, Column: c.column, SequenceLength: 4, Select: "first"}, 0)

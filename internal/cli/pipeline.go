@@ -141,7 +141,7 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 		return l, nil
 	}
 	var more hcl.Diagnostics
-	l.expansion, more = planner.Expand(l.pipeline, planner.Mocked(planner.Sources{Model: l.resolver.Model, Data: l.resolver.Data, Adapter: l.resolver.Adapter}, in.mocks))
+	l.expansion, more = planner.Expand(l.pipeline, planner.Mocked(planner.Sources{Model: l.resolver.Model, Data: l.resolver.Data, Text: l.resolver.Text, Adapter: l.resolver.Adapter}, in.mocks))
 	l.diags = lang.Merge(l.diags, more)
 	return l, nil
 }
