@@ -21,6 +21,9 @@ type Module struct {
 	Path string
 	// Dir is the folder, as the names of its files begin.
 	Dir string
+	// Checkout is the folder of the files of a module from git, which relative
+	// sources do not leave; "" for modules of the pipeline's own.
+	Checkout string
 	// Call is the block that calls the module, Parent the module it stands in.
 	Call   *Block
 	Parent *Module
@@ -43,8 +46,8 @@ type entry struct {
 	lost bool
 }
 
-func newModule(parent *Module, call *Block, dir string) *Module {
-	m := &Module{Dir: dir, Parent: parent, Call: call, entries: map[string]*entry{}}
+func newModule(parent *Module, call *Block, at ModuleFolder) *Module {
+	m := &Module{Dir: at.Dir, Checkout: at.Checkout, Parent: parent, Call: call, entries: map[string]*entry{}}
 	if call != nil {
 		m.Path = call.Addr()
 	}
@@ -68,13 +71,25 @@ func (m *Module) rootDir() string {
 }
 
 // PathValue is what expressions of the module see as path: the folders of the
-// module and of the pipeline, from where relative paths start.
+// module and of the pipeline, from where relative paths start. That of a module
+// from git is absolute: it has nothing to do with where the pipeline is.
 func (m *Module) PathValue() cty.Value {
 	dir := "."
-	if rel, err := filepath.Rel(m.rootDir(), m.Dir); err == nil {
+	if m.Checkout != "" {
+		dir = filepath.ToSlash(m.Dir)
+	} else if rel, err := filepath.Rel(m.rootDir(), m.Dir); err == nil {
 		dir = filepath.ToSlash(rel)
 	}
 	return cty.ObjectVal(map[string]cty.Value{"module": cty.StringVal(dir), "root": cty.StringVal(".")})
+}
+
+// spelled names the module in messages: by its folder, or by the source that
+// its call gives where that is not one of the user's.
+func (m *Module) spelled() string {
+	if m.Checkout == "" {
+		return "in " + m.Dir
+	}
+	return literal(m.Call.Body.Attr("source").Expr)
 }
 
 // named returns the local addresses of a root's blocks, without the root, in
@@ -94,16 +109,13 @@ var moduleArgs = []string{"source", "version", "for_each"}
 
 // enter reads the module that a call names and binds its arguments.
 func (l *loader) enter(call *Block, e *entry) {
-	dir, ok := l.moduleDir(call)
+	at, ok := l.moduleFolder(call)
 	if !ok {
 		e.lost = true
 		return
 	}
-	f := l.folders[dir]
-	if f == nil {
-		f = readModule(l.opt, dir)
-		l.folders[dir] = f
-	}
+	dir := at.Dir
+	f := l.folder(dir)
 	if !f.taken {
 		f.taken = true
 		l.take(f)
@@ -113,7 +125,7 @@ func (l *loader) enter(call *Block, e *entry) {
 		l.errorAt(call.Body.Attr("source").Expr.Range(), "Module cannot be read", "%s%s", f.reason, nearFolder(dir))
 		return
 	}
-	m := newModule(call.Module, call, dir)
+	m := newModule(call.Module, call, at)
 	e.modules = append(e.modules, m)
 	outer := l.module
 	l.module = m
@@ -123,6 +135,16 @@ func (l *loader) enter(call *Block, e *entry) {
 	l.bind(m)
 	l.instantiate(m)
 	l.module = outer
+}
+
+// folder is the text in a module's folder, read once.
+func (l *loader) folder(dir string) *folder {
+	f := l.folders[dir]
+	if f == nil {
+		f = readModule(l.opt, dir)
+		l.folders[dir] = f
+	}
+	return f
 }
 
 func readModule(opt Options, dir string) *folder {
@@ -157,7 +179,8 @@ func (l *loader) prefetch(calls []*Block) {
 	var dirs []string
 	for _, call := range calls {
 		before := len(l.diags)
-		dir, ok := l.moduleDir(call)
+		at, ok := l.moduleFolder(call)
+		dir := at.Dir
 		l.diags = l.diags[:before]
 		if ok && l.folders[dir] == nil && !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
@@ -179,46 +202,6 @@ func (l *loader) prefetch(calls []*Block) {
 	for i, dir := range dirs {
 		l.folders[dir] = found[i]
 	}
-}
-
-// moduleDir finds the folder that a call's source names.
-func (l *loader) moduleDir(call *Block) (string, bool) {
-	a := call.Body.Attr("source")
-	if a == nil {
-		l.missing(call.Body.DefRange, "Missing argument", `The argument "source" is required: the folder of the module, such as "./recipe".`)
-		return "", false
-	}
-	v, diags := a.Expr.Value(nil)
-	if diags.HasErrors() || v.IsNull() || v.Type() != cty.String || !v.IsKnown() {
-		l.errorAt(a.Expr.Range(), "Invalid source", `The source of a module is a text without references, such as "./recipe": what a pipeline is made of does not depend on variables.`)
-		return "", false
-	}
-	source := v.AsString()
-	local := strings.HasPrefix(source, "./") || strings.HasPrefix(source, "../") || filepath.IsAbs(source)
-	switch {
-	case source == "." || source == "..":
-		local = true
-	case !local && (strings.Contains(source, "::") || strings.Contains(source, "://")):
-		l.errorAt(a.Expr.Range(), "Module cannot be fetched", "This version reads modules from folders. Put a copy of %s beside the pipeline and name its folder: source = \"./modules/name\".", source)
-		return "", false
-	case !local:
-		l.errorAt(a.Expr.Range(), "Invalid source", "A module's folder begins with ./ or ../: write \"./%s\". Modules of a registry are not fetched by this version.", source)
-		return "", false
-	}
-	if v := call.Body.Attr("version"); v != nil {
-		l.errorAt(v.NameRange, "Unsupported argument", "A module in a folder has no versions: it is what the folder holds. Leave the argument out.")
-	}
-	dir := filepath.FromSlash(source)
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(call.Module.Dir, dir)
-	}
-	for m := call.Module; m != nil; m = m.Parent {
-		if filepath.Clean(m.Dir) == filepath.Clean(dir) {
-			l.errorAt(a.Expr.Range(), "Module calls itself", "The folder %s is that of a module this call stands in, so that there would be no end to it. What both need belongs into a third folder.", source)
-			return "", false
-		}
-	}
-	return dir, true
 }
 
 // bind gives a module's variables the values of its call. An argument becomes
@@ -244,7 +227,7 @@ func (l *loader) bind(m *Module) {
 		if len(declared) > 0 {
 			takes = "It has " + strings.Join(declared, ", ") + "."
 		}
-		l.errorAt(a.NameRange, "Unsupported argument", "The module in %s has no variable %q.%s %s", m.Dir, a.Name, didyoumean.Hint(a.Name, declared), takes)
+		l.errorAt(a.NameRange, "Unsupported argument", "The module %s has no variable %q.%s %s", m.spelled(), a.Name, didyoumean.Hint(a.Name, declared), takes)
 	}
 	for _, n := range call.Body.Blocks {
 		if slices.Contains(declared, n.Type) {
@@ -277,7 +260,7 @@ func (l *loader) bind(m *Module) {
 				if b.Doc != "" {
 					doc = ": " + b.Doc
 				}
-				l.missing(call.Body.DefRange, "Missing argument", "The module in %s requires the argument %q%s.", m.Dir, b.Name, doc)
+				l.missing(call.Body.DefRange, "Missing argument", "The module %s requires the argument %q%s.", m.spelled(), b.Name, doc)
 			}
 			b.Broken = true
 		}
@@ -303,7 +286,12 @@ func (l *loader) instantiate(m *Module) {
 	var calls []*Block
 	for _, b := range m.blocks {
 		e := m.entries[b.LocalAddr()]
-		for _, instance := range l.instances(b) {
+		list := l.instances(b)
+		if b.Kind == KindModule && len(list) == 0 {
+			b.setAddr()
+			l.idle(b)
+		}
+		for _, instance := range list {
 			instance.setAddr()
 			if instance.Kind == KindModule {
 				calls = append(calls, instance)

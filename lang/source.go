@@ -13,6 +13,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	hcljson "github.com/hashicorp/hcl/v2/json"
+
+	"github.com/compressc/compressc/internal/diag"
 )
 
 // The file names of pipelines and of variables' values.
@@ -49,6 +51,10 @@ type Options struct {
 	Overlay map[string][]byte
 	// Extra files are part of the pipeline beside those of its folder.
 	Extra map[string]*hcl.File
+	// Modules finds the folders of modules from git; without it they are not at
+	// hand. It is asked once or more for each call, in the order of the text, and
+	// its findings are about the argument source.
+	Modules func(ModuleCall) (ModuleFolder, diag.List)
 }
 
 // Input is one -var or -var-file.
@@ -129,7 +135,7 @@ func (o Options) readFolder(dir string) (map[string][]byte, hcl.Diagnostics) {
 func LoadFiles(dir string, files map[string][]byte, opt Options) (*Pipeline, hcl.Diagnostics) {
 	p := &Pipeline{Dir: dir, Files: map[string]*hcl.File{}, index: map[string]*Block{}, groups: map[string][]*Block{}}
 	p.Functions = functions(dir)
-	p.Root = newModule(nil, nil, dir)
+	p.Root = newModule(nil, nil, ModuleFolder{Dir: dir})
 	l := &loader{Pipeline: p, opt: opt, module: p.Root, folders: map[string]*folder{}}
 	f := parseFolder(files)
 	l.take(f)

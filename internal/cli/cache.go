@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -14,15 +15,15 @@ import (
 	"github.com/compressc/compressc/internal/spell"
 )
 
-// openStore opens the cache that the flags or the environment name.
+// cacheFolder is the folder that the flags or the environment name for the
+// cache, "" where there is none.
+func (a *app) cacheFolder() string {
+	return cmp.Or(a.cacheDir, os.Getenv("COMPRESSC_CACHE_DIR"), cache.DefaultDir())
+}
+
+// openStore opens the cache.
 func (a *app) openStore() (*cache.Store, error) {
-	dir := a.cacheDir
-	if dir == "" {
-		dir = os.Getenv("COMPRESSC_CACHE_DIR")
-	}
-	if dir == "" {
-		dir = cache.DefaultDir()
-	}
+	dir := a.cacheFolder()
 	var recompute bool
 	if v := os.Getenv("COMPRESSC_VERIFY"); v != "" {
 		var err error

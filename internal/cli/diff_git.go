@@ -1,46 +1,18 @@
 package cli
 
 import (
-	"archive/tar"
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/git"
+	"github.com/compressc/compressc/lang/modules"
 	"github.com/compressc/compressc/planner"
 )
-
-// git runs git in a folder. What git says of its own accord becomes the error.
-func git(dir string, args ...string) ([]byte, error) {
-	cmd := exec.Command("git", append([]string{"-C", dir}, args...)...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	var exited *exec.ExitError
-	switch {
-	case errors.As(err, &exited):
-		return nil, fmt.Errorf("git %s: %s", args[0], strings.TrimSpace(errs.String()))
-	case err != nil:
-		return nil, fmt.Errorf("comparing revisions needs git: %w", err)
-	}
-	return out, nil
-}
-
-// commit is a revision's commit, "" where there is no such revision.
-func commit(top, revision string) string {
-	out, err := git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(out))
-}
 
 // revisions takes two revisions of a pipeline, or one and the working tree.
 func (a *app) revisions(args []string, in *inputs, store *cache.Store, asJSON bool) (from, to *snapshot, err error) {
@@ -67,7 +39,7 @@ func (a *app) revisions(args []string, in *inputs, store *cache.Store, asJSON bo
 		}
 		dir = filepath.Dir(dir)
 	}
-	out, err := git(dir, "rev-parse", "--show-toplevel")
+	out, err := git.Run(dir, "rev-parse", "--show-toplevel")
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w; what is compared are two files, two runs, or revisions of a pipeline under git", err)
 	}
@@ -82,7 +54,7 @@ func (a *app) revisions(args []string, in *inputs, store *cache.Store, asJSON bo
 	}
 	var sides []*snapshot
 	for _, rev := range revs {
-		id := commit(top, rev)
+		id := git.Commit(top, rev)
 		if id == "" {
 			return nil, nil, fmt.Errorf("there is no run, no file and no revision %q", rev)
 		}
@@ -111,7 +83,7 @@ func (a *app) revision(top, rel, rev, id string, in *inputs, store *cache.Store,
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	if err := checkout(top, id, dir); err != nil {
+	if err := git.Checkout(top, id, dir); err != nil {
 		return nil, fmt.Errorf("revision %s: %w", rev, err)
 	}
 	path := filepath.Join(dir, rel)
@@ -120,6 +92,10 @@ func (a *app) revision(top, rel, rev, id string, in *inputs, store *cache.Store,
 		here = filepath.Dir(here)
 	}
 	name := fmt.Sprintf("%s (%.10s)", rev, id)
+	// An older revision has pinned other commits of its modules, which nothing but
+	// this looks at.
+	in.fetch = modules.Pinned
+	defer func() { in.fetch = modules.Never }()
 	s, err := a.snapshotOf(path, name, in, store, asJSON, func(l *loaded) {
 		l.resolver.Fallback = here
 	}, rename{dir + string(filepath.Separator), rev + ":"})
@@ -131,72 +107,6 @@ func (a *app) revision(top, rel, rev, id string, in *inputs, store *cache.Store,
 
 // rename replaces the beginning of file names in messages.
 type rename struct{ from, to string }
-
-// checkout writes the files of a commit.
-func checkout(top, id, dir string) error {
-	cmd := exec.Command("git", "-C", top, "archive", "--format=tar", id)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	pipe, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	err = untar(pipe, dir)
-	_, _ = io.Copy(io.Discard, pipe) // so that git ends
-	if werr := cmd.Wait(); werr != nil && err == nil {
-		err = fmt.Errorf("git archive: %s", strings.TrimSpace(errs.String()))
-	}
-	return err
-}
-
-func untar(in io.Reader, dir string) error {
-	r := tar.NewReader(in)
-	for {
-		h, err := r.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		name := filepath.FromSlash(h.Name)
-		if !filepath.IsLocal(name) {
-			continue
-		}
-		path := filepath.Join(dir, name)
-		if h.Typeflag == tar.TypeDir {
-			if err := os.MkdirAll(path, 0o777); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			return err
-		}
-		switch h.Typeflag {
-		case tar.TypeSymlink:
-			// A link out of the repository would be read as if it were part of it.
-			if !filepath.IsLocal(filepath.Join(filepath.Dir(name), h.Linkname)) {
-				continue
-			}
-			if err := os.Symlink(h.Linkname, path); err != nil {
-				return err
-			}
-		case tar.TypeReg:
-			f, err := os.Create(path)
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(f, r)
-			if err := errors.Join(err, f.Close()); err != nil {
-				return err
-			}
-		}
-	}
-}
 
 // snapshotOf plans a pipeline. Where it cannot be planned for lack of a source,
 // blocks are compared all the same.

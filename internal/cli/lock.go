@@ -13,6 +13,7 @@ import (
 	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/lang/lock"
+	"github.com/compressc/compressc/lang/modules"
 	"github.com/compressc/compressc/planner"
 )
 
@@ -23,14 +24,16 @@ func (a *app) lockCmd() *cobra.Command {
 	var in inputs
 	var upgrade []string
 	c := &cobra.Command{
-		Use: "lock [flags] [PIPELINE]", Short: "Write down what the sources are, so that changes are found",
+		Use: "lock [flags] [PIPELINE]", Aliases: []string{"init"}, Short: "Fetch modules, and write down what the sources are",
 		Long: `Writes compressc.lock.hcl beside the pipeline: for each source its digest and, of a
 model, its type (configuration, tensors, tokenizer), so that validate checks a pipeline
 in full where the weights are not. A hub model is pinned to the commit that its
-revision is now. Commit the file.
+revision is now. Modules from git are fetched into the cache's folder and pinned to
+the commit that their ref is now; no other command fetches any. Commit the file.
 
 Entries are added and, where nothing names the source any more, dropped; they are
-never changed, unless -upgrade names the block: -upgrade model.base, -upgrade all. The
+never changed, unless -upgrade names the block: -upgrade model.base, -upgrade
+module.recipe, -upgrade all. The
 file also holds the versions of the kernels that the pipeline's results were made
 with; a table says what a newer program makes again, and -upgrade program takes its
 versions over. validate, plan and run refuse a source that is not what its entry
@@ -42,38 +45,51 @@ says, and with -locked also one that has no entry.`,
 		},
 	}
 	in.variables(c)
-	c.Flags().StringSliceVar(&upgrade, "upgrade", nil, "take over the source of the block at `ADDRESS` as it is now; all for every source, program for the kernels")
+	c.Flags().StringArrayVar(&upgrade, "upgrade", nil, "take over the source of the block at `ADDRESS` as it is now; all for every source, program for the kernels; may be given several times")
 	return c
 }
 
 func (a *app) lock(path string, in *inputs, upgrade []string) error {
-	// Which sources the addresses mean is known after a first look.
-	in.unlocked = true
-	l, err := a.ready(path, in, false)
+	old, err := lock.Read(pipelineDir(path))
 	if err != nil {
 		return err
 	}
-	old, err := lock.Read(l.pipeline.Dir)
-	if err != nil {
-		return err
-	}
-	kept, err := keptEntries(l.expansion, old, upgrade)
-	if err != nil {
-		return err
-	}
-	in.unlocked, in.lock = false, kept
-	if l, err = a.ready(path, in, false); err != nil {
-		return err
-	}
+	// Modules are kept in the store's folder, which it would not take for its own
+	// if they came first.
 	store, err := a.openStore()
 	if err != nil {
 		return err
 	}
 	defer store.Close()
+	// Which sources the addresses mean is known after a first look, which modules
+	// must be there for. What it finds out about these holds for the second.
+	in.unlocked = true
+	if in.modules, err = a.moduleFinder(old); err != nil {
+		return err
+	}
+	in.modules.Fetch, in.modules.Upgrade = modules.All, upgrade
+	l, err := a.ready(path, in, false)
+	if err != nil {
+		return err
+	}
+	kept, err := keptEntries(l.expansion, in.modules.Addrs(), old, upgrade)
+	if err != nil {
+		return err
+	}
+	kept.Modules = in.modules.Used()
+	in.unlocked, in.lock = false, kept
+	if in.modules, err = a.moduleFinder(kept); err != nil {
+		return err
+	}
+	in.modules.Fetch = modules.All
+	if l, err = a.ready(path, in, false); err != nil {
+		return err
+	}
 	done, err := planner.Lock(l.expansion, l.resolver, store, old, lang.IsPipelineFile(path))
 	if err != nil {
 		return err
 	}
+	done.Modules(in.modules.Used(), old, lang.IsPipelineFile(path))
 	f := done.File
 	f.Version, f.Numerics = version.Number, linalg.NumericsVersion
 	if plan, err := planner.Build(l.expansion, l.resolver, store); err == nil {
@@ -118,11 +134,14 @@ func holdings(f *lock.File) string {
 	if n := len(f.Adapters); n > 0 {
 		parts = append(parts, spell.Plural(n, "adapter", "adapters"))
 	}
+	if n := len(f.Modules); n > 0 {
+		parts = append(parts, spell.Plural(n, "module", "modules"))
+	}
 	return strings.Join(parts[:len(parts)-1], ", ") + " and " + parts[len(parts)-1]
 }
 
 // keptEntries are the entries that no address asks to be taken over anew.
-func keptEntries(e *planner.Expansion, old *lock.File, upgrade []string) (*lock.File, error) {
+func keptEntries(e *planner.Expansion, calls []string, old *lock.File, upgrade []string) (*lock.File, error) {
 	if old == nil {
 		old = &lock.File{}
 	}
@@ -135,9 +154,9 @@ func keptEntries(e *planner.Expansion, old *lock.File, upgrade []string) (*lock.
 			known = append(known, n.Block.Addr())
 		}
 	}
-	known = append(slices.Compact(known), "all", upgradeProgram)
+	known = append(append(slices.Compact(known), calls...), "all", upgradeProgram)
 	for _, addr := range upgrade {
-		if !slices.Contains(known, addr) {
+		if !slices.Contains(known, addr) && !slices.Contains(calls, unkeyed(addr)) {
 			return nil, fmt.Errorf("-upgrade %s: there is no such source.%s Sources are %s", addr, didyoumean.Hint(addr, known), strings.Join(known, ", "))
 		}
 		for _, n := range e.Nodes {
@@ -158,6 +177,14 @@ func keptEntries(e *planner.Expansion, old *lock.File, upgrade []string) (*lock.
 		}
 	}
 	return &kept, nil
+}
+
+// unkeyed is the address of a call without the key of one of its instances.
+func unkeyed(addr string) string {
+	if i := strings.LastIndex(addr, "["); i > 0 && strings.HasSuffix(addr, "]") {
+		return addr[:i]
+	}
+	return addr
 }
 
 // showStale prints what the program makes again that was made before.

@@ -15,6 +15,7 @@ import (
 	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/lang/lock"
+	"github.com/compressc/compressc/lang/modules"
 	"github.com/compressc/compressc/passes/all"
 	"github.com/compressc/compressc/planner"
 )
@@ -27,6 +28,10 @@ type inputs struct {
 	// unlocked leaves the lock file aside; lock stands in for it where set.
 	unlocked bool
 	lock     *lock.File
+	// fetch says which modules may be fetched. With modules set they are found by
+	// that.
+	fetch   modules.Fetching
+	modules *modules.Finder
 	// extra files are part of the pipeline, and mocks stand in for sources: a
 	// test's.
 	extra map[string]*hcl.File
@@ -115,8 +120,28 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	// Little of what loading makes can go before it has ended: collecting garbage
 	// at each few megabytes would be a third of the time.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	dir := pipelineDir(path)
+	if in.saved != nil {
+		dir = in.saved.Dir
+	}
+	var locked *lock.File
+	if in.lock == nil && !in.unlocked {
+		if locked, err = lock.Read(dir); err != nil {
+			return nil, err
+		}
+	}
+	if in.lock != nil {
+		locked = in.lock
+	}
+	finder := in.modules
+	if finder == nil {
+		if finder, err = a.moduleFinder(locked); err != nil {
+			return nil, err
+		}
+		finder.Strict, finder.Fetch = in.locked, in.fetch
+	}
 	l := &loaded{}
-	o := lang.Options{Registry: reg, Inputs: in.order, Environ: os.Environ(), Version: version.Number, Complete: complete, Overlay: in.overlay, Extra: in.extra}
+	o := lang.Options{Registry: reg, Inputs: in.order, Environ: os.Environ(), Version: version.Number, Complete: complete, Overlay: in.overlay, Extra: in.extra, Modules: finder.Find}
 	if in.saved != nil {
 		var files map[string][]byte
 		files, o = in.saved.options(o)
@@ -127,12 +152,7 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	if l.pipeline == nil {
 		return l, nil
 	}
-	l.resolver = &planner.Resolver{Dir: l.pipeline.Dir, Lock: in.lock, Strict: in.locked}
-	if in.lock == nil && !in.unlocked {
-		if l.resolver.Lock, err = lock.Read(l.pipeline.Dir); err != nil {
-			return nil, err
-		}
-	}
+	l.resolver = &planner.Resolver{Dir: l.pipeline.Dir, Lock: locked, Strict: in.locked}
 	if in.prepare != nil {
 		in.prepare(l)
 	}
@@ -145,6 +165,28 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	l.diags = lang.Merge(l.diags, more)
 	return l, nil
 }
+
+// pipelineDir is the folder of the pipeline at path: the path, or that of a file.
+func pipelineDir(path string) string {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() || lang.IsPipelineFile(path) {
+		return filepath.Dir(path)
+	}
+	return path
+}
+
+// moduleFinder finds modules from git in the cache's folder.
+func (a *app) moduleFinder(pins *lock.File) (*modules.Finder, error) {
+	dir, err := filepath.Abs(filepath.Join(a.cacheFolder(), modulesFolder))
+	if err != nil {
+		return nil, err
+	}
+	return &modules.Finder{Dir: dir, Pins: pins, Say: func(url, revision string) {
+		fmt.Fprintf(a.Err, "Fetching %s\n", strings.TrimSpace(url+" "+revision))
+	}}, nil
+}
+
+// modulesFolder is where modules from git are in the folder of the cache.
+const modulesFolder = "modules"
 
 // showDiagnostics prints diagnostics for people.
 func (a *app) showDiagnostics(diags hcl.Diagnostics, files map[string]*hcl.File) error {

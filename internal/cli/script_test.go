@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 			"remoteserver": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Setenv("REMOTE", reapitest.New(t, reapitest.Faults{}).Address)
 			},
-			"older": scriptOlder, "sameblocks": scriptSameBlocks,
+			"older": scriptOlder, "sameblocks": scriptSameBlocks, "replace": scriptReplace,
 		},
 	})
 }
@@ -74,6 +74,23 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("compressc %s: exit status %d, want %d", strings.Join(args[1:], " "), got, want)
+	}
+}
+
+// scriptReplace replaces a text in all files that a pattern matches:
+// replace PATTERN OLD NEW
+func scriptReplace(ts *testscript.TestScript, _ bool, args []string) {
+	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	found := false
+	for _, name := range names {
+		raw, err := os.ReadFile(name)
+		ts.Check(err)
+		found = found || bytes.Contains(raw, []byte(args[1]))
+		ts.Check(os.WriteFile(name, bytes.ReplaceAll(raw, []byte(args[1]), []byte(args[2])), 0o666))
+	}
+	if !found {
+		ts.Fatalf("%q is in no file that matches %s", args[1], args[0])
 	}
 }
 

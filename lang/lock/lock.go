@@ -1,8 +1,9 @@
 // Package lock reads and writes compressc.lock.hcl: what the sources of a
-// pipeline were when they were last looked at. An entry holds a digest, so that
-// a source that has changed is found, and a model's type (configuration,
-// tensors, tokenizer), so that a pipeline is checked in full where the weights
-// are not: in CI, say.
+// pipeline, and the modules that it takes from git, were when they were last
+// looked at. An entry holds a digest, so that
+// a source that has changed is found, a model's type (configuration, tensors,
+// tokenizer), so that a pipeline is checked in full where the weights are not (in
+// CI, say), and a module's commit.
 //
 // The file is written by the program alone and reviewed by people: entries are
 // sorted, tensors of equal shape in all decoder blocks are one line, and
@@ -37,6 +38,7 @@ type File struct {
 	Models   []Model
 	Data     []Data
 	Adapters []Adapter
+	Modules  []Module
 }
 
 // Model is the entry of a model's source.
@@ -88,6 +90,27 @@ type AdapterLayer struct {
 	Path          string
 	Rank, Out, In int
 	Scale         float64
+}
+
+// Module is the entry of a module from git.
+type Module struct {
+	// Source is as a call names it, Commit what it was when it was locked.
+	Source, Commit string
+	// Digest of the commit's files in the language, as modules.Digest forms it.
+	Digest string
+}
+
+// Module returns the entry of a module's source, or nil.
+func (f *File) Module(source string) *Module {
+	if f == nil {
+		return nil
+	}
+	for i := range f.Modules {
+		if f.Modules[i].Source == source {
+			return &f.Modules[i]
+		}
+	}
+	return nil
 }
 
 // Adapter returns the entry of an adapter, or nil.
@@ -160,5 +183,6 @@ func (f *File) sort() {
 		return strings.Compare(a.Revision, b.Revision)
 	})
 	slices.SortFunc(f.Adapters, func(a, b Adapter) int { return strings.Compare(a.Source, b.Source) })
+	slices.SortFunc(f.Modules, func(a, b Module) int { return strings.Compare(a.Source, b.Source) })
 	slices.SortFunc(f.Data, func(a, b Data) int { return strings.Compare(a.Source, b.Source) })
 }

@@ -49,6 +49,7 @@ func anyFile(t *rapid.T) *File {
 		f.Adapters = append(f.Adapters, Adapter{Source: fmt.Sprint(i, word.Draw(t, "text")), Digest: "d", Alpha: rapid.Float64Range(0, 64).Draw(t, "alpha"),
 			Layers: []AdapterLayer{{Path: "model.layers.0.mlp.up_proj", Rank: 4, Out: 64, In: 32, Scale: rapid.Float64Range(-2, 2).Draw(t, "scale")},
 				{Path: "model.layers.1.mlp.up_proj", Rank: rapid.IntRange(1, 9).Draw(t, "rank"), Out: 64, In: 32, Scale: 1}}})
+		f.Modules = append(f.Modules, Module{Source: fmt.Sprint("git::", i, word.Draw(t, "module")), Commit: rapid.StringMatching(`[0-9a-f]{40}`).Draw(t, "commit"), Digest: word.Draw(t, "digest")})
 		f.Data = append(f.Data, Data{Source: fmt.Sprint(i, word.Draw(t, "text")), Digest: "d", Bytes: rapid.Int64Range(0, 1<<40).Draw(t, "bytes")})
 	}
 	return f
@@ -65,6 +66,11 @@ func TestRoundTrip(t *testing.T) {
 		}
 		if again := got.Format(); !bytes.Equal(again, text) {
 			t.Fatalf("written again it is\n%s\nwas\n%s", again, text)
+		}
+		for _, m := range f.Modules {
+			if n := got.Module(m.Source); n == nil || *n != m {
+				t.Fatalf("module %+v is %+v", m, n)
+			}
 		}
 		for i, m := range f.Models {
 			n := got.Model(m.Source, m.Revision)
@@ -115,6 +121,8 @@ func TestParseErrors(t *testing.T) {
 		{"a huge range", model(`"a.{0-99999999}.b" = "BF16 [4]"`), "numbers below"},
 		{"twice", model("\"a.{0-2}.b\" = \"BF16 [4]\"\n\"a.1.b\" = \"BF16 [4]\""), "stands twice"},
 		{"two entries", model("") + strings.TrimPrefix(model(""), program), "two entries"},
+		{"a commit", program + "module \"m\" {\n  commit = \"../../x\"\n  digest = \"d\"\n}\n", "40 hexadecimal digits"},
+		{"two modules", program + strings.Repeat("module \"m\" {\n  commit = \"0123456789012345678901234567890123456789\"\n  digest = \"d\"\n}\n", 2), "two entries"},
 		{"config", program + "model \"m\" {\n  digest = \"d\"\n  config = 3\n  tensors = {}\n}\n", "expected an object"},
 	} {
 		if _, err := Parse([]byte(c.src), Name); err == nil || !strings.Contains(err.Error(), c.want) {

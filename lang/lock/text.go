@@ -18,6 +18,7 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/compressc/compressc/internal/format/compressedtensors"
+	"github.com/compressc/compressc/internal/git"
 	"github.com/compressc/compressc/internal/tensor"
 )
 
@@ -81,6 +82,12 @@ func (f *File) Format() []byte {
 			specs[l.Path] = fmt.Sprintf("rank %d [%d, %d] scale %s", l.Rank, l.Out, l.In, strconv.FormatFloat(l.Scale, 'g', -1, 64))
 		}
 		b.SetAttributeValue("layers", folded(specs))
+	}
+	for _, m := range f.Modules {
+		body.AppendNewline()
+		b := body.AppendNewBlock("module", []string{m.Source}).Body()
+		b.SetAttributeValue("commit", cty.StringVal(m.Commit))
+		b.SetAttributeValue("digest", cty.StringVal(m.Digest))
 	}
 	return append([]byte(header), hclwrite.Format(out.Bytes())...)
 }
@@ -193,6 +200,13 @@ type fileText struct {
 	Models   []modelText   `hcl:"model,block"`
 	Data     []dataText    `hcl:"data,block"`
 	Adapters []adapterText `hcl:"adapter,block"`
+	Modules  []moduleText  `hcl:"module,block"`
+}
+
+type moduleText struct {
+	Source string `hcl:"source,label"`
+	Commit string `hcl:"commit"`
+	Digest string `hcl:"digest"`
 }
 
 type modelText struct {
@@ -255,6 +269,15 @@ func Parse(src []byte, name string) (*File, error) {
 			return nil, fmt.Errorf("%s: adapter %q has two entries", name, a.Source)
 		}
 		f.Adapters = append(f.Adapters, out)
+	}
+	for _, m := range t.Modules {
+		switch {
+		case f.Module(m.Source) != nil:
+			return nil, fmt.Errorf("%s: module %q has two entries", name, m.Source)
+		case !git.IsCommit(m.Commit): // it becomes part of a path
+			return nil, fmt.Errorf("%s: module %q: expected a commit of 40 hexadecimal digits, not %q", name, m.Source, m.Commit)
+		}
+		f.Modules = append(f.Modules, Module(m))
 	}
 	return f, nil
 }

@@ -1,0 +1,26 @@
+package planner
+
+import "github.com/compressc/compressc/lang/lock"
+
+// Modules puts the pins of a pipeline's modules into the lock file. As for
+// sources, entries of old that nothing names are dropped unless others is set.
+func (l *Locking) Modules(used []lock.Module, old *lock.File, others bool) {
+	for _, m := range used {
+		l.File.Modules = append(l.File.Modules, m)
+		if was := old.Module(m.Source); was == nil || *was != m {
+			l.note(m.Source, was != nil)
+		}
+	}
+	if old == nil {
+		return
+	}
+	for _, m := range old.Modules {
+		switch {
+		case l.File.Module(m.Source) != nil:
+		case others:
+			l.File.Modules = append(l.File.Modules, m)
+		default:
+			l.Removed = append(l.Removed, m.Source)
+		}
+	}
+}
