@@ -103,9 +103,9 @@ var ownForms = map[string]Form{
 		{Name: "samples", Type: FormNumber, Doc: "how many points a random sweep draws"},
 		{Name: "seed", Type: FormNumber, Doc: "of a random sweep's draws"}},
 		Rest: &FormArg{Type: FormList, Doc: "an axis: the list of its values"}},
-	"module": {Doc: "a folder of blocks, with values for its variables", Args: []FormArg{
-		{Name: "source", Type: FormText, Required: true, Doc: `the module's folder, such as "./recipe"`},
-		{Name: "version", Type: FormText, Doc: "which versions, of modules that have some"}},
+	"module": {Doc: "a folder of blocks, here or in a git repository, with values for its variables", Args: []FormArg{
+		{Name: "source", Type: FormText, Required: true, Doc: `the module's folder, such as "./recipe", or one in a git repository: "git::https://example.com/recipes.git//folder?ref=v1.2"`},
+		{Name: "version", Type: FormText, Doc: "of no use: the version of a module from git is the ref in its source"}},
 		Rest: &FormArg{Type: FormAny, Doc: "the value of the module's variable of that name"}},
 }
 

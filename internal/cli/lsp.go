@@ -8,9 +8,11 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/compressc/compressc/internal/git"
 	"github.com/compressc/compressc/internal/spell"
 	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/lang/lock"
 	"github.com/compressc/compressc/lang/server"
 	"github.com/compressc/compressc/passes/all"
 	"github.com/compressc/compressc/planner"
@@ -32,7 +34,7 @@ Neovim and Helix.`,
 			if err != nil {
 				return err
 			}
-			s := server.New(server.Options{Registry: reg, Version: version.Number, Debounce: lspDebounce, Check: a.checkFolder,
+			s := server.New(server.Options{Registry: reg, Version: version.Number, Debounce: lspDebounce, Check: a.checkFolder, Modules: a.moduleDir,
 				Logf: func(format string, args ...any) { fmt.Fprintf(a.Err, format+"\n", args...) }})
 			if err := s.Run(a.In, a.Out); errors.Is(err, server.ErrNoShutdown) {
 				return exit(ExitError) // as the protocol wants it
@@ -66,6 +68,25 @@ func (a *app) checkFolder(dir string, overlay map[string][]byte) server.Checked 
 		}
 	}
 	return c
+}
+
+// moduleDir finds the folder of a module from git as a check of the pipeline in
+// dir does.
+func (a *app) moduleDir(dir, source string) string {
+	s, err := git.ParseSource(source)
+	if err != nil {
+		return ""
+	}
+	pins, err := lock.Read(dir)
+	if err != nil {
+		return ""
+	}
+	f, err := a.moduleFinder(pins)
+	if err != nil {
+		return ""
+	}
+	at, _ := f.Find(lang.ModuleCall{Text: source, Source: s})
+	return at.Dir
 }
 
 // modelFact is what a hover says of a model; of several points, of the first.

@@ -121,7 +121,7 @@ func targetsOf(f *folder, c Checked, b *hclsyntax.Block) reference.Targets {
 		return append(own, t)
 	case "module":
 		t.Addr, t.Type = address(root, name), cty.EmptyObject
-		if dir := moduleFolder(f.files, f.dir, name); dir != "" {
+		if dir := f.moduleFolder(name); dir != "" {
 			for _, o := range f.server.parseFolder(dir).blocks("output") {
 				if len(o.Labels) == 1 {
 					nested(o.Labels[0], cty.DynamicPseudoType, literal(o.Body.Attributes["description"]))

@@ -3,11 +3,13 @@ package server
 import (
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/compressc/compressc/internal/git"
 	"github.com/compressc/compressc/lang"
 )
 
@@ -70,6 +72,29 @@ func (f *folder) blocks(typ string) []*hclsyntax.Block {
 		}
 	}
 	return list
+}
+
+// moduleFolder is the folder that a module block names, "" where none can be
+// told, or its module is not on this machine.
+func (f *folder) moduleFolder(call string) string {
+	for _, b := range f.blocks("module") {
+		if len(b.Labels) != 1 || b.Labels[0] != call || b.Body.Attributes["source"] == nil {
+			continue
+		}
+		source := literal(b.Body.Attributes["source"])
+		if strings.HasPrefix(source, git.Forced) {
+			if f.server.opt.Modules == nil {
+				return ""
+			}
+			return f.server.opt.Modules(f.dir, source)
+		}
+		dir := filepath.FromSlash(source)
+		if dir != "" && !filepath.IsAbs(dir) {
+			dir = filepath.Join(f.dir, dir)
+		}
+		return dir
+	}
+	return ""
 }
 
 // literal is the text of an attribute that holds one, "" otherwise.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -212,31 +211,4 @@ func nameAt(list []name, file string, offset int) *name {
 		}
 	}
 	return nil
-}
-
-// moduleFolder is the folder that a module block in the files names, "" where
-// none can be told.
-func moduleFolder(files map[string]*hcl.File, dir, call string) string {
-	for _, file := range sorted(files) {
-		body, ok := files[file].Body.(*hclsyntax.Body)
-		if !ok {
-			continue
-		}
-		for _, b := range body.Blocks {
-			a := b.Body.Attributes["source"]
-			if b.Type != "module" || len(b.Labels) != 1 || b.Labels[0] != call || a == nil {
-				continue
-			}
-			v, diags := a.Expr.Value(nil)
-			if diags.HasErrors() || v.Type() != cty.String || !v.IsKnown() || v.IsNull() {
-				return ""
-			}
-			folder := filepath.FromSlash(v.AsString())
-			if !filepath.IsAbs(folder) {
-				folder = filepath.Join(dir, folder)
-			}
-			return folder
-		}
-	}
-	return ""
 }

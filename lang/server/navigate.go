@@ -49,7 +49,7 @@ func (s *Server) declaration(f *folder, addr string) (*folder, *name) {
 		}
 	}
 	if parts := strings.Split(addr, "."); len(parts) == 3 && parts[0] == "module" {
-		if dir := moduleFolder(f.files, f.dir, parts[1]); dir != "" {
+		if dir := f.moduleFolder(parts[1]); dir != "" {
 			return s.declaration(s.parseFolder(dir), "output."+parts[2])
 		}
 	}
@@ -86,7 +86,7 @@ func (s *Server) moduleArgument(at *place) (*folder, *name) {
 			if at.offset < a.NameRange.Start.Byte || at.offset > a.NameRange.End.Byte {
 				continue
 			}
-			if dir := moduleFolder(at.folder.files, at.folder.dir, b.Labels[0]); dir != "" {
+			if dir := at.folder.moduleFolder(b.Labels[0]); dir != "" {
 				return s.declaration(s.parseFolder(dir), "var."+a.Name)
 			}
 		}

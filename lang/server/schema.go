@@ -100,7 +100,7 @@ func addNamed(root *hschema.BodySchema, forms []lang.Form, f *folder) {
 				for name := range block.Body.Attributes {
 					attrs[name] = ""
 				}
-			} else if dir := moduleFolder(f.files, f.dir, block.Labels[0]); dir != "" {
+			} else if dir := f.moduleFolder(block.Labels[0]); dir != "" {
 				for _, v := range f.server.parseFolder(dir).blocks("variable") {
 					if len(v.Labels) == 1 {
 						attrs[v.Labels[0]] = sentence(literal(v.Body.Attributes["description"]))

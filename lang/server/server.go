@@ -38,6 +38,9 @@ type Options struct {
 	// Check does what "compressc validate" does with a folder; overlay holds the
 	// text of open documents. It is called from one goroutine at a time.
 	Check func(dir string, overlay map[string][]byte) Checked
+	// Modules is the folder of a module from git that a pipeline in dir calls, ""
+	// where it is not on this machine; nil knows none.
+	Modules func(dir, source string) string
 	// Version is the program's.
 	Version string
 	// Debounce is how long a folder must be left alone before it is checked.

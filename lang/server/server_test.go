@@ -195,3 +195,30 @@ func FuzzPlaces(f *testing.F) {
 		}
 	})
 }
+
+// Names of a module from git are found in the folder that the program knows for
+// it.
+func TestModuleFromGit(t *testing.T) {
+	dir, checkout := t.TempDir(), t.TempDir()
+	const source = "git::https://example.com/r.git//recipe?ref=v1"
+	module := filepath.Join(checkout, "m.pipeline.hcl")
+	if err := os.WriteFile(module, []byte("variable \"bits\" {\n}\noutput \"size\" {\n  value = var.bits\n}\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := testServer(t)
+	path := filepath.Join(dir, "p.pipeline.hcl")
+	s.open(path, "module \"m\" {\n  source = \""+source+"\"\n  bits = 4\n}\noutput \"o\" {\n  value = module.m.size\n}\n")
+	if f, n := s.declaration(s.parseFolder(dir), "module.m.size"); n != nil {
+		t.Fatalf("found in %s without a folder", f.dir)
+	}
+	s.opt.Modules = func(d, text string) string {
+		if d != dir || text != source {
+			t.Errorf("asked for %s in %s", text, d)
+		}
+		return checkout
+	}
+	f, n := s.declaration(s.parseFolder(dir), "module.m.size")
+	if n == nil || f.dir != checkout || n.at.Filename != module || n.at.Start.Line != 3 {
+		t.Errorf("the output is at %+v", n)
+	}
+}
