@@ -86,7 +86,7 @@ func TestGoldenTinyLogits(t *testing.T) {
 	r := reference(t)
 	pool := linalg.NewPool(2)
 	defer pool.Close()
-	for _, name := range []string{"llama", "llama_tied", "mistral", "qwen2", "qwen3"} {
+	for _, name := range []string{"llama", "llama_tied", "mistral", "qwen2", "qwen3", "gpt2", "opt"} {
 		t.Run(name, func(t *testing.T) {
 			cp, m := loadModel(t, r.Tiny(name))
 			g, err := readTensors(filepath.Join(r.Tiny(name), "golden.safetensors"))
@@ -104,6 +104,9 @@ func TestGoldenTinyLogits(t *testing.T) {
 			run := nn.NewRunner(cp.Config, pool)
 			x := make([]float32, len(ids)*cp.Config.Hidden)
 			run.Embed(m.Embed, ids, x)
+			if m.Positions != nil {
+				run.AddPositions(m.Positions, x, len(ids))
+			}
 			for _, b := range m.Blocks {
 				run.Forward(b, x, len(ids), nil)
 			}

@@ -16,14 +16,21 @@ func readTensor(cp *checkpoint.Checkpoint, name string) ([]float32, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s has no tensor %s: %w", cp.Path, name, os.ErrNotExist)
 	}
-	f, err := os.Open(x.Path)
+	from := x
+	if x.Fused != nil {
+		from = x.Fused.Stored
+	}
+	f, err := os.Open(from.Path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b := make([]byte, x.Length)
-	if _, err := f.ReadAt(b, x.Offset); err != nil {
+	b := make([]byte, from.Length)
+	if _, err := f.ReadAt(b, from.Offset); err != nil {
 		return nil, err
+	}
+	if x.Fused != nil {
+		b = checkpoint.Transposed(b, from.Meta, x.Fused.Part, x.Fused.Parts)
 	}
 	return artifact.DecodeFloat32(x.Meta, b)
 }

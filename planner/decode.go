@@ -24,7 +24,7 @@ func (x *expander) decode(e *evaluation, n *Node, args any) (unknown, ok bool) {
 	names, list := b.Schema.Decode(args, in)
 	// These look at what could be evaluated, whatever else is wrong with the block.
 	list = append(list, checkOverrides(b.Schema, args, in)...)
-	list = append(list, checkTokenizers(b.Schema, in)...)
+	list = append(list, checkData(b.Schema, in)...)
 	x.reportList(n, list)
 	n.DependsOn = originsOf(b.Schema, in)
 	if len(names) > 0 {
@@ -203,20 +203,28 @@ func modelIn(in schema.Input) *passes.Model {
 	return nil
 }
 
-// checkTokenizers checks once for all methods that data was cut with the
-// tokenizer of the model that reads it.
-func checkTokenizers(s *schema.Schema, in schema.Input) (list diag.List) {
+// checkData checks once for all methods that data was cut with the tokenizer of
+// the model that reads it, into windows that the model has positions for.
+func checkData(s *schema.Schema, in schema.Input) (list diag.List) {
 	m := modelIn(in)
-	if m == nil || m.Type == nil || m.Type.Tokenizer == "" {
+	if m == nil || m.Type == nil {
 		return nil
 	}
+	c := m.Type.Config
 	for _, a := range s.Args {
 		r, ok := schema.RefOf(in.Values[a.Name])
 		if !ok {
 			continue
 		}
 		d, isData := r.Value.(*passes.Data)
-		if isData && d.Type.Tokenizer != "" && d.Type.Tokenizer != m.Type.Tokenizer {
+		if !isData {
+			continue
+		}
+		if n := d.Type.SequenceLength; c.Learned && n > c.MaxPosition {
+			list.Errorf(a.Name, "Windows too long", "%s has windows of %d tokens, and %s has %d learned positions. Give the data block a sequence_length of at most %d.", d.From, n, m.From, c.MaxPosition, c.MaxPosition)
+			list.Since(d.From)
+		}
+		if m.Type.Tokenizer != "" && d.Type.Tokenizer != "" && d.Type.Tokenizer != m.Type.Tokenizer {
 			list.Errorf(a.Name, "Data of another tokenizer",
 				"%s was made with another tokenizer than that of %s, so that its numbers mean other words. Give the data block the tokenizer of this model.",
 				d.From, m.From)

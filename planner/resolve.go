@@ -13,6 +13,7 @@ import (
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/checkpoint"
 	"github.com/compressc/compressc/internal/corpus"
@@ -436,14 +437,10 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 		return err
 	}
 	c := cp.Config
-	if err := add(&m.Embed, "", c.EmbedName()); err != nil {
+	if err := add(&m.Embed, "", names(c.EmbedTensors())...); err != nil {
 		return err
 	}
-	final := []string{c.FinalNormName()}
-	if !c.Tied {
-		final = append(final, c.HeadName())
-	}
-	if err := add(&m.Final, "", final...); err != nil {
+	if err := add(&m.Final, "", names(c.FinalTensors())...); err != nil {
 		return err
 	}
 	m.Blocks = make([]action.Ref, c.Layers)
@@ -464,6 +461,9 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 		if err := add(&m.Blocks[b], c.BlockPrefix(b), names...); err != nil {
 			return err
 		}
+		if m.Blocks[b], err = assembleFused(g, store, m.From, cp, b, m.Blocks[b], entries); err != nil {
+			return err
+		}
 	}
 	if m.Config, err = smallLeaf(g, store, m.From, "config.json", cp.ConfigJSON); err != nil {
 		return err
@@ -481,17 +481,46 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 	return nil
 }
 
-// SourceDigest identifies a lowered source: the digest that runs record of it.
-func SourceDigest(m *passes.Model) artifact.Digest {
-	return refsDigest(ModelRefs(m), func(r action.Ref) (artifact.Digest, bool) { return r.Action.Leaf[r.Output].Digest(), true })
+func names(ts []arch.TensorSpec) []string {
+	out := make([]string, len(ts))
+	for i, t := range ts {
+		out[i] = t.Name
+	}
+	return out
 }
 
-// hash returns a leaf for every tensor, remembered by file state in the store,
+// SourceDigest identifies a lowered source: the digest that runs record of it,
+// or, of what is made from a source's tensors, one of the tensors it is made
+// from.
+func SourceDigest(m *passes.Model) artifact.Digest {
+	return refsDigest(ModelRefs(m), sourceDigest)
+}
+
+func sourceDigest(r action.Ref) (artifact.Digest, bool) {
+	if r.Action.Leaf != nil {
+		return r.Action.Leaf[r.Output].Digest(), true
+	}
+	var from []action.Ref
+	for _, in := range r.Action.Inputs {
+		from = append(from, in.Ref)
+	}
+	return refsDigest(from, sourceDigest), true
+}
+
+// hash returns a leaf for every tensor, the stored one in place of those that are
+// made of it, remembered by file state in the store,
 // and tells the store where the bytes lie.
 func (r *Resolver) hash(store *cache.Store, tensors []checkpoint.Tensor) (map[string]artifact.Entry, error) {
 	byPath := map[string][]checkpoint.Tensor{}
 	var paths []string
+	fused := map[string]bool{}
 	for _, t := range tensors {
+		if t.Fused != nil {
+			if t = t.Fused.Stored; fused[t.Name] {
+				continue
+			}
+			fused[t.Name] = true
+		}
 		if byPath[t.Path] == nil {
 			paths = append(paths, t.Path)
 		}

@@ -11,14 +11,14 @@ import (
 
 // Config is what compressc understands of a config.json.
 type Config struct {
-	ModelType    string // "llama", "mistral", "qwen2" or "qwen3"
-	Hidden       int    // width of the residual stream
-	Intermediate int    // width inside the MLP; of the widest block where they differ
-	Layers       int    // decoder blocks
-	Heads        int    // query heads; of the widest block where they differ
-	KVHeads      int    // key and value heads; divides Heads
-	HeadDim      int    // width of one head, even; Heads·HeadDim need not equal Hidden
-	RMSEps       float64
+	ModelType    string  // "llama", "mistral", "qwen2" or "qwen3"; "gpt2" or "opt"
+	Hidden       int     // width of the residual stream
+	Intermediate int     // width inside the MLP; of the widest block where they differ
+	Layers       int     // decoder blocks
+	Heads        int     // query heads; of the widest block where they differ
+	KVHeads      int     // key and value heads; divides Heads
+	HeadDim      int     // width of one head, even; Heads·HeadDim need not equal Hidden
+	RMSEps       float64 // added to the mean square or the variance in every norm
 	RopeTheta    float64
 	RopeScaling  *RopeScaling // nil: none
 	Vocab        int
@@ -30,6 +30,12 @@ type Config struct {
 	MLPBias          bool // gate and up have biases
 	MLPOutBias       bool // down has a bias
 	QKNorm           bool // RMSNorm over every query and key head
+
+	LayerNorm      bool   // norms subtract the mean and have biases
+	Plain          bool   // the MLP has no gate
+	Activation     string // in the MLP: ActSiLU, ActGELUTanh, ActReLU; a gated one has ActSiLU
+	Learned        bool   // positions are rows added to the embedding, and nothing is rotated
+	PositionOffset int    // learned: the row of the first position
 
 	// SlidingWindow is how many positions, its own included, one position
 	// attends to in the blocks that have a window; 0: no block has one. Use
@@ -56,7 +62,7 @@ type RopeScaling struct {
 }
 
 // Supported lists the values of model_type that ParseConfig accepts.
-func Supported() []string { return []string{"llama", "mistral", "qwen2", "qwen3"} }
+func Supported() []string { return []string{"llama", "mistral", "qwen2", "qwen3", "gpt2", "opt"} }
 
 // hfConfig has the keys of config.json that are read. Pointers tell an absent
 // key from a zero.
@@ -159,10 +165,17 @@ func ParseConfig(raw []byte) (*Config, error) {
 		}
 		return nil, fmt.Errorf("config.json: %s; supported are %s", found, strings.Join(Supported(), ", "))
 	}
-	if h.HiddenAct != "" && h.HiddenAct != "silu" && h.HiddenAct != "swish" {
+	own := h.ModelType == "gpt2" || h.ModelType == "opt"
+	if !own && h.HiddenAct != "" && h.HiddenAct != "silu" && h.HiddenAct != "swish" {
 		return nil, fmt.Errorf("config.json: hidden_act is %q; only \"silu\" is supported for model_type %q", h.HiddenAct, h.ModelType)
 	}
 	c.ModelType = h.ModelType
+	if own {
+		if err := c.readLayerNorm(raw, h); err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
 	if err := c.readSizes(&h); err != nil {
 		return nil, err
 	}
@@ -376,6 +389,12 @@ func (c *Config) JSON() ([]byte, error) {
 		raw[key] = b
 		return nil
 	}
+	if c.LayerNorm {
+		if err := c.setLayerNorm(raw, set); err != nil {
+			return nil, err
+		}
+		return json.MarshalIndent(raw, "", "  ")
+	}
 	fields := []struct {
 		key string
 		v   any
@@ -452,6 +471,8 @@ var architecture = map[string]string{
 	"mistral": "MistralForCausalLM",
 	"qwen2":   "Qwen2ForCausalLM",
 	"qwen3":   "Qwen3ForCausalLM",
+	"gpt2":    "GPT2LMHeadModel",
+	"opt":     "OPTForCausalLM",
 }
 
 // setRope writes the rotary parameters in the spelling the file already has;

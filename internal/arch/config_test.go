@@ -92,7 +92,7 @@ func TestParseConfigErrors(t *testing.T) {
 		edit map[string]any
 		want string
 	}{
-		{map[string]any{"model_type": "gpt2"}, `model_type is "gpt2"; supported are llama, mistral, qwen2, qwen3`},
+		{map[string]any{"model_type": "bert"}, `model_type is "bert"; supported are llama, mistral, qwen2, qwen3, gpt2, opt`},
 		{map[string]any{"model_type": nil}, "model_type is missing"},
 		{map[string]any{"hidden_size": nil}, "hidden_size is missing"},
 		{map[string]any{"hidden_size": 0}, "hidden_size is 0; expected 1"},

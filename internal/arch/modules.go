@@ -12,7 +12,7 @@ const (
 	SiteAttnIn  = "attn_in"  // after the input norm: q, k, v
 	SiteAttnOut = "attn_out" // the heads' outputs side by side: o
 	SiteMLPIn   = "mlp_in"   // after the post-attention norm: gate, up
-	SiteMLPMid  = "mlp_mid"  // silu(gate)·up: down
+	SiteMLPMid  = "mlp_mid"  // silu(gate)·up, or act(up) without a gate: down
 )
 
 // Sites lists the input sites in the order a forward pass reaches them.
@@ -56,10 +56,11 @@ func (c *Config) QDim() int { return c.Heads * c.HeadDim }
 func (c *Config) KVDim() int { return c.KVHeads * c.HeadDim }
 
 // Linears returns the linear layers of one block in checkpoint order:
-// q, k, v, o, gate, up, down. Where blocks differ, ask At(i).
+// q, k, v, o, gate, up, down; a plain MLP has no gate. Where blocks differ, ask
+// At(i).
 func (c *Config) Linears() []LinearSpec {
 	d, q, kv, f := c.Hidden, c.QDim(), c.KVDim(), c.Intermediate
-	return []LinearSpec{
+	ls := []LinearSpec{
 		{"self_attn.q_proj", "attn.q", SiteAttnIn, q, d, c.AttentionBias},
 		{"self_attn.k_proj", "attn.k", SiteAttnIn, kv, d, c.AttentionBias},
 		{"self_attn.v_proj", "attn.v", SiteAttnIn, kv, d, c.AttentionBias},
@@ -68,6 +69,10 @@ func (c *Config) Linears() []LinearSpec {
 		{"mlp.up_proj", "mlp.up", SiteMLPIn, f, d, c.MLPBias},
 		{"mlp.down_proj", "mlp.down", SiteMLPMid, d, f, c.MLPOutBias},
 	}
+	if c.Plain {
+		ls = slices.Delete(ls, 4, 5)
+	}
+	return ls
 }
 
 // SiteWidth returns the number of features at an input site. It panics for a
@@ -108,9 +113,15 @@ func (c *Config) BlockTensors() []TensorSpec {
 			TensorSpec{QNormName, []int{c.HeadDim}},
 			TensorSpec{KNormName, []int{c.HeadDim}})
 	}
-	return append(out,
+	out = append(out,
 		TensorSpec{InputNormName, []int{c.Hidden}},
 		TensorSpec{PostNormName, []int{c.Hidden}})
+	if c.LayerNorm {
+		out = append(out,
+			TensorSpec{InputNormBiasName, []int{c.Hidden}},
+			TensorSpec{PostNormBiasName, []int{c.Hidden}})
+	}
+	return out
 }
 
 // BlockPrefix returns what precedes the names of block i in a checkpoint:
@@ -132,18 +143,32 @@ func (c *Config) HeadName() string {
 	return "lm_head.weight"
 }
 
-// OuterTensors returns the tensors outside the blocks: embedding, final norm,
-// and the head where it is not tied.
-func (c *Config) OuterTensors() []TensorSpec {
-	out := []TensorSpec{
-		{c.EmbedName(), []int{c.Vocab, c.Hidden}},
-		{c.FinalNormName(), []int{c.Hidden}},
+// EmbedTensors returns the tensors that make hidden states of tokens: the
+// embedding and, where they are learned, the positions.
+func (c *Config) EmbedTensors() []TensorSpec {
+	out := []TensorSpec{{c.EmbedName(), []int{c.Vocab, c.Hidden}}}
+	if c.Learned {
+		out = append(out, TensorSpec{c.PositionName(), []int{c.PositionRows(), c.Hidden}})
+	}
+	return out
+}
+
+// FinalTensors returns the tensors that make logits of hidden states: the final
+// norm, and the head where it is not tied.
+func (c *Config) FinalTensors() []TensorSpec {
+	out := []TensorSpec{{c.FinalNormName(), []int{c.Hidden}}}
+	if c.LayerNorm {
+		out = append(out, TensorSpec{c.FinalNormBiasName(), []int{c.Hidden}})
 	}
 	if !c.Tied {
 		out = append(out, TensorSpec{c.HeadName(), []int{c.Vocab, c.Hidden}})
 	}
 	return out
 }
+
+// OuterTensors returns the tensors outside the blocks: EmbedTensors, then
+// FinalTensors.
+func (c *Config) OuterTensors() []TensorSpec { return append(c.EmbedTensors(), c.FinalTensors()...) }
 
 // Parameters returns the number of parameters, tied ones counted once.
 func (c *Config) Parameters() int64 {

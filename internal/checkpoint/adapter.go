@@ -140,7 +140,7 @@ func openPEFT(dir string) (*Adapter, error) {
 			}
 		}
 		path := strings.TrimPrefix(name, peftPrefix)
-		put(pairs, path, isA, Tensor{t.Name, t.Meta, t.Path, t.Offset, t.Length})
+		put(pairs, path, isA, Tensor{Name: t.Name, Meta: t.Meta, Path: t.Path, Offset: t.Offset, Length: t.Length})
 	}
 	err = a.complete(pairs, func(l *AdapterLayer) error {
 		alpha, err := c.alpha(l.Path)
@@ -180,7 +180,7 @@ func openGGUFAdapter(path string) (*Adapter, error) {
 		if !ok || !isWeight || weight == t.Name {
 			return nil, fmt.Errorf("%s: tensor %s is no factor of a linear layer; expected names such as blk.0.attn_q.weight.lora_a", path, t.Name)
 		}
-		l := put(pairs, linear, isA, Tensor{t.Name, t.Meta, t.Path, t.Offset, t.Length})
+		l := put(pairs, linear, isA, Tensor{Name: t.Name, Meta: t.Meta, Path: t.Path, Offset: t.Offset, Length: t.Length})
 		// As llama.cpp's converter moves the rows of the weights themselves.
 		l.Rotary = architecture == "llama" && (strings.HasSuffix(linear, ".q_proj") || strings.HasSuffix(linear, ".k_proj"))
 	}

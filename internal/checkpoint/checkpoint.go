@@ -1,7 +1,8 @@
 // Package checkpoint opens a model as people keep it, whatever the container: a
 // Hugging Face folder, one safetensors file beside its config.json, or a GGUF
 // file. It reads headers, configuration and tokenizer, never weights, and names
-// every tensor by its Hugging Face path.
+// every tensor by its Hugging Face path in a Llama; GPT-2 and OPT have names of
+// their own (see Fused).
 //
 // Linear layers of the decoder blocks may be stored as integer codes in the
 // pack-quantized format of compressed-tensors; see Checkpoint.Quantized. What
@@ -29,6 +30,9 @@ type Tensor struct {
 	Path   string
 	Offset int64
 	Length int64
+	// Fused is set where the file holds the numbers in another form: then Offset
+	// and Length say nothing of the file.
+	Fused *Fused
 }
 
 // Checkpoint is an opened model.

@@ -37,7 +37,7 @@ func openGGUF(path string) (*Checkpoint, error) {
 		if t.Meta.Encoding != "" && !gguf.CanDequantize(t.Meta.Encoding) {
 			return nil, fmt.Errorf("%s: tensor %s is stored as %s, which cannot be read yet", path, t.Name, t.Meta.Encoding)
 		}
-		c.Tensors = append(c.Tensors, Tensor{name, t.Meta, path, t.Offset, t.Length})
+		c.Tensors = append(c.Tensors, Tensor{Name: name, Meta: t.Meta, Path: path, Offset: t.Offset, Length: t.Length})
 	}
 	return c, c.ggufTokenizer(f)
 }

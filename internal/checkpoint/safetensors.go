@@ -64,6 +64,9 @@ func readConfig(dir string) (*Checkpoint, error) {
 }
 
 func (c *Checkpoint) addSafetensors(ts []*safetensors.Tensor) error {
+	if c.Config.Renamed() {
+		return c.addFamily(ts)
+	}
 	for _, t := range ts {
 		if strings.HasSuffix(t.Name, ".rotary_emb.inv_freq") {
 			continue // a constant that old writers stored
@@ -71,7 +74,7 @@ func (c *Checkpoint) addSafetensors(ts []*safetensors.Tensor) error {
 		if c.Config.Tied && t.Name == "lm_head.weight" {
 			continue // an alias that some writers store again
 		}
-		c.Tensors = append(c.Tensors, Tensor{t.Name, t.Meta, t.Path, t.Offset, t.Length})
+		c.Tensors = append(c.Tensors, Tensor{Name: t.Name, Meta: t.Meta, Path: t.Path, Offset: t.Offset, Length: t.Length})
 	}
 	return c.readQuantized(ts)
 }

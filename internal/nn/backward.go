@@ -3,7 +3,7 @@ package nn
 // BlockGradOf says which gradients of a block are wanted: non-nil slices are
 // added to. Linears is in the order of BlockOf.Linears.
 type BlockGradOf[T Float] struct {
-	InputNorm, PostNorm []T // [hidden]
+	InputNorm, PostNorm []T // as in BlockOf
 	QNorm, KNorm        []T // [head dim]
 	Linears             [7]LinearGradOf[T]
 }
@@ -27,7 +27,7 @@ type backScratch[T Float] struct {
 // used again.
 func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockGradOf[T]) {
 	c, n, a, s, pool := r.c, tape.rows, &tape.act, &r.grad, r.pool
-	d, qw, kw, f := c.Hidden, b.Q.Out, b.K.Out, b.Gate.Out
+	d, qw, kw, f := c.Hidden, b.Q.Out, b.K.Out, b.Up.Out
 	mustLen("dx", len(dx), n*d)
 	if g == nil {
 		g = &BlockGradOf[T]{}
@@ -37,16 +37,18 @@ func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockG
 	}
 
 	// MLP. dx stands for the residual branch and is only added to.
-	dMid, dGate := grown(&s.mid, n*f), grown(&s.gate, n*f)
+	dMid, dH := grown(&s.mid, n*f), grown(&s.h, n*d)
 	linear(6, &b.Down, a.mid, dx, 0, dMid)
-	r.gateBackward(a, dMid, dGate, n, f)
-	dH := grown(&s.h, n*d)
-	linear(4, &b.Gate, a.h2, dGate, 0, dH)
-	linear(5, &b.Up, a.h2, dMid, 1, dH)
-	if g.PostNorm != nil {
-		addGainGradient(pool, g.PostNorm, dH, a.x1, n, a.inv2)
+	if c.Plain {
+		r.activateBack(dMid, a.up)
+		linear(5, &b.Up, a.h2, dMid, 0, dH)
+	} else {
+		dGate := grown(&s.gate, n*f)
+		r.gateBackward(a, dMid, dGate, n, f)
+		linear(4, &b.Gate, a.h2, dGate, 0, dH)
+		linear(5, &b.Up, a.h2, dMid, 1, dH)
 	}
-	rmsBackward(pool, dx, dH, a.x1, b.PostNorm, n, a.inv2)
+	r.normBackward(dx, dH, a.x1, b.PostNorm, n, a.inv2, g.PostNorm)
 
 	// Attention.
 	dAtt := grown(&s.att, n*qw)
@@ -58,10 +60,7 @@ func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockG
 	linear(0, &b.Q, a.h1, dQ, 0, dH)
 	linear(1, &b.K, a.h1, dK, 1, dH)
 	linear(2, &b.V, a.h1, dV, 1, dH)
-	if g.InputNorm != nil {
-		addGainGradient(pool, g.InputNorm, dH, a.x, n, a.inv1)
-	}
-	rmsBackward(pool, dx, dH, a.x, b.InputNorm, n, a.inv1)
+	r.normBackward(dx, dH, a.x, b.InputNorm, n, a.inv1, g.InputNorm)
 }
 
 // gateBackward replaces dMid, the gradient at silu(gate)·up, by the one at up,
@@ -95,8 +94,10 @@ func (r *RunnerOf[T]) turnBack(b *BlockOf[T], a *activations[T], dQ, dK []T, n i
 		})
 	}
 	heads, kvHeads := b.heads(dim)
-	rotate(dQ, heads)
-	rotate(dK, kvHeads)
+	if !r.c.Learned {
+		rotate(dQ, heads)
+		rotate(dK, kvHeads)
+	}
 	norm := func(d, in, gain, inv, dGain []T, heads int) {
 		if gain == nil {
 			return

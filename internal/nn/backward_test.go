@@ -39,6 +39,9 @@ func differentiate[T Float](r *RunnerOf[T], m *ModelOf[T], ids, targets []int32,
 	n := len(ids)
 	x := make([]T, n*m.Config.Hidden)
 	r.Embed(m.Embed, ids, x)
+	if m.Positions != nil {
+		r.AddPositions(m.Positions, x, n)
+	}
 	g := &grads[T]{embed: like(m.Embed), head: HeadGradOf[T]{Norm: like(m.Norm), Head: linearGrad(&m.Head)}}
 	tapes := make([]TapeOf[T], len(m.Blocks))
 	for i, b := range m.Blocks {
@@ -140,9 +143,14 @@ func slope(p, v []float64, f func() float64) float64 {
 // Every gradient the backward pass gives, low-rank sides and the block's input
 // included, against central differences in float64.
 func TestGradientsMatchFiniteDifferences(t *testing.T) {
-	for _, name := range fixtures {
+	for _, name := range append([]string{"gpt2"}, fixtures...) {
 		t.Run(name, func(t *testing.T) {
-			fx := openFixture(t, filepath.Join("testdata", name), "golden.safetensors")
+			var fx *fixture
+			if name == "gpt2" {
+				fx = smallGPT2(t)
+			} else {
+				fx = openFixture(t, filepath.Join("testdata", name), "golden.safetensors")
+			}
 			fx.ids = fx.ids[:24]
 			m := widen(fx.model(t))
 			seed := uint64(11)
@@ -152,7 +160,9 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 			}
 			for _, b := range m.Blocks {
 				for j, l := range b.Linears() {
-					side(l, 1+j%3)
+					if l.Out > 0 {
+						side(l, 1+j%3)
+					}
 				}
 			}
 			side(&m.Blocks[0].Q, 2) // two sides beside one layer
@@ -188,7 +198,7 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 			}
 			for i, b := range m.Blocks {
 				for j, l := range b.Linears() {
-					linear("block "+strconv.Itoa(i)+" "+fx.config.Linears()[j].Name, l, &g.blocks[i].Linears[j])
+					linear("block "+strconv.Itoa(i)+" linear "+strconv.Itoa(j), l, &g.blocks[i].Linears[j])
 				}
 				check("input norm", b.InputNorm, g.blocks[i].InputNorm)
 				check("post norm", b.PostNorm, g.blocks[i].PostNorm)
@@ -204,6 +214,9 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 			// The gradient at the input, moved one activation at a time.
 			x := make([]float64, len(dx))
 			r.Embed(m.Embed, fx.ids, x)
+			if m.Positions != nil {
+				r.AddPositions(m.Positions, x, len(fx.ids))
+			}
 			v := wide(noise(&seed, len(x), 1))
 			want := slope(x, v, func() float64 {
 				y := slices.Clone(x)

@@ -2,17 +2,19 @@ package nn
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/compressc/compressc/internal/arch"
 )
 
 // BlockOf is one decoder block's weights. Its slices are read, never written.
 type BlockOf[T Float] struct {
-	InputNorm, PostNorm []T // gains [hidden]
+	// InputNorm and PostNorm are gains [hidden]; of LayerNorm gain and bias, [2, hidden].
+	InputNorm, PostNorm []T
 	Q, K, V, O          LinearOf[T]
-	Gate, Up, Down      LinearOf[T]
-	QNorm, KNorm        []T // gains [head dim] over each head, or nil
-	Window              int // positions attended to, own included; 0: all before
+	Gate, Up, Down      LinearOf[T] // a plain MLP's Gate is empty
+	QNorm, KNorm        []T         // gains [head dim] over each head, or nil
+	Window              int         // positions attended to, own included; 0: all before
 }
 
 // Block is the float32 form.
@@ -22,10 +24,22 @@ type Block = BlockOf[float32]
 // dim. A block's own layers say its shape: blocks of one model may differ.
 func (b *BlockOf[T]) heads(dim int) (query, kv int) { return b.Q.Out / dim, b.K.Out / dim }
 
-// Linears returns the block's layers in the order of arch.Config.Linears.
+// Linears returns the block's layers in the order q, k, v, o, gate, up, down.
 func (b *BlockOf[T]) Linears() [7]*LinearOf[T] {
 	return [7]*LinearOf[T]{&b.Q, &b.K, &b.V, &b.O, &b.Gate, &b.Up, &b.Down}
 }
+
+// LinearIndex returns where Linears has the layer of that path inside a block;
+// models without a gate leave a place empty. It panics for another name.
+func LinearIndex(name string) int {
+	i := slices.Index(linearNames[:], name)
+	if i < 0 {
+		panic("nn: no linear layer " + name)
+	}
+	return i
+}
+
+var linearNames = [7]string{"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}
 
 // LoadBlock assembles block i of a model. get returns a tensor by its name
 // inside the block ("self_attn.q_proj.weight"), row-major; the block keeps the
@@ -48,8 +62,8 @@ func LoadBlock(c *arch.Config, i int, get func(name string) ([]float32, error)) 
 	tensor := func(name string, n int) ([]float32, error) { return sized(name, n, false) }
 	var err error
 	linears := b.Linears()
-	for j, s := range c.Linears() {
-		l := linears[j]
+	for _, s := range c.Linears() {
+		l := linears[LinearIndex(s.Name)]
 		l.Out, l.In = s.Out, s.In
 		if l.W, err = sized(s.Weight(), s.Out*s.In, true); err != nil {
 			return nil, err
@@ -60,10 +74,10 @@ func LoadBlock(c *arch.Config, i int, get func(name string) ([]float32, error)) 
 			}
 		}
 	}
-	if b.InputNorm, err = tensor(arch.InputNormName, c.Hidden); err != nil {
+	if b.InputNorm, err = loadNorm(c, arch.InputNormName, arch.InputNormBiasName, tensor); err != nil {
 		return nil, err
 	}
-	if b.PostNorm, err = tensor(arch.PostNormName, c.Hidden); err != nil {
+	if b.PostNorm, err = loadNorm(c, arch.PostNormName, arch.PostNormBiasName, tensor); err != nil {
 		return nil, err
 	}
 	if c.QKNorm {
@@ -77,12 +91,41 @@ func LoadBlock(c *arch.Config, i int, get func(name string) ([]float32, error)) 
 	return b, nil
 }
 
+// LoadFinalNorm returns what ModelOf.Norm is; get is as in LoadModel.
+func LoadFinalNorm(c *arch.Config, get func(name string) ([]float32, error)) ([]float32, error) {
+	return loadNorm(c, c.FinalNormName(), c.FinalNormBiasName(), func(name string, n int) ([]float32, error) {
+		t, err := get(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if len(t) != n {
+			return nil, fmt.Errorf("%s has %d elements; expected %d", name, len(t), n)
+		}
+		return t, nil
+	})
+}
+
+// loadNorm returns a norm's tensors in one slice.
+func loadNorm(c *arch.Config, gain, bias string, tensor func(string, int) ([]float32, error)) ([]float32, error) {
+	g, err := tensor(gain, c.Hidden)
+	if err != nil || !c.LayerNorm {
+		return g, err
+	}
+	b, err := tensor(bias, c.Hidden)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(make([]float32, 0, 2*c.Hidden), g...), b...), nil
+}
+
 // ModelOf is a whole decoder's weights.
 type ModelOf[T Float] struct {
 	Config *arch.Config
 	Embed  []T // [vocab, hidden]
-	Blocks []*BlockOf[T]
-	Norm   []T // gain before the head, [hidden]
+	// Positions is [arch.Config.PositionRows, hidden] where they are learned.
+	Positions []T
+	Blocks    []*BlockOf[T]
+	Norm      []T // before the head: gain [hidden]; of LayerNorm gain and bias, [2, hidden]
 	// Head is [vocab, hidden]. Where it is tied, Head.W is Embed's slice.
 	Head LinearOf[T]
 }
@@ -108,8 +151,13 @@ func LoadModel(c *arch.Config, get func(name string) ([]float32, error)) (*Model
 	if m.Embed, err = tensor(c.EmbedName(), c.Vocab*c.Hidden); err != nil {
 		return nil, err
 	}
-	if m.Norm, err = tensor(c.FinalNormName(), c.Hidden); err != nil {
+	if m.Norm, err = LoadFinalNorm(c, get); err != nil {
 		return nil, err
+	}
+	if c.Learned {
+		if m.Positions, err = tensor(c.PositionName(), c.PositionRows()*c.Hidden); err != nil {
+			return nil, err
+		}
 	}
 	m.Head.W = m.Embed
 	if !c.Tied {

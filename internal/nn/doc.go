@@ -1,5 +1,5 @@
-// Package nn runs and differentiates decoders of the Llama family, one block at
-// a time, on the CPU.
+// Package nn runs and differentiates decoders, those of the Llama family and
+// those built like GPT-2 and OPT, one block at a time, on the CPU.
 //
 // Terms. A window is one sequence of T tokens that starts at position 0 and
 // stands alone. Activations are row-major, one row a token: [T, width]. Weights

@@ -74,11 +74,16 @@ func ints(b []byte) []int32 {
 func (fx *fixture) model(t testing.TB) *Model {
 	t.Helper()
 	m, err := LoadModel(fx.config, func(name string) ([]float32, error) {
-		v, ok := fx.f32[name]
+		at := fx.config.Source(name)
+		v, ok := fx.f32[at.Name]
 		if !ok {
 			return nil, os.ErrNotExist
 		}
-		return v, nil
+		if at.Parts == 1 && !at.Transposed {
+			return v, nil
+		}
+		rows, cols := shapeOf(fx.config, name)
+		return at.Take(v, rows, cols)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +111,7 @@ func referenceDir(t testing.TB) string {
 // widen returns a float64 copy of a model.
 func widen(m *Model) *ModelOf[float64] {
 	w := &ModelOf[float64]{
-		Config: m.Config, Embed: wide(m.Embed), Norm: wide(m.Norm),
+		Config: m.Config, Embed: wide(m.Embed), Positions: wide(m.Positions), Norm: wide(m.Norm),
 		Head: wideLinear(&m.Head),
 	}
 	for _, b := range m.Blocks {
@@ -143,6 +148,9 @@ func wide(x []float32) []float64 {
 func pass[T Float](r *RunnerOf[T], m *ModelOf[T], ids []int32) []T {
 	x := make([]T, len(ids)*m.Config.Hidden)
 	r.Embed(m.Embed, ids, x)
+	if m.Positions != nil {
+		r.AddPositions(m.Positions, x, len(ids))
+	}
 	for _, b := range m.Blocks {
 		r.Forward(b, x, len(ids), nil)
 	}
@@ -160,4 +168,16 @@ func worst[T, U Float](got []T, want []U) float64 {
 		return diff
 	}
 	return diff / size
+}
+
+// shapeOf returns the shape of a block's tensor; a vector has one column.
+func shapeOf(c *arch.Config, name string) (rows, cols int) {
+	for i := range c.Layers {
+		for _, x := range c.At(i).BlockTensors() {
+			if c.BlockPrefix(i)+x.Name == name {
+				return x.Shape[0], int(x.Elements()) / x.Shape[0]
+			}
+		}
+	}
+	panic(name)
 }

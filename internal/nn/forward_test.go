@@ -37,7 +37,7 @@ func TestLogitsMatchTransformers(t *testing.T) {
 			check(t, openFixture(t, filepath.Join("testdata", name), "golden.safetensors"))
 		})
 	}
-	for _, name := range []string{"llama", "llama_tied", "mistral", "qwen2", "qwen3"} {
+	for _, name := range []string{"llama", "llama_tied", "mistral", "qwen2", "qwen3", "gpt2", "opt"} {
 		t.Run("reference/"+name, func(t *testing.T) {
 			check(t, openFixture(t, filepath.Join(referenceDir(t), "tiny", name), "model.safetensors", "golden.safetensors"))
 		})
@@ -56,13 +56,17 @@ func randomModel(t *rapid.T) *Model {
 		AttentionBias: rapid.Bool().Draw(t, "bias"), MLPBias: rapid.Bool().Draw(t, "mlp bias"), MLPOutBias: rapid.Bool().Draw(t, "down bias"),
 		QKNorm: rapid.Bool().Draw(t, "qk norm"), SlidingWindow: rapid.SampledFrom([]int{0, 0, 1, 3, 100}).Draw(t, "window"),
 	}
+	if rapid.Bool().Draw(t, "plain") {
+		c.LayerNorm, c.Plain, c.Learned, c.MaxPosition = true, true, true, 1000
+		c.Activation = rapid.SampledFrom([]string{arch.ActSiLU, arch.ActGELUTanh, arch.ActReLU}).Draw(t, "activation")
+	}
 	seed := rapid.Uint64().Draw(t, "seed")
 	m, err := LoadModel(c, func(name string) ([]float32, error) { return noise(&seed, elements(c, name), 0.5), nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range m.Blocks[0].Linears() {
-		if rapid.Bool().Draw(t, "side") {
+		if l.Out > 0 && rapid.Bool().Draw(t, "side") {
 			l.Sides = append(l.Sides, Side{A: noise(&seed, 2*l.In, 0.3), B: noise(&seed, 2*l.Out, 0.3), Rank: 2, Scale: 1.5})
 		}
 	}

@@ -26,7 +26,7 @@ type headScratch[T Float] struct {
 
 // NLL returns, for every row of x [rows, hidden], the negative log-likelihood
 // of its target in nats: −log softmax(head·norm(x))[target]. A target of −1 has
-// 0. x is the last block's output; norm the gain [hidden]. Logits are in
+// 0. x is the last block's output; norm as ModelOf.Norm. Logits are in
 // float32, the log-softmax is in float64 from their maximum on.
 func (r *RunnerOf[T]) NLL(norm []T, head *LinearOf[T], x []T, rows int, targets []int32) []float64 {
 	mustLen("x", len(x), rows*r.c.Hidden)
@@ -54,7 +54,7 @@ func (r *RunnerOf[T]) Logits(norm []T, head *LinearOf[T], x []T, rows int) []T {
 func (r *RunnerOf[T]) normed(norm, x []T, rows int) {
 	h := &r.head
 	h.normed = grown(&h.normed, rows*r.c.Hidden)
-	rms(r.pool, h.normed, x, norm, rows, r.c.RMSEps, grown(&h.inv, rows))
+	r.norm(h.normed, x, norm, rows, grown(&h.inv, rows*normTensors(r.c)))
 }
 
 // columns is the part of a linear layer that gives outputs [lo, hi).

@@ -82,6 +82,11 @@ func (r *RunnerOf[T]) lossPiece(norm []T, head *LinearOf[T], x []T, rows int, ta
 		})
 		part.backward(r.pool, h.normed, piece, rows, hidden, g.Head.columns(lo, hi, head), 1, dNormed, &r.grad.linear)
 	}
+	if r.c.LayerNorm {
+		clear(dx)
+		r.normBackward(dx, dNormed, x, norm, rows, h.inv, g.Norm)
+		return sum(nll)
+	}
 	if g.Norm != nil {
 		addGainGradient(r.pool, g.Norm, dNormed, x, rows, h.inv)
 	}

@@ -103,8 +103,8 @@ type activations[T Float] struct {
 	x1         []T // residual stream after attention; nil: updated in place
 	h2         []T // after the post-attention norm: site mlp_in
 	gate, up   []T
-	mid        []T // silu(gate)·up: site mlp_mid
-	inv1, inv2 []T // factors of the two norms, a row each
+	mid        []T // silu(gate)·up, or the activations of up: site mlp_mid
+	inv1, inv2 []T // factors of the two norms, a row each; of LayerNorm then the means
 	invQ, invK []T // factors of the query and key norms, a row and head each
 	hidden     [7][]T
 
@@ -113,7 +113,7 @@ type activations[T Float] struct {
 
 // scratch points the activations at memory that is reused from block to block.
 func (a *activations[T]) scratch(c *arch.Config, b *BlockOf[T], rows int, keepX bool) {
-	d, q, kv, f := c.Hidden, b.Q.Out, b.K.Out, b.Gate.Out
+	d, q, kv, f := c.Hidden, b.Q.Out, b.K.Out, b.Up.Out
 	wide := max(d, q)
 	need := rows * (wide + q + 2*kv + 2*f)
 	if keepX {
@@ -132,7 +132,7 @@ func (a *activations[T]) scratch(c *arch.Config, b *BlockOf[T], rows int, keepX 
 	a.q, a.k, a.v = take(q), take(kv), take(kv)
 	a.qIn, a.kIn = a.q, a.k
 	a.gate, a.up = take(f), take(f)
-	a.mid = a.gate
+	a.mid = a.gate // what a plain MLP has no gate to write to
 	a.x, a.x1 = nil, nil
 	if keepX {
 		a.x1 = take(d)
@@ -162,7 +162,7 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 	if a.x != nil {
 		copy(a.x, x)
 	}
-	rms(r.pool, a.h1, x, b.InputNorm, rows, c.RMSEps, a.inv1)
+	r.norm(a.h1, x, b.InputNorm, rows, a.inv1)
 	see(arch.SiteAttnIn, a.h1, c.Hidden)
 	b.Q.forward(r.pool, a.h1, 0, a.qIn, rows, a.hidden[0])
 	b.K.forward(r.pool, a.h1, 0, a.kIn, rows, a.hidden[1])
@@ -178,18 +178,22 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 		copy(x1, x)
 	}
 	b.O.forward(r.pool, a.att, 1, x1, rows, a.hidden[3])
-	rms(r.pool, a.h2, x1, b.PostNorm, rows, c.RMSEps, a.inv2)
+	r.norm(a.h2, x1, b.PostNorm, rows, a.inv2)
 	see(arch.SiteMLPIn, a.h2, c.Hidden)
-	b.Gate.forward(r.pool, a.h2, 0, a.gate, rows, a.hidden[4])
 	b.Up.forward(r.pool, a.h2, 0, a.up, rows, a.hidden[5])
-	overRows(r.pool, rows, func(lo, hi int) {
-		lo, hi = lo*b.Gate.Out, hi*b.Gate.Out
-		mid, up := a.mid[lo:hi], a.up[lo:hi]
-		silu(mid, a.gate[lo:hi])
-		for i, u := range up {
-			mid[i] *= u
-		}
-	})
+	if c.Plain {
+		r.activate(a.mid, a.up)
+	} else {
+		b.Gate.forward(r.pool, a.h2, 0, a.gate, rows, a.hidden[4])
+		overRows(r.pool, rows, func(lo, hi int) {
+			lo, hi = lo*b.Gate.Out, hi*b.Gate.Out
+			mid, up := a.mid[lo:hi], a.up[lo:hi]
+			silu(mid, a.gate[lo:hi])
+			for i, u := range up {
+				mid[i] *= u
+			}
+		})
+	}
 	see(arch.SiteMLPMid, a.mid, b.Down.In)
 	if skipDown {
 		return
@@ -202,7 +206,9 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 
 // turn applies the query and key norms, if any, and the rotary embedding.
 func (r *RunnerOf[T]) turn(b *BlockOf[T], a *activations[T], rows, n int) {
-	r.rope.grow(r.pool, n)
+	if !r.c.Learned {
+		r.rope.grow(r.pool, n)
+	}
 	dim := r.c.HeadDim
 	one := func(out, in, gain, inv []T, heads, lo, hi int) {
 		for t := lo; t < hi; t++ {
@@ -218,7 +224,9 @@ func (r *RunnerOf[T]) turn(b *BlockOf[T], a *activations[T], rows, n int) {
 				case &out[0] != &in[0]:
 					copy(v, in[at:at+dim])
 				}
-				r.rope.rotate(v, t%n, false)
+				if !r.c.Learned {
+					r.rope.rotate(v, t%n, false)
+				}
 			}
 		}
 	}

@@ -25,6 +25,9 @@ type block[T nn.Float] struct {
 type changed[T nn.Float] struct {
 	name  string
 	param *ParamOf[T]
+	// bias is, of a norm in a block, the name that its bias has where it is
+	// LayerNorm; "" elsewhere.
+	bias string
 }
 
 // newBlock plans block i. dense returns memory for the formed weight of linear
@@ -34,12 +37,13 @@ func newBlock[T nn.Float](pool *linalg.Pool, c *arch.Config, i int, given *nn.Bl
 	prefix := c.BlockPrefix(i)
 	start := starter{plan.Init, plan.Seed}
 	linears, specs := b.view.Linears(), c.At(i).Linears()
-	for j, l := range linears {
-		g := &b.grad.Linears[j]
+	for _, spec := range specs {
+		j := nn.LinearIndex(spec.Name)
+		l, g := linears[j], &b.grad.Linears[j]
 		g.Sides = make([]nn.SideGradOf[T], len(l.Sides))
 		if plan.Linear != nil {
-			p := plan.Linear(i, specs[j])
-			name := prefix + specs[j].Name
+			p := plan.Linear(i, spec)
+			name := prefix + spec.Name
 			if err := p.check(l.Out, l.In); err != nil {
 				return nil, fmt.Errorf("train %s: %w", name, err)
 			}
@@ -55,7 +59,7 @@ func newBlock[T nn.Float](pool *linalg.Pool, c *arch.Config, i int, given *nn.Bl
 			}
 		}
 		if plan.Biases && l.Bias != nil {
-			b.own(prefix+specs[j].BiasName(), &l.Bias, &g.Bias)
+			b.own(prefix+spec.BiasName(), &l.Bias, &g.Bias)
 		}
 	}
 	if plan.Norms {
@@ -64,7 +68,9 @@ func newBlock[T nn.Float](pool *linalg.Pool, c *arch.Config, i int, given *nn.Bl
 			b.own(prefix+arch.KNormName, &b.view.KNorm, &b.grad.KNorm)
 		}
 		b.own(prefix+arch.InputNormName, &b.view.InputNorm, &b.grad.InputNorm)
+		b.changed[len(b.changed)-1].bias = prefix + arch.InputNormBiasName
 		b.own(prefix+arch.PostNormName, &b.view.PostNorm, &b.grad.PostNorm)
+		b.changed[len(b.changed)-1].bias = prefix + arch.PostNormBiasName
 	}
 	return b, nil
 }
@@ -74,7 +80,7 @@ func (b *block[T]) own(name string, v, grad *[]T) {
 	p := newParam(name, append([]T(nil), *v...), len(*v))
 	p.NoDecay = true
 	b.params = append(b.params, p)
-	b.changed = append(b.changed, changed[T]{name, p})
+	b.changed = append(b.changed, changed[T]{name: name, param: p})
 	*v, *grad = p.Data, p.grad
 }
 
@@ -94,18 +100,23 @@ func (b *block[T]) form(pool *linalg.Pool) {
 // merged calls yield with every tensor of the block that training changes.
 func (b *block[T]) merged(pool *linalg.Pool, c *arch.Config, i int, yield func(name string, shape []int, data []T) error) error {
 	specs := c.At(i).Linears()
-	for j, a := range b.adapters {
+	for _, s := range specs {
+		a := b.adapters[nn.LinearIndex(s.Name)]
 		if a == nil {
 			continue
 		}
-		w := make([]T, specs[j].Out*specs[j].In)
+		w := make([]T, s.Out*s.In)
 		a.merge(pool, w)
-		if err := yield(c.BlockPrefix(i)+specs[j].Weight(), []int{specs[j].Out, specs[j].In}, w); err != nil {
+		if err := yield(c.BlockPrefix(i)+s.Weight(), []int{s.Out, s.In}, w); err != nil {
 			return err
 		}
 	}
 	for _, t := range b.changed {
-		if err := yield(t.name, t.param.Shape, t.param.Data); err != nil {
+		give := func() error { return yield(t.name, t.param.Shape, t.param.Data) }
+		if t.bias != "" {
+			give = func() error { return yieldNorm(c, t.param, t.bias, yield) }
+		}
+		if err := give(); err != nil {
 			return err
 		}
 	}
@@ -121,4 +132,14 @@ func (b *block[T]) fits() []adapter[T] {
 		}
 	}
 	return as
+}
+
+// yieldNorm yields a norm's gain and, where it is LayerNorm, its bias, which
+// follows the gain in p.
+func yieldNorm[T nn.Float](c *arch.Config, p *ParamOf[T], bias string, yield func(name string, shape []int, data []T) error) error {
+	d := []int{c.Hidden}
+	if err := yield(p.Name, d, p.Data[:c.Hidden]); err != nil || !c.LayerNorm {
+		return err
+	}
+	return yield(bias, d, p.Data[c.Hidden:])
 }

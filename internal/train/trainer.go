@@ -103,7 +103,7 @@ func New[T nn.Float](m *nn.ModelOf[T], plan Plan, pool *linalg.Pool, o Options) 
 		}
 	}
 	if plan.Norms {
-		t.normed = newParam(c.FinalNormName(), append([]T(nil), m.Norm...), c.Hidden)
+		t.normed = newParam(c.FinalNormName(), append([]T(nil), m.Norm...), len(m.Norm))
 		t.normed.NoDecay = true
 		t.norm, t.headGrad.Norm = t.normed.Data, t.normed.grad
 		t.params = append(t.params, t.normed)
@@ -168,9 +168,9 @@ func formedBytes[T nn.Float](m *nn.ModelOf[T], plan Plan) int64 {
 	var n int64
 	for i, b := range m.Blocks {
 		linears := b.Linears()
-		for j, s := range m.Config.At(i).Linears() {
+		for _, s := range m.Config.At(i).Linears() {
 			if p := plan.Linear(i, s); p.Kind != Frozen && forms[p.Kind].formed != nil && forms[p.Kind].formed(p) {
-				n += int64(len(linears[j].W)) * 4
+				n += int64(len(linears[nn.LinearIndex(s.Name)].W)) * 4
 			}
 		}
 	}
@@ -269,6 +269,9 @@ func (t *TrainerOf[T]) check(batch [][]int32) (int, error) {
 		if len(ids) < 2 {
 			return 0, fmt.Errorf("window %d has %d tokens; expected 2 or more", w, len(ids))
 		}
+		if c := t.model.Config; c.Learned && len(ids) > c.MaxPosition {
+			return 0, fmt.Errorf("window %d has %d tokens; the model has %d learned positions", w, len(ids), c.MaxPosition)
+		}
 		for i, id := range ids {
 			if id < 0 || int(id) >= t.model.Config.Vocab {
 				return 0, fmt.Errorf("window %d: token %d is %d; the vocabulary has %d", w, i, id, t.model.Config.Vocab)
@@ -290,6 +293,9 @@ func (t *TrainerOf[T]) enter(ids []int32) []T {
 	}
 	x := t.x[:n]
 	t.run.Embed(t.embed, ids, x)
+	if t.model.Positions != nil {
+		t.run.AddPositions(t.model.Positions, x, len(ids))
+	}
 	t.targets = append(append(t.targets[:0], ids[1:]...), -1)
 	return x
 }
@@ -363,11 +369,14 @@ func (t *TrainerOf[T]) window(ids []int32, scale T) float64 {
 // valid during the call. Merged stops at yield's first error.
 func (t *TrainerOf[T]) Merged(yield func(name string, shape []int, data []T) error) error {
 	c := t.model.Config
-	for _, p := range []*ParamOf[T]{t.embedded, t.normed} {
-		if p != nil {
-			if err := yield(p.Name, p.Shape, p.Data); err != nil {
-				return err
-			}
+	if p := t.embedded; p != nil {
+		if err := yield(p.Name, p.Shape, p.Data); err != nil {
+			return err
+		}
+	}
+	if p := t.normed; p != nil {
+		if err := yieldNorm(c, p, c.FinalNormBiasName(), yield); err != nil {
+			return err
 		}
 	}
 	for i, b := range t.blocks {
@@ -383,7 +392,7 @@ func (t *TrainerOf[T]) Merged(yield func(name string, shape []int, data []T) err
 	return nil
 }
 
-// MergedLinear returns the weight [out, in] that layer j (in checkpoint order)
+// MergedLinear returns the weight [out, in] that layer j, in the order of nn.Block.Linears,
 // of block i is left with: the given slice if the layer is frozen, a new one
 // otherwise.
 func (t *TrainerOf[T]) MergedLinear(i, j int) []T {

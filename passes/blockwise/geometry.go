@@ -23,6 +23,12 @@ type Geometry struct {
 	QKNorm       bool              `json:"qk_norm,omitempty"`
 	Window       int               `json:"window,omitempty"`
 	Tied         bool              `json:"tied,omitempty"`
+	LayerNorm    bool              `json:"layer_norm,omitempty"`
+	Plain        bool              `json:"plain_mlp,omitempty"`
+	Activation   string            `json:"activation,omitempty"`
+	Learned      bool              `json:"learned_positions,omitempty"`
+	Positions    int               `json:"positions,omitempty"`
+	Offset       int               `json:"position_offset,omitempty"`
 }
 
 // BlockGeometry returns the geometry of block i of c.
@@ -32,12 +38,22 @@ func BlockGeometry(c *arch.Config, i int) Geometry {
 	return Geometry{Hidden: c.Hidden, Intermediate: c.Intermediate, Heads: c.Heads, KVHeads: c.KVHeads,
 		HeadDim: c.HeadDim, RMSEps: c.RMSEps, RopeTheta: c.RopeTheta, RopeScaling: c.RopeScaling,
 		AttnBias: c.AttentionBias, AttnOutBias: c.AttentionOutBias, MLPBias: c.MLPBias, MLPOutBias: c.MLPOutBias, QKNorm: c.QKNorm,
-		Window: window}
+		Window: window, LayerNorm: c.LayerNorm, Plain: c.Plain, Activation: c.Activation, Learned: c.Learned}
 }
 
 // ModelGeometry returns what the embedding and the head of c depend on.
 func ModelGeometry(c *arch.Config) Geometry {
-	return Geometry{Hidden: c.Hidden, RMSEps: c.RMSEps, Vocab: c.Vocab, Tied: c.Tied}
+	g := Geometry{Hidden: c.Hidden, RMSEps: c.RMSEps, LayerNorm: c.LayerNorm}
+	return g.WithOuter(c)
+}
+
+// WithOuter returns g with what only the embedding and the head depend on.
+func (g Geometry) WithOuter(c *arch.Config) Geometry {
+	g.Vocab, g.Tied = c.Vocab, c.Tied
+	if g.Learned = c.Learned; g.Learned {
+		g.Positions, g.Offset = c.MaxPosition, c.PositionOffset
+	}
+	return g
 }
 
 // Config returns the configuration of a model of one such block.
@@ -45,5 +61,6 @@ func (g Geometry) Config() *arch.Config {
 	return &arch.Config{ModelType: "llama", Layers: 1, Hidden: g.Hidden, Intermediate: g.Intermediate,
 		Heads: g.Heads, KVHeads: g.KVHeads, HeadDim: g.HeadDim, RMSEps: g.RMSEps, RopeTheta: g.RopeTheta,
 		RopeScaling: g.RopeScaling, Vocab: g.Vocab, AttentionBias: g.AttnBias, AttentionOutBias: g.AttnOutBias,
-		MLPBias: g.MLPBias, MLPOutBias: g.MLPOutBias, QKNorm: g.QKNorm, SlidingWindow: g.Window, Tied: g.Tied}
+		MLPBias: g.MLPBias, MLPOutBias: g.MLPOutBias, QKNorm: g.QKNorm, SlidingWindow: g.Window, Tied: g.Tied,
+		LayerNorm: g.LayerNorm, Plain: g.Plain, Activation: g.Activation, Learned: g.Learned, MaxPosition: g.Positions, PositionOffset: g.Offset}
 }

@@ -2,15 +2,14 @@ package blockwise
 
 import (
 	"github.com/compressc/compressc/internal/action"
-	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/nn"
 )
 
-// Head returns the final norm's gains and the head [vocab, hidden] from the
-// inputs "final" and, for tied heads, "embed".
+// Head returns the final norm, as nn.ModelOf.Norm, and the head [vocab, hidden]
+// from the inputs "final" and, for tied heads, "embed".
 func Head(c *action.Context, g Geometry) (norm []float32, head *nn.Linear, err error) {
-	var cfg arch.Config
-	if norm, err = c.Input("final").Float32(cfg.FinalNormName()); err != nil {
+	cfg := g.Config()
+	if norm, err = nn.LoadFinalNorm(cfg, c.Input("final").Float32); err != nil {
 		return nil, nil, err
 	}
 	head = &nn.Linear{Out: g.Vocab, In: g.Hidden}

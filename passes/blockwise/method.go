@@ -296,7 +296,7 @@ func (m *Method[L]) tensors(g *action.Graph, j Job, b int, ls []linearParams[L])
 	share := shareOf(j.Allocation, b)
 	var pieces []action.Piece
 	for i, l := range ls {
-		names := linearLeaves(l.Name)
+		names := LinearLeaves(l.Name)
 		n := int64(l.Out) * int64(l.In)
 		a := g.Add(action.Spec{Kernel: m.kernel, Params: ls[i : i+1], Inputs: append([]action.Input{{Name: "block", Ref: g.Part(base, names)}}, share...),
 			Node: j.Node, Label: fmt.Sprintf("block %d, %s", b, l.Name),

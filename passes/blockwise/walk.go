@@ -19,7 +19,8 @@ var embedKernel = action.NewKernel("embed", 1, func(c *action.Context, g Geometr
 		return err
 	}
 	x := make([]float32, len(ids)*g.Hidden)
-	table, err := c.Input("embed").Float32(new(arch.Config).EmbedName())
+	cfg := g.Config()
+	table, err := c.Input("embed").Float32(cfg.EmbedName())
 	if err != nil {
 		return err
 	}
@@ -28,7 +29,18 @@ var embedKernel = action.NewKernel("embed", 1, func(c *action.Context, g Geometr
 			return fmt.Errorf("token %d is outside the model's vocabulary of %d: the data's tokenizer is not the model's", id, g.Vocab)
 		}
 	}
-	nn.NewRunner(g.Config(), c.Pool).Embed(table, ids, x)
+	r := nn.NewRunner(cfg, c.Pool)
+	r.Embed(table, ids, x)
+	if g.Learned {
+		if shape[1] > g.Positions {
+			return fmt.Errorf("windows of %d tokens in a model of %d learned positions: choose a sequence_length of at most %d", shape[1], g.Positions, g.Positions)
+		}
+		positions, err := c.Input("embed").Float32(cfg.PositionName())
+		if err != nil {
+			return err
+		}
+		r.AddPositions(positions, x, shape[1])
+	}
 	c.Output("hidden").PutFloat32("hidden", []int{shape[0], shape[1], g.Hidden}, x)
 	return nil
 })

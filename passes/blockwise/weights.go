@@ -150,25 +150,7 @@ func load(c *arch.Config, v *artifact.Value, weights func(linear string) ([]floa
 }
 
 // Lin returns the linear layer of a block by its name in the checkpoint.
-func Lin(b *nn.Block, name string) *nn.Linear {
-	switch name {
-	case "self_attn.q_proj":
-		return &b.Q
-	case "self_attn.k_proj":
-		return &b.K
-	case "self_attn.v_proj":
-		return &b.V
-	case "self_attn.o_proj":
-		return &b.O
-	case "mlp.gate_proj":
-		return &b.Gate
-	case "mlp.up_proj":
-		return &b.Up
-	case "mlp.down_proj":
-		return &b.Down
-	}
-	panic("blockwise: no linear " + name)
-}
+func Lin(b *nn.Block, name string) *nn.Linear { return b.Linears()[nn.LinearIndex(name)] }
 
 func cutWeight(c *arch.Config, name string) (string, bool) {
 	for _, s := range c.Linears() {
@@ -187,8 +169,8 @@ func OfLinear(leaf, linear string) bool {
 	return ok && slices.Contains(linearSuffixes, suffix)
 }
 
-// linearLeaves lists the leaves that OfLinear is true of, in order.
-func linearLeaves(linear string) []string {
+// LinearLeaves lists the leaves that OfLinear is true of, in order.
+func LinearLeaves(linear string) []string {
 	names := make([]string, len(linearSuffixes))
 	for i, s := range linearSuffixes {
 		names[i] = linear + s

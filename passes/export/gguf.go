@@ -130,6 +130,10 @@ func holdable(ty *model.Type) (ds diag.List) {
 // readable reports what llama.cpp does not know of an architecture.
 func readable(ty *model.Type, from string) (ds diag.List) {
 	c := ty.Config
+	if c.Renamed() {
+		ds.Errorf("model", "No GGUF of this family", "%s is a %s model; GGUF files are written of llama, mistral, qwen2 and qwen3 models. Export \"safetensors\", which the converters of llama.cpp read.", from, c.ModelType)
+		return ds
+	}
 	if s := c.RopeScaling; s != nil && s.Type == "llama3" && c.ModelType != "llama" {
 		ds.Errorf("model", "GGUF cannot hold the rotary scaling", "%s is a %s model with rope_type llama3, which readers of GGUF know in llama models alone. Export \"safetensors\".", from, c.ModelType)
 		ds.Since(from)

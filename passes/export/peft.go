@@ -46,6 +46,12 @@ var PEFT = &passes.Pass{
 		case a.Model != nil && a.Model.Type != nil && !hasSides(a.Model.Type):
 			ds.Errorf("model", "No side paths", "%s has no side paths to write. Compensate it first, or give adapter = retrain.NAME.adapter.", a.Model.From)
 		}
+		switch {
+		case a.Model != nil:
+			ds = append(ds, adaptable(a.Model)...)
+		case a.Adapter != nil && a.Adapter.Base != nil:
+			ds = append(ds, adaptable(a.Adapter.Base)...)
+		}
 		return passes.Result{Export: &passes.Export{Files: a.files()}}, ds
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {

@@ -66,7 +66,12 @@ Side paths go into the folder's subfolder adapter, for PEFT.
 		ds := a.check()
 		if a.Model.Type != nil {
 			ds = append(ds, knownToTransformers(a.Model.Type, a.Model.From)...)
-			if a.packs(a.Model.Type) {
+			if a.Adapters == "file" {
+				ds = append(ds, adaptable(a.Model)...)
+			}
+			if c := a.Model.Type.Config; c.Renamed() && a.packs(a.Model.Type) {
+				ds.Errorf("layout", "No codes in this family", "%s is a %s model, whose layers have other names and forms in its own checkpoints than those that are packed. Use layout = \"dense\", which writes the numbers that the codes stand for.", a.Model.From, c.ModelType)
+			} else if a.packs(a.Model.Type) {
 				ds = append(ds, packable(a.Model.Type, a.DType)...)
 			} else if a.Layout == "compressed-tensors" {
 				ds.Errorf("layout", "Nothing to pack", "%s has no quantised layers. Use layout = \"auto\".", a.Model.From)
@@ -162,6 +167,9 @@ func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string
 			return encode(dt, w)
 		}})
 	}
+	if o.cfg.Renamed() {
+		ts = familyTensors(o.cfg, ts)
+	}
 	groups.Ignore("lm_head")
 	config := o.config
 	if to := switchedBiases(o.cfg); to != nil {
@@ -216,6 +224,7 @@ func knownToTransformers(ty *model.Type, from string) (ds diag.List) {
 	case !c.Uniform() || ty.Undecided != "":
 		ds.Errorf("model", "The format has one shape for all blocks", "The blocks of %s differ in heads or width, and a Hugging Face %s model has one number for all. Export \"gguf\", or prune with structure = \"ul-um\", or mode = \"mask\".", from, c.ModelType)
 		ds.Since(from)
+	case c.Renamed(): // these have all biases
 	case c.ModelType != "llama" && (c.MLPOutBias || c.ModelType == "mistral" && c.AttentionOutBias || c.ModelType == "qwen2" && c.AttentionOutBias || c.AttentionOutBias != c.AttentionBias && c.ModelType == "qwen3"):
 		ds.Errorf("model", "The format has no place for the biases", "%s has biases that a Hugging Face %s model does not have. Prune with compensate = false.", from, c.ModelType)
 		ds.Since(from)

@@ -99,8 +99,10 @@ func (o *opened) pieces() ([]piece, error) {
 		out = append(out, piece{name: prefix + leaf, leaf: leaf, v: v, shape: e.Meta.Shape})
 		return nil
 	}
-	if err := plain(o.embed, "", o.cfg.EmbedName()); err != nil {
-		return nil, err
+	for _, t := range o.cfg.EmbedTensors() {
+		if err := plain(o.embed, "", t.Name); err != nil {
+			return nil, err
+		}
 	}
 	for b, v := range o.blocks {
 		prefix := o.cfg.BlockPrefix(b)
@@ -116,11 +118,8 @@ func (o *opened) pieces() ([]piece, error) {
 			}
 		}
 	}
-	if err := plain(o.final, "", o.cfg.FinalNormName()); err != nil {
-		return nil, err
-	}
-	if !o.cfg.Tied {
-		if err := plain(o.final, "", o.cfg.HeadName()); err != nil {
+	for _, t := range o.cfg.FinalTensors() {
+		if err := plain(o.final, "", t.Name); err != nil {
 			return nil, err
 		}
 	}

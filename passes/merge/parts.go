@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/passes"
 )
@@ -55,17 +56,18 @@ func (j job) parts(ty *model.Type) []part {
 	c := ty.Config
 	embed := part{label: "embedding", block: -1, of: func(m *passes.Model) action.Ref { return m.Embed }}
 	final := part{label: "head", block: -1, of: func(m *passes.Model) action.Ref { return m.Final }}
-	for _, t := range c.OuterTensors() {
-		p := place{leaf: t.Name, path: t.Name, class: vector, elements: int(t.Elements()), keep: j.keeps(t.Name, c)}
+	outer := func(t arch.TensorSpec, depth float64) place {
+		p := place{leaf: t.Name, path: t.Name, class: vector, elements: int(t.Elements()), keep: j.keeps(t.Name, c), depth: depth}
 		if isTable(t.Name, c) {
 			p.class = table
 		}
-		if t.Name == c.EmbedName() {
-			embed.places = append(embed.places, p)
-		} else {
-			p.depth = 1
-			final.places = append(final.places, p)
-		}
+		return p
+	}
+	for _, t := range c.EmbedTensors() {
+		embed.places = append(embed.places, outer(t, 0))
+	}
+	for _, t := range c.FinalTensors() {
+		final.places = append(final.places, outer(t, 1))
 	}
 	list := []part{embed}
 	for b := range c.Layers {

@@ -59,7 +59,7 @@ func place(cfg *arch.Config, name string) (part, leaf string) {
 	switch name {
 	case cfg.EmbedName():
 		return "embed", name
-	case cfg.FinalNormName(), "lm_head.weight":
+	case cfg.FinalNormName(), cfg.FinalNormBiasName(), "lm_head.weight":
 		return "final", name
 	}
 	rest := strings.TrimPrefix(name, "model.layers.")

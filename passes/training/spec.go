@@ -83,7 +83,7 @@ type Spec struct {
 func NewSpec(cfg *arch.Config) Spec {
 	s := Spec{Geometry: blockwise.BlockGeometry(cfg, 0), Linears: make([][]Linear, cfg.Layers)}
 	s.Geometry.Window = 0
-	s.Geometry.Vocab, s.Geometry.Tied = cfg.Vocab, cfg.Tied
+	s.Geometry = s.Geometry.WithOuter(cfg)
 	for b := 0; b < cfg.Layers; b++ {
 		s.Windows = append(s.Windows, cfg.LayerWindow(b))
 		if !cfg.Uniform() {
@@ -125,8 +125,13 @@ func (s *Spec) load(c *action.Context) (*loaded, error) {
 		return nil, err
 	}
 	final := c.Input("final")
-	if m.Norm, err = final.Float32(cfg.FinalNormName()); err != nil {
+	if m.Norm, err = nn.LoadFinalNorm(cfg, final.Float32); err != nil {
 		return nil, err
+	}
+	if cfg.Learned {
+		if m.Positions, err = c.Input("embed").Float32(cfg.PositionName()); err != nil {
+			return nil, err
+		}
 	}
 	m.Head.W = m.Embed
 	if !cfg.Tied {
