@@ -5,6 +5,7 @@
 package model
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/compressc/compressc/internal/arch"
@@ -49,6 +50,10 @@ type Linear struct {
 	// MaskedBy, QuantizedBy and SidedBy are the addresses of the blocks that the
 	// mask, the format and the newest side path are from.
 	MaskedBy, QuantizedBy, SidedBy string
+	// ScaledBy are the addresses of the blocks that scaled rows or columns of the
+	// weights without changing what the model computes, oldest first. Weights
+	// of the same layer that were scaled differently cannot be compared.
+	ScaledBy []string
 }
 
 // Masked reports whether some weights are fixed zeros.
@@ -129,6 +134,17 @@ func (t *Type) SameShape(u *Type) bool {
 		}
 	}
 	return t.Config.Vocab == u.Config.Vocab && t.Config.Hidden == u.Config.Hidden
+}
+
+// ScaledApart returns a layer, as t and as u have it, whose weights the two
+// scaled differently, or nil, nil. The types have the same shape.
+func (t *Type) ScaledApart(u *Type) (l, m *Linear) {
+	for i, l := range t.Linears {
+		if m := u.Linears[i]; !slices.Equal(l.ScaledBy, m.ScaledBy) {
+			return l, m
+		}
+	}
+	return nil, nil
 }
 
 // Parameters counts weights and side paths.

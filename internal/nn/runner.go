@@ -53,8 +53,9 @@ func (r *RunnerOf[T]) Embed(table []T, ids []int32, x []T) {
 	}
 }
 
-// Tap sees the rows [T, width] of an input site in one window. The rows are
-// scratch of the runner: read them during the call, do not keep or change them.
+// TapOf sees the rows [T, width] of an input site in one window. The rows are
+// scratch of the runner: do not keep them. A tap that changes them changes what
+// the site's linear layers read.
 type TapOf[T Float] func(window int, site string, rows []T, width int)
 
 // Tap is the float32 form.

@@ -14,9 +14,10 @@ import (
 	"github.com/compressc/compressc/passes/quantize"
 	"github.com/compressc/compressc/passes/retrain"
 	"github.com/compressc/compressc/passes/train"
+	"github.com/compressc/compressc/passes/transform"
 )
 
 // Passes returns the methods, verb by verb.
 func Passes() []*passes.Pass {
-	return slices.Concat(prune.All(), retrain.All(), quantize.All(), compensate.All(), merge.All(), train.All(), allocate.All(), evaluate.All(), export.All())
+	return slices.Concat(prune.All(), retrain.All(), quantize.All(), compensate.All(), merge.All(), transform.All(), train.All(), allocate.All(), evaluate.All(), export.All())
 }

@@ -205,6 +205,38 @@ compensate "lorc" "lorc" {
   reference = train.base
   rank      = 4
 }
+transform "smooth" "smooth" {
+  model = prune.nm2
+  data  = data.bytes
+}
+prune "wanda" "again" {
+  model    = transform.smooth
+  data     = data.bytes
+  sparsity = 0.7
+}
+transform "smooth" "searched" {
+  model = compensate.lorc_dense
+  data  = data.bytes
+  sites = ["qkv", "o", "gate_up", "down"]
+  alpha = "search"
+}
+compensate "lorc" "lorc_dense" {
+  model     = prune.again
+  reference = transform.smooth
+  rank      = 2
+}
+evaluate "perplexity" "smooth" {
+  model           = transform.searched
+  data            = data.random
+  activation_bits = 8
+}
+evaluate "perplexity" "static" {
+  model           = transform.searched
+  data            = data.random
+  activation_bits = 4
+  activation      = "tensor"
+  calibration     = data.bytes
+}
 retrain "lora" "one" {
   model = train.base
   data  = data.random

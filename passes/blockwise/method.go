@@ -244,7 +244,7 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 			}
 		}
 	}
-	var st []stats
+	var st []Stats
 	if m.Needs.Any() && j.Propagate != "output" {
 		src := j.Model
 		if j.Propagate == "reference" {
@@ -271,7 +271,7 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 		return res
 	}
 	for b := 0; b <= last; b++ {
-		var s stats
+		var s Stats
 		if st != nil {
 			s = st[b]
 		} else if hidden.Valid() && work[b] != nil {
@@ -314,7 +314,7 @@ func layerParams[L any](l *model.Linear, a L) linearParams[L] {
 }
 
 // change lowers the method's kernel on layers of block b.
-func (m *Method[L]) change(g *action.Graph, node string, cfg *arch.Config, b int, block action.Ref, s stats, ls []linearParams[L], class action.Class, more ...action.Input) *action.Action {
+func (m *Method[L]) change(g *action.Graph, node string, cfg *arch.Config, b int, block action.Ref, s Stats, ls []linearParams[L], class action.Class, more ...action.Input) *action.Action {
 	in := []action.Input{{Name: "block", Ref: block}}
 	if m.Needs.Norms {
 		in = append(in, action.Input{Name: "norms", Ref: s.Norms})
@@ -322,7 +322,7 @@ func (m *Method[L]) change(g *action.Graph, node string, cfg *arch.Config, b int
 	if m.Needs.Gram {
 		in = append(in, action.Input{Name: "gram", Ref: s.Gram})
 	}
-	p := blockWeights(cfg.At(b))
+	p := BlockWeights(cfg.At(b))
 	return g.Add(action.Spec{Kernel: m.kernel, Params: ls, Inputs: append(in, more...), Node: node, Label: fmt.Sprintf("block %d", b),
 		Outputs: []action.Output{{Name: "block", Class: class, Bytes: p * 4}, {Name: "report", Class: class, Bytes: 4096}},
 		Flops:   m.flops(ls), Peak: p*8 + m.scratch(ls)})
@@ -358,9 +358,9 @@ func (m *Method[L]) scratch(ls []linearParams[L]) int64 {
 
 // Stream walks a whole model as it is and returns the statistics of the blocks
 // that want reports.
-func Stream(g *action.Graph, node string, m *passes.Model, d *passes.Data, needs Needs, wants func(block int) bool) []stats {
+func Stream(g *action.Graph, node string, m *passes.Model, d *passes.Data, needs Needs, wants func(block int) bool) []Stats {
 	cfg := m.Type.Config
-	st := make([]stats, cfg.Layers)
+	st := make([]Stats, cfg.Layers)
 	last := -1
 	for b := range st {
 		if wants(b) {

@@ -56,10 +56,20 @@ func (c Calibrated) Check(ty *model.Type) (ds diag.List) {
 	return ds
 }
 
-// CheckReference reports a reference of another shape.
+// CheckReference reports a reference of another shape, or one whose channels are
+// scaled differently.
 func CheckReference(ty *model.Type, ref *passes.Model) (ds diag.List) {
-	if ty == nil || ref == nil || ref.Type == nil || ty.SameShape(ref.Type) {
+	if ty == nil || ref == nil || ref.Type == nil {
 		return nil
+	}
+	if ty.SameShape(ref.Type) {
+		if l, m := ty.ScaledApart(ref.Type); l != nil {
+			by := slices.Concat(l.ScaledBy, m.ScaledBy)
+			ds.Errorf("reference", "Reference is scaled differently", "Channels of %s were scaled by %s, and weights or inputs from before that cannot be compared with those after it. Use as reference a model with the same scaling, such as the one that the scaling yields.",
+				l.Path, strings.Join(slices.Compact(by), ", "))
+			ds.Since(by[len(by)-1])
+		}
+		return ds
 	}
 	ds.Errorf("reference", "Reference of another shape", "The reference %s has %d blocks of width %d, the model has %d of width %d. Expected the model that this one was made from.",
 		ref.From, ref.Type.Config.Layers, ref.Type.Config.Hidden, ty.Config.Layers, ty.Config.Hidden)

@@ -18,13 +18,13 @@ import (
 type Probe struct {
 	// Needs are the statistics of the model as it is that the method wants.
 	Needs Needs
-	lower func(g *action.Graph, node string, m *passes.Model, b int, s stats, ls []*model.Linear, level float64) action.Ref
+	lower func(g *action.Graph, node string, m *passes.Model, b int, s Stats, ls []*model.Linear, level float64) action.Ref
 }
 
 // Probe returns the method as trials use it; at gives a layer's arguments at a
 // level.
 func (m *Method[L]) Probe(at func(level float64) L) *Probe {
-	return &Probe{Needs: m.Needs, lower: func(g *action.Graph, node string, md *passes.Model, b int, s stats, ls []*model.Linear, level float64) action.Ref {
+	return &Probe{Needs: m.Needs, lower: func(g *action.Graph, node string, md *passes.Model, b int, s Stats, ls []*model.Linear, level float64) action.Ref {
 		work := make([]linearParams[L], len(ls))
 		for i, l := range ls {
 			work[i] = layerParams(l, at(level))
@@ -134,7 +134,7 @@ func Trials(g *action.Graph, node string, m *passes.Model, d *passes.Data, p *Pr
 	cfg := m.Type.Config
 	n := int64(d.Type.Windows) * int64(d.Type.SequenceLength)
 	enter := make([]action.Ref, cfg.Layers+1)
-	st := make([]stats, cfg.Layers)
+	st := make([]Stats, cfg.Layers)
 	trials := make([][]Trial, cfg.Layers)
 	enter[0] = Embed(g, node, m, d)
 	for b := range cfg.Layers {
@@ -150,7 +150,7 @@ func Trials(g *action.Graph, node string, m *passes.Model, d *passes.Data, p *Pr
 		if len(ts) == 0 {
 			continue
 		}
-		params, count := blockWeights(cfg.At(b)), int64(len(ts))
+		params, count := BlockWeights(cfg.At(b)), int64(len(ts))
 		bytes := count * n * int64(cfg.Hidden) * 4
 		in := []action.Input{{Name: "hidden", Ref: enter[b]}}
 		for i, t := range ts {

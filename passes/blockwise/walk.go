@@ -234,8 +234,12 @@ type Needs struct{ Norms, Moments, Gram bool }
 // Any reports whether any statistics are wanted.
 func (n Needs) Any() bool { return n.Norms || n.Moments || n.Gram }
 
-// stats are references to a block's statistics.
-type stats struct{ Norms, Moments, Gram action.Ref }
+// Stats are references to a block's statistics.
+type Stats struct {
+	Norms, Moments, Gram action.Ref
+	// Hidden is the block's input.
+	Hidden action.Ref
+}
 
 // Embed lowers the embedding of data's tokens by model.
 func Embed(g *action.Graph, node string, m *passes.Model, d *passes.Data) action.Ref {
@@ -250,7 +254,8 @@ func Embed(g *action.Graph, node string, m *passes.Model, d *passes.Data) action
 
 // Walk lowers one block over hidden states. The references for which nothing
 // was asked are not valid.
-func Walk(g *action.Graph, node string, cfg *arch.Config, i int, block, hidden action.Ref, tokens int64, needs Needs, next bool, class action.Class) (st stats, out action.Ref) {
+func Walk(g *action.Graph, node string, cfg *arch.Config, i int, block, hidden action.Ref, tokens int64, needs Needs, next bool, class action.Class) (st Stats, out action.Ref) {
+	st.Hidden = hidden
 	var outs []action.Output
 	var gram int64
 	geometry := BlockGeometry(cfg, i)
@@ -271,7 +276,7 @@ func Walk(g *action.Graph, node string, cfg *arch.Config, i int, block, hidden a
 	if next {
 		outs = append(outs, action.Output{Name: "hidden", Class: class, Bytes: tokens * int64(cfg.Hidden) * 4})
 	}
-	params := blockWeights(cfg)
+	params := BlockWeights(cfg)
 	// Scratch of a batch of windows: residual, norms, q, k, v, heads' outputs
 	// and the two halves of the MLP.
 	scratch := int64(2048) * int64(4*cfg.Hidden+3*cfg.Intermediate+2*cfg.QDim()+2*cfg.KVDim()) * 4
@@ -293,8 +298,8 @@ func Walk(g *action.Graph, node string, cfg *arch.Config, i int, block, hidden a
 	return st, out
 }
 
-// blockWeights counts the weights of one block's linears.
-func blockWeights(cfg *arch.Config) int64 {
+// BlockWeights counts the weights of one block's linears.
+func BlockWeights(cfg *arch.Config) int64 {
 	var n int64
 	for _, l := range cfg.Linears() {
 		n += int64(l.Out) * int64(l.In)

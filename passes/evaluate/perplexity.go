@@ -19,6 +19,24 @@ func All() []*passes.Pass { return []*passes.Pass{Perplexity} }
 type PerplexityArgs struct {
 	Model *passes.Model `arg:"model" doc:"the model to measure, side paths included"`
 	Data  *passes.Data  `arg:"data" doc:"test windows; each stands alone from position 0"`
+
+	ActivationBits int          `arg:"activation_bits" default:"0" min:"0" max:"16" doc:"round the inputs of the decoder blocks' linears to symmetric integers of so many bits, 2 to 16; 0 leaves them as they are"`
+	Activation     string       `arg:"activation" default:"token" enum:"token|tensor" doc:"whose range a scale of rounded activations covers: each token's, as it comes, or, fixed beforehand, the whole input's over calibration"`
+	Calibration    *passes.Data `arg:"calibration" optional:"true" doc:"windows that fix the ranges for activation = \"tensor\""`
+}
+
+// check reports arguments about activations that do not go together.
+func (a *PerplexityArgs) check() (ds diag.List) {
+	static := a.ActivationBits > 0 && a.Activation == "tensor"
+	switch {
+	case a.ActivationBits == 1:
+		ds.Errorf("activation_bits", "Too few bits", "A symmetric integer of 1 bit is always 0; give 2 to 16, or 0 to leave activations as they are.")
+	case static && a.Calibration == nil:
+		ds.Errorf("activation", "No ranges", "activation = \"tensor\" fixes one scale for an input before it is seen, from the ranges over some text. Add calibration = data.NAME, or use activation = \"token\".")
+	case a.Calibration != nil && !static:
+		ds.Warnf("calibration", "Calibration is not used", "Only activation_bits with activation = \"tensor\" needs ranges beforehand.")
+	}
+	return ds
 }
 
 // PerplexityReport is the JSON leaf "report".
@@ -93,7 +111,7 @@ var Perplexity = &passes.Pass{
 	NewArgs: func() any { return &PerplexityArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*PerplexityArgs)
-		var ds diag.List
+		ds := a.check()
 		if n := a.Data.Type.SequenceLength; n == 1 {
 			ds.Errorf("data", "Windows too short", "Perplexity predicts each token of a window from those before it, so windows need at least 2 tokens; %s has sequence_length = 1.", a.Data.From)
 		}
@@ -107,7 +125,15 @@ var Perplexity = &passes.Pass{
 		cfg := a.Model.Type.Config
 		n := int64(a.Data.Type.Windows) * int64(a.Data.Type.SequenceLength)
 		hidden := blockwise.Embed(g, c.Node, a.Model, a.Data)
+		ranges := make([]blockwise.Stats, len(a.Model.Blocks))
+		if a.ActivationBits > 0 && a.Activation == "tensor" {
+			ranges = blockwise.Stream(g, c.Node, a.Model, a.Calibration, blockwise.Needs{Norms: true}, func(int) bool { return true })
+		}
 		for b := range a.Model.Blocks {
+			if a.ActivationBits > 0 {
+				hidden = blockwise.WalkRounded(g, c.Node, cfg, b, a.Model.Blocks[b], hidden, ranges[b].Norms, n, a.ActivationBits)
+				continue
+			}
 			_, hidden = blockwise.Walk(g, c.Node, cfg, b, a.Model.Blocks[b], hidden, n, blockwise.Needs{}, true, action.Transient)
 		}
 		in := []action.Input{{Name: "hidden", Ref: hidden}, {Name: "tokens", Ref: a.Data.Tokens}, {Name: "final", Ref: a.Model.Final}}

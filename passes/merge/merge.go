@@ -173,6 +173,12 @@ func (j job) fits(m, to *passes.Model) (ds diag.List) {
 		ds.Errorf("models", "Models of different shapes", "%s cannot be merged with %s: %s. All models of a merge have the same tensors; expected fine-tunes of one model.", m.From, to.From, d)
 		return ds
 	}
+	if l, o := m.Type.ScaledApart(to.Type); l != nil {
+		by := slices.Concat(l.ScaledBy, o.ScaledBy)
+		ds.Errorf("models", "Models are scaled differently", "Channels of %s were scaled by %s, so that its weights mean something else in %s than in %s. Merge first, then scale.", l.Path, strings.Join(slices.Compact(by), ", "), m.From, to.From)
+		ds.Since(by[len(by)-1])
+		return ds
+	}
 	ga, gb := blockwise.BlockGeometry(a, 0), blockwise.BlockGeometry(b, 0)
 	switch {
 	case ga.Heads != gb.Heads || ga.KVHeads != gb.KVHeads || ga.HeadDim != gb.HeadDim:
