@@ -332,7 +332,7 @@ func TestPairsThatUsersWriteRun(t *testing.T) {
 	for _, order := range orders([]string{"sparsegpt", "lora", "gptq", "eora"}) {
 		chains = append(chains, order)
 	}
-	chains = append(chains, []string{"flap", "gptq", "eora"})
+	chains = append(chains, []string{"smooth", "gptq"}, []string{"flap", "gptq", "eora"})
 	for _, m := range methods {
 		chains = append(chains, []string{"linear", m}, []string{"ties", m})
 	}
