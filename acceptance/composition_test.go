@@ -118,7 +118,7 @@ func valueOf(a *schema.Arg, in, original string) string {
 		return v
 	}
 	if !a.Required {
-		return ""
+		return a.Example // what nobody leaves out
 	}
 	switch {
 	case originals[a.Name]:

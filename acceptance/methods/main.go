@@ -41,6 +41,8 @@ type claim struct {
 // claims in the order of the page.
 var claims = []claim{
 	{"flap", "FLAP", flap},
+	{"bitstack", "BitStack: signs and low-rank magnitudes", bitstack},
+	{"vptq", "VPTQ: codebooks of vectors", vptq},
 }
 
 const introduction = `# Methods on a real model

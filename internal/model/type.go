@@ -6,18 +6,34 @@ package model
 
 import (
 	"slices"
+	"fmt"
 	"sort"
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/mask"
 )
 
+// Form is how weights that are neither floating point numbers nor codes of a
+// grid are represented; the zero Form is these two.
+type Form string
+
+// The forms that weights have beside floating point numbers and grids.
+const (
+	// Stack: a sum of blocks of signs times low-rank magnitudes.
+	Stack Form = "stack"
+	// Vectors: indices into a codebook of vectors.
+	Vectors Form = "vectors"
+)
+
 // Format is a number format of a linear layer's weights.
 type Format struct {
+	// Form is "" for floating point weights and for codes of a grid, which the
+	// other fields describe.
+	Form Form
 	// Allocated says that layers have different bits, which are decided while
 	// running; Bits is then the most that any has.
 	Allocated bool
-	// Bits is 0 for floating point weights, else the bits of one code.
+	// Bits is 0 for weights that are no codes of a grid, else the bits of one.
 	Bits         int
 	GroupSize    int // inputs a scale is shared by; -1 is the whole row
 	Symmetric    bool
@@ -25,8 +41,26 @@ type Format struct {
 	ScaleBits    int  // 16 or 32
 }
 
-// Quantized reports whether the weights are integer codes.
-func (f Format) Quantized() bool { return f.Bits > 0 }
+// Quantized reports whether the weights are something else than floating point
+// numbers, so that whatever changes them must decode them first.
+func (f Format) Quantized() bool { return f.OnGrid() || f.Form != "" }
+
+// OnGrid reports whether the weights are integer codes with scales, which is
+// what other programs' formats of quantised weights hold.
+func (f Format) OnGrid() bool { return f.Bits > 0 }
+
+// String names what the weights are, for messages: "4-bit codes".
+func (f Format) String() string {
+	switch {
+	case f.OnGrid():
+		return fmt.Sprintf("%d-bit codes", f.Bits)
+	case f.Form == Stack:
+		return "stacked sign blocks"
+	case f.Form == Vectors:
+		return "indices into codebooks"
+	}
+	return "floating point numbers"
+}
 
 // Linear is one compressible linear layer, by its canonical path.
 type Linear struct {

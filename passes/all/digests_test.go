@@ -172,6 +172,37 @@ evaluate "perplexity" "i" {
   model = retrain.fitted
   data  = data.random
 }
+quantize "vptq" "vectors" {
+  model             = train.base
+  data              = data.bytes
+  centroids         = 16
+  residual_centroids = 4
+  outlier_fraction  = 0.1
+  outlier_centroids = 2
+  vector            = 3
+  override "model.layers.*.self_attn.*" {
+    outlier_fraction = 0
+  }
+}
+quantize "vptq" "alone" {
+  model      = train.base
+  data       = data.bytes
+  centroids  = 16
+  compensate = false
+}
+quantize "bitstack" "half" {
+  model           = train.base
+  data            = data.bytes
+  iterations      = 4
+  bits_per_weight = 5
+}
+quantize "bitstack" "pair" {
+  model      = train.base
+  scaling    = false
+  iterations = 3
+  blocks     = 2
+  rank       = 2
+}
 quantize "rtn" "rtn" {
   model      = train.base
   bits       = 3
@@ -408,6 +439,22 @@ evaluate "perplexity" "f" {
 }
 evaluate "perplexity" "g" {
   model = retrain.pruned
+  data  = data.random
+}
+evaluate "perplexity" "vectors" {
+  model = quantize.vectors
+  data  = data.random
+}
+evaluate "perplexity" "alone" {
+  model = quantize.alone
+  data  = data.random
+}
+evaluate "perplexity" "half" {
+  model = quantize.half
+  data  = data.random
+}
+evaluate "perplexity" "pair" {
+  model = quantize.pair
   data  = data.random
 }
 evaluate "perplexity" "h" {

@@ -13,6 +13,13 @@
 //	NAME.scales      F32 or F16 [out, groups]
 //	NAME.zeros       U8 [out, groups] and
 //	NAME.quant       JSON, the grid's specification (compressedtensors.Stored)
+//	NAME.stack.signs U8 [blocks, out, ceil(in/8)], instead of NAME.weight, with
+//	NAME.stack.left  F16 [blocks, rank, out],
+//	NAME.stack.right F16 [blocks, rank, in] and perhaps
+//	NAME.stack.scales F16 [in]: a stack of sign blocks
+//	NAME.vq.quant    JSON, the shape, instead of NAME.weight, with
+//	NAME.vq.codebook F16 [k, v] and its indices, packed, and perhaps
+//	NAME.vq.residual and NAME.vq.outlier likewise: codebook vectors
 //	NAME.side0.A     F32 [r, in] and
 //	NAME.side0.BT    F32 [r, out]: a side path B·A; more are side1, side2, …
 //

@@ -42,7 +42,7 @@ type Work struct {
 	Mask *mask.Mask
 
 	norms, gram *artifact.Value
-	quant       *grid.Quantized
+	coded       Coded
 	memo        map[string]any
 	original    []float32
 	numbers     map[string]float64
@@ -94,9 +94,14 @@ func (w *Work) SetMask(m *mask.Mask) {
 }
 
 // SetQuantized replaces the weights by integer codes.
-func (w *Work) SetQuantized(q *grid.Quantized) {
-	w.quant = q
-	q.Dequantize(w.W)
+func (w *Work) SetQuantized(q *grid.Quantized) { w.SetCoded(onGrid{q}) }
+
+// SetCoded replaces the weights by another form of them, which the layer is then
+// stored in. A form that cannot hold exact zeros must not be given to a layer
+// with a mask.
+func (w *Work) SetCoded(c Coded) {
+	w.coded = c
+	c.Decode(w.W)
 }
 
 // Report adds one number about the layer to the block's report.
@@ -188,8 +193,8 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 		if w.Mask != nil {
 			w.Report("zeros", 1-float64(w.Mask.CountKept())/float64(w.Out*w.In))
 		}
-		if w.quant != nil {
-			if err := PutQuantized(out, l.Name, w.quant, w.Mask); err != nil {
+		if w.coded != nil {
+			if err := putCoded(out, l.Name, w.coded, w.Mask); err != nil {
 				return err
 			}
 		} else {
@@ -389,6 +394,17 @@ func Grams(g *action.Graph, node string, m *passes.Model, d *passes.Data, wants 
 	refs := make([]action.Ref, len(st))
 	for i := range st {
 		refs[i] = st[i].Gram
+	}
+	return refs
+}
+
+// Norms walks a model as it is and returns the column norms of every site for
+// each block that wants reports.
+func Norms(g *action.Graph, node string, m *passes.Model, d *passes.Data, wants func(block int) bool) []action.Ref {
+	st := Stream(g, node, m, d, Needs{Norms: true}, wants)
+	refs := make([]action.Ref, len(st))
+	for i := range st {
+		refs[i] = st[i].Norms
 	}
 	return refs
 }

@@ -2,11 +2,9 @@ package blockwise
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
-	"github.com/compressc/compressc/internal/format/compressedtensors"
 	"github.com/compressc/compressc/internal/format/half"
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/mask"
@@ -26,22 +24,6 @@ const (
 // QuantLeaf names the JSON leaf that says how the codes of a linear are stored,
 // a compressedtensors.Stored or, where nothing is packed, its grid.Spec.
 func QuantLeaf(linear string) string { return linear + quantLeaf }
-
-// Dense returns the weights [out, in] of a linear layer as float32, decoded
-// from whatever they are stored as; side paths are not in them. The slice may
-// be a view of shared memory: do not write to it.
-func Dense(v *artifact.Value, linear string) ([]float32, error) {
-	if v.Has(linear + ".weight") {
-		return v.Float32(linear + ".weight")
-	}
-	q, err := Quantized(v, linear)
-	if err != nil {
-		return nil, err
-	}
-	w := make([]float32, q.Out*q.In)
-	q.Dequantize(w)
-	return w, nil
-}
 
 // IsQuantized reports whether the linear layer is stored as integer codes.
 func IsQuantized(v *artifact.Value, linear string) bool {
@@ -87,21 +69,6 @@ func Mask(v *artifact.Value, linear string) (*mask.Mask, error) {
 		return nil, err
 	}
 	return mask.FromBytes(out, in, b)
-}
-
-// shapeOf returns the shape of a linear layer's weights in whatever form they
-// are stored.
-func shapeOf(v *artifact.Value, linear string) (out, in int, err error) {
-	if IsPacked(v, linear) {
-		return packedShape(v, linear)
-	}
-	e, ok := v.Tree.Lookup(linear + ".weight")
-	if !ok {
-		if e, err = v.Entry(linear + codesLeaf); err != nil {
-			return 0, 0, err
-		}
-	}
-	return e.Meta.Shape[0], e.Meta.Shape[1], nil
 }
 
 // Load decodes a block.
@@ -161,27 +128,6 @@ func cutWeight(c *arch.Config, name string) (string, bool) {
 	return "", false
 }
 
-// OfLinear reports whether a leaf holds the weights of a linear layer in any
-// form: weight, mask, codes, scales, zero points or their specification; biases
-// and side paths are not among them.
-func OfLinear(leaf, linear string) bool {
-	suffix, ok := strings.CutPrefix(leaf, linear)
-	return ok && slices.Contains(linearSuffixes, suffix)
-}
-
-// LinearLeaves lists the leaves that OfLinear is true of, in order.
-func LinearLeaves(linear string) []string {
-	names := make([]string, len(linearSuffixes))
-	for i, s := range linearSuffixes {
-		names[i] = linear + s
-	}
-	return names
-}
-
-// linearSuffixes are what a leaf may be called beside a linear layer's path to
-// be a form of its weights, in order.
-var linearSuffixes = slices.Sorted(slices.Values(append(compressedtensors.Suffixes(), ".weight", maskLeaf, codesLeaf, scalesLeaf, zerosLeaf, quantLeaf)))
-
 // PutDense stores weights [out, in] and, unless nil, their mask.
 func PutDense(b *artifact.Builder, linear string, out, in int, w []float32, m *mask.Mask) {
 	b.PutFloat32(linear+".weight", []int{out, in}, w)
@@ -195,18 +141,33 @@ func putMask(b *artifact.Builder, linear string, m *mask.Mask) {
 	}
 }
 
-// PutQuantized stores codes, scales and zero points and, unless nil, the mask.
-func PutQuantized(b *artifact.Builder, linear string, q *grid.Quantized, m *mask.Mask) error {
+// putCoded stores weights in the form they have and, unless nil, the mask.
+func putCoded(b *artifact.Builder, linear string, c Coded, m *mask.Mask) error {
+	putMask(b, linear, m)
+	return c.put(b, linear)
+}
+
+// putCodes stores codes, scales and zero points.
+func putCodes(b *artifact.Builder, linear string, q *grid.Quantized) error {
 	groups := len(q.Scales) / q.Out
 	b.PutBytes(linear+codesLeaf, tensor.Meta{DType: tensor.U8, Shape: []int{q.Out, q.In}}, q.Codes)
 	if q.Spec.ScaleDType == "f16" {
-		data := make([]byte, 2*len(q.Scales))
-		half.F32ToF16(data, q.Scales)
-		b.PutBytes(linear+scalesLeaf, tensor.Meta{DType: tensor.F16, Shape: []int{q.Out, groups}}, data)
+		putHalf(b, linear+scalesLeaf, []int{q.Out, groups}, q.Scales)
 	} else {
 		b.PutFloat32(linear+scalesLeaf, []int{q.Out, groups}, q.Scales)
 	}
 	b.PutBytes(linear+zerosLeaf, tensor.Meta{DType: tensor.U8, Shape: []int{q.Out, groups}}, q.Zeros)
-	putMask(b, linear, m)
 	return b.PutJSON(linear+quantLeaf, q.Spec)
+}
+
+// putHalf stores numbers as float16.
+func putHalf(b *artifact.Builder, name string, shape []int, x []float32) {
+	data := make([]byte, 2*len(x))
+	half.F32ToF16(data, x)
+	b.PutBytes(name, tensor.Meta{DType: tensor.F16, Shape: shape}, data)
+}
+
+// PutQuantized stores integer codes and, unless nil, the mask.
+func PutQuantized(b *artifact.Builder, linear string, q *grid.Quantized, m *mask.Mask) error {
+	return putCoded(b, linear, onGrid{q}, m)
 }

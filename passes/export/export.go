@@ -73,8 +73,8 @@ func (a Common) check() (ds diag.List) {
 			blockwise.Paths(sided), sided[0].SidedBy, or)
 		ds.Since(sided[0].SidedBy)
 	case len(packed) > 0 && a.Adapters == "merge":
-		ds.Errorf("adapters", "Merging into codes", "%s are %d-bit codes; adding a side path would need them quantised again, and undo what it makes up for. Use adapters = \"file\".",
-			blockwise.Paths(packed), packed[0].Format.Bits)
+		ds.Errorf("adapters", "Merging into codes", "%s are %s; adding a side path would need them quantised again, and undo what it makes up for. Use adapters = \"file\".",
+			blockwise.Paths(packed), packed[0].Format)
 		ds.Since(packed[0].QuantizedBy)
 	case len(masked) > 0 && a.Adapters == "merge":
 		ds.Errorf("adapters", "Merging would fill zeros", "%s are pruned to %s; adding a side path to the weights would fill the zeros. Use adapters = \"file\".",

@@ -100,7 +100,7 @@ func encodingOf(bits int, symmetric bool) string {
 func holdable(ty *model.Type) (ds diag.List) {
 	var odd, wide, rounded []*model.Linear
 	for _, l := range ty.Linears {
-		if !l.Format.Quantized() {
+		if !l.Format.OnGrid() {
 			continue
 		}
 		g := l.Format.GroupSize

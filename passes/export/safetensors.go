@@ -24,13 +24,13 @@ type SafetensorsArgs struct {
 	Layout string `arg:"layout" default:"auto" enum:"auto|dense|compressed-tensors" doc:"how codes are stored: packed as compressed-tensors does, or as the floating point numbers they stand for; auto packs what is quantised"`
 }
 
-// packs reports whether quantised layers are written as codes.
+// packs reports whether layers on a grid are written as codes.
 func (a *SafetensorsArgs) packs(ty *model.Type) bool {
 	if a.Layout == "dense" {
 		return false
 	}
 	for _, l := range ty.Linears {
-		if l.Format.Quantized() {
+		if l.Format.OnGrid() {
 			return true
 		}
 	}
@@ -74,7 +74,7 @@ Side paths go into the folder's subfolder adapter, for PEFT.
 			} else if a.packs(a.Model.Type) {
 				ds = append(ds, packable(a.Model.Type, a.DType)...)
 			} else if a.Layout == "compressed-tensors" {
-				ds.Errorf("layout", "Nothing to pack", "%s has no quantised layers. Use layout = \"auto\".", a.Model.From)
+				ds.Errorf("layout", "Nothing to pack", "%s has no layers of integer codes with scales. Use layout = \"auto\".", a.Model.From)
 			}
 		}
 		return passes.Result{Export: &passes.Export{Files: a.files()}}, ds
@@ -116,7 +116,7 @@ func (a *SafetensorsArgs) files() []string {
 func packable(ty *model.Type, dtype string) (ds diag.List) {
 	var short, rounded []*model.Linear
 	for _, l := range ty.Linears {
-		if !l.Format.Quantized() {
+		if !l.Format.OnGrid() {
 			continue
 		}
 		if l.Format.PartialGroup {

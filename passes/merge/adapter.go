@@ -173,7 +173,7 @@ var Adapter = &passes.Pass{
 			l.StoredBits = prune.DenseBits
 		}
 		if len(packed) > 0 {
-			ds.Errorf("merge", "Merging into codes", "%s are %d-bit codes; an update cannot be added without quantising again. Use merge = \"keep\", or merge before quantising.", blockwise.Paths(packed), packed[0].Format.Bits)
+			ds.Errorf("merge", "Merging into codes", "%s are %s; an update cannot be added without quantising again. Use merge = \"keep\", or merge before quantising.", blockwise.Paths(packed), packed[0].Format)
 			ds.Since(packed[0].QuantizedBy)
 		}
 		if len(masked) > 0 {

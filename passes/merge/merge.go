@@ -146,8 +146,8 @@ func plain(arg string, m *passes.Model) (ds diag.List) {
 		}
 	}
 	if len(packed) > 0 {
-		ds.Errorf(arg, "Merging codes", "%s are %d-bit codes in %s since %s. A merge would decode them, keep their rounding errors and store floating point numbers, so that the saving is lost and the loss kept. Merge first, then quantise.",
-			blockwise.Paths(packed), packed[0].Format.Bits, m.From, since(packed[0].QuantizedBy, m))
+		ds.Errorf(arg, "Merging codes", "%s are %s in %s since %s. A merge would decode them, keep their rounding errors and store floating point numbers, so that the saving is lost and the loss kept. Merge first, then quantise.",
+			blockwise.Paths(packed), packed[0].Format, m.From, since(packed[0].QuantizedBy, m))
 		ds.Since(packed[0].QuantizedBy)
 	}
 	if len(masked) > 0 {

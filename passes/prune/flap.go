@@ -374,7 +374,7 @@ func (a *FLAPArgs) check() (ds diag.List) {
 		}
 	}
 	if len(packed) > 0 {
-		ds.Errorf("model", "Cutting codes", "%s are %d-bit codes since %s; columns that go would tear the groups that share a scale. Prune first, then quantise.", blockwise.Paths(packed), packed[0].Format.Bits, packed[0].QuantizedBy)
+		ds.Errorf("model", "Cutting codes", "%s are %s since %s; columns that go would tear what is coded together. Prune first, then quantise.", blockwise.Paths(packed), packed[0].Format, packed[0].QuantizedBy)
 		ds.Since(packed[0].QuantizedBy)
 	}
 	if len(sided) > 0 {

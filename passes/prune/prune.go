@@ -81,8 +81,8 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, amount func(*model
 		l.MaskedBy = node
 	}
 	if len(packed) > 0 {
-		ds.Warnf("model", "Pruning gives up codes", "%s: the weights are %d-bit codes since %s; what is pruned becomes floating point numbers again. Prune first, then quantise, to have both; the quantiser keeps the mask.",
-			blockwise.Paths(packed), packed[0].Format.Bits, packed[0].QuantizedBy)
+		ds.Warnf("model", "Pruning gives up codes", "%s: the weights are %s since %s; what is pruned becomes floating point numbers again. Prune first, then quantise, to have both; the quantiser keeps the mask.",
+			blockwise.Paths(packed), packed[0].Format, packed[0].QuantizedBy)
 		ds.Since(packed[0].QuantizedBy)
 	}
 	if len(sided) > 0 {

@@ -1,4 +1,5 @@
-// Package quantize replaces weights by integer codes with a scale a group.
+// Package quantize replaces weights by forms that take fewer bits: integer codes
+// with a scale a group, indices into codebooks, stacks of sign blocks.
 package quantize
 
 import (
@@ -14,7 +15,7 @@ import (
 )
 
 // All lists the methods of the verb.
-func All() []*passes.Pass { return []*passes.Pass{RTN, GPTQ} }
+func All() []*passes.Pass { return []*passes.Pass{RTN, GPTQ, VPTQ, BitStack} }
 
 // Grid are the arguments that say what codes a layer gets.
 type Grid struct {
@@ -59,30 +60,69 @@ type layerGrid struct{ grid.Spec }
 // Allocate sets the bits of a code.
 func (l *layerGrid) Allocate(bits float64) { l.Bits = int(bits) }
 
-// typeOf is the type rule that quantisers share. of gives the grid of a layer.
-func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Linear) Grid) (passes.Result, diag.List) {
-	out := &passes.Model{From: node}
+// begin is what the type rules of all quantisers share: it returns a copy of the
+// model's type, nil where that is not known, and the layers to quantise in it,
+// which the caller gives their format. Layers that cannot be quantised are
+// reported and left out.
+func begin(node string, m *passes.Model, t blockwise.Target) (ty *model.Type, chosen []*model.Linear, ds diag.List) {
 	if m.Type == nil {
-		return passes.Result{Model: out}, nil
+		return nil, nil, nil
 	}
-	ds := t.Check(m.Type)
-	checked := false
-	ty := m.Type.Clone()
+	ds = t.Check(m.Type)
+	ty = m.Type.Clone()
 	var again, sided []*model.Linear
-	var ragged []*model.Linear
 	for _, l := range ty.Linears {
-		if !t.Selects(l) {
-			continue
-		}
-		g := of(l)
-		if !checked {
-			ds = append(ds, g.Check("bits", m.Type, t)...)
-			checked = true
-		}
 		switch {
+		case !t.Selects(l):
+			continue
 		case l.Format.Quantized():
 			again = append(again, l)
 			continue
+		case len(l.Sides) > 0:
+			sided = append(sided, l)
+		}
+		chosen = append(chosen, l)
+	}
+	if len(again) > 0 {
+		ds.Errorf("model", "Quantised already", "%s: the weights are %s since %s. Quantise the model from before that block, or leave these layers out with targets.",
+			blockwise.Paths(again), again[0].Format, again[0].QuantizedBy)
+		ds.Since(again[0].QuantizedBy)
+	}
+	if len(sided) > 0 {
+		ds.Warnf("model", "Quantising beside side paths", "%s carry side paths since %s, which stay as they are: they make up for the weights from before. Quantise before the compensation.",
+			blockwise.Paths(sided), sided[0].SidedBy)
+		ds.Since(sided[0].SidedBy)
+	}
+	return ty, chosen, ds
+}
+
+// unmasked refuses layers with a mask for forms that have no exact zero.
+func unmasked(ls []*model.Linear, form model.Format) (ds diag.List) {
+	var masked []*model.Linear
+	for _, l := range ls {
+		if l.Masked() {
+			masked = append(masked, l)
+		}
+	}
+	if len(masked) > 0 {
+		ds.Errorf("model", "Quantising would fill zeros", "%s are pruned to %s since %s, and %s have no exact zeros. Use quantize \"gptq\" or \"rtn\", which keep the mask, or leave these layers out with targets.",
+			blockwise.Paths(masked), masked[0].Mask, masked[0].MaskedBy, form)
+		ds.Since(masked[0].MaskedBy)
+	}
+	return ds
+}
+
+// typeOf is the type rule of quantisers to a grid. of gives the grid of a layer.
+func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Linear) Grid) (passes.Result, diag.List) {
+	out := &passes.Model{From: node}
+	ty, chosen, ds := begin(node, m, t)
+	var ragged []*model.Linear
+	for i, l := range chosen {
+		g := of(l)
+		if i == 0 {
+			ds = append(ds, g.Check("bits", m.Type, t)...)
+		}
+		switch {
 		case g.GroupSize == 0:
 			ds.Errorf("group_size", "Group size of zero", "A group holds at least one input; -1 makes the whole row one group.")
 			return passes.Result{Model: out}, ds
@@ -90,22 +130,9 @@ func typeOf(node string, m *passes.Model, t blockwise.Target, of func(*model.Lin
 			ragged = append(ragged, l)
 			continue
 		}
-		if len(l.Sides) > 0 {
-			sided = append(sided, l)
-		}
 		l.Format = model.Format{Allocated: g.Allocation != nil, Bits: g.mostBits(), GroupSize: g.GroupSize, Symmetric: g.Symmetric, PartialGroup: g.GroupSize > 0 && l.In%g.GroupSize != 0, ScaleBits: g.spec().ScaleBits()}
 		l.StoredBits = g.bitsPerWeight(l)
 		l.QuantizedBy = node
-	}
-	if len(again) > 0 {
-		ds.Errorf("model", "Quantised already", "%s: the weights are %d-bit codes since %s. Quantise the model from before that block, or leave these layers out with targets.",
-			blockwise.Paths(again), again[0].Format.Bits, again[0].QuantizedBy)
-		ds.Since(again[0].QuantizedBy)
-	}
-	if len(sided) > 0 {
-		ds.Warnf("model", "Quantising beside side paths", "%s carry side paths since %s, which stay as they are: they make up for the weights from before. Quantise before the compensation.",
-			blockwise.Paths(sided), sided[0].SidedBy)
-		ds.Since(sided[0].SidedBy)
 	}
 	if len(ragged) > 0 {
 		for _, at := range placesOf(ragged, t) {

@@ -102,7 +102,7 @@ var PERP = &passes.Pass{
 			}
 		}
 		if len(packed) > 0 {
-			ds.Errorf("model", "Merging into codes", "%s are %d-bit codes; an update cannot be merged without quantising again. Retrain before quantising, or train [\"norms\"].", blockwise.Paths(packed), packed[0].Format.Bits)
+			ds.Errorf("model", "Merging into codes", "%s are %s; an update cannot be merged without quantising again. Retrain before quantising, or train [\"norms\"].", blockwise.Paths(packed), packed[0].Format)
 			ds.Since(packed[0].QuantizedBy)
 		}
 		if len(sided) > 0 {

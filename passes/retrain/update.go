@@ -111,8 +111,8 @@ func (u update) typeOf(node string) (passes.Result, diag.List) {
 		ds.Since(filled[0].MaskedBy)
 	}
 	if len(packed) > 0 {
-		ds.Errorf("merge", "Merging into codes", "%s are %d-bit codes; an update cannot be merged without quantising again. %setrain before quantising.",
-			blockwise.Paths(packed), packed[0].Format.Bits, map[bool]string{true: "Use merge = \"keep\", or r", false: "R"}[u.side != nil])
+		ds.Errorf("merge", "Merging into codes", "%s are %s; an update cannot be merged without quantising again. %setrain before quantising.",
+			blockwise.Paths(packed), packed[0].Format, map[bool]string{true: "Use merge = \"keep\", or r", false: "R"}[u.side != nil])
 		ds.Since(packed[0].QuantizedBy)
 	}
 	if len(unsided) > 0 {

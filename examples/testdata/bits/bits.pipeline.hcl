@@ -104,6 +104,20 @@ quantize "gptq" "packed" {
   group_size = 32
 }
 
+quantize "vptq" "vectors" {
+  model              = train.base
+  data               = data.calib
+  centroids          = 16
+  residual_centroids = 16
+}
+
+quantize "bitstack" "stacked" {
+  model           = train.base
+  data            = data.calib
+  iterations      = 4
+  bits_per_weight = 5
+}
+
 compensate "eora" "eora" {
   model     = quantize.packed
   reference = train.base
@@ -129,6 +143,16 @@ evaluate "perplexity" "eora" {
 
 evaluate "perplexity" "lorc" {
   model = compensate.lorc
+  data  = data.test
+}
+
+evaluate "perplexity" "vectors" {
+  model = quantize.vectors
+  data  = data.test
+}
+
+evaluate "perplexity" "stacked" {
+  model = quantize.stacked
   data  = data.test
 }
 

@@ -1,0 +1,119 @@
+# VPTQ beside its codebooks alone and beside GPTQ. The statistics are the dense
+# model's, so that all layers of all methods are measured on the same inputs.
+
+variable "reference" {
+  type        = string
+  description = "the folder of the reference material"
+}
+
+variable "targets" {
+  type        = list(string)
+  default     = ["*"]
+  description = "globs of the linears to compress"
+}
+
+variable "windows" {
+  type        = number
+  default     = 20
+  description = "how many windows of the test text to measure on"
+}
+
+variable "steps" {
+  type        = number
+  default     = 0
+  description = "not used: nothing is trained"
+}
+
+model "base" {
+  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
+}
+
+data "text" "calib" {
+  source          = "${var.reference}/text/calib.txt"
+  tokenizer       = model.base
+  sequence_length = 512
+  samples         = 16
+}
+
+data "text" "test" {
+  source          = "${var.reference}/text/test.txt"
+  tokenizer       = model.base
+  sequence_length = 512
+  samples         = var.windows
+}
+
+quantize "vptq" "vptq" {
+  model     = model.base
+  data      = data.calib
+  vector    = 4
+  centroids = 256
+  propagate = "input"
+  targets   = var.targets
+}
+
+quantize "vptq" "nearest" {
+  model     = model.base
+  data      = data.calib
+  vector    = 4
+  centroids = 256
+  compensate = false
+  propagate = "input"
+  targets   = var.targets
+}
+
+quantize "vptq" "residual" {
+  model     = model.base
+  data      = data.calib
+  vector    = 4
+  centroids = 256
+  residual_centroids = 256
+  propagate = "input"
+  targets   = var.targets
+}
+
+quantize "gptq" "published" {
+  model      = model.base
+  data       = data.calib
+  bits       = 2
+  group_size = 64
+  symmetric  = false
+  refine     = 0
+  propagate  = "input"
+  targets    = var.targets
+}
+
+quantize "gptq" "refined" {
+  model      = model.base
+  data       = data.calib
+  bits       = 2
+  group_size = 64
+  symmetric  = false
+  refine     = 2
+  propagate  = "input"
+  targets    = var.targets
+}
+
+evaluate "perplexity" "vptq" {
+  model = quantize.vptq
+  data  = data.test
+}
+
+evaluate "perplexity" "nearest" {
+  model = quantize.nearest
+  data  = data.test
+}
+
+evaluate "perplexity" "residual" {
+  model = quantize.residual
+  data  = data.test
+}
+
+evaluate "perplexity" "published" {
+  model = quantize.published
+  data  = data.test
+}
+
+evaluate "perplexity" "refined" {
+  model = quantize.refined
+  data  = data.test
+}
