@@ -5,8 +5,8 @@
 package model
 
 import (
-	"slices"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/compressc/compressc/internal/arch"

@@ -179,8 +179,8 @@ func Rescaled(ty *model.Type, node string, sites map[string]bool, denseBits floa
 		}
 	}
 	if len(packed) > 0 {
-		ds.Errorf("model", title, "%s: the weights are %d-bit codes since %s, whose columns or rows cannot be scaled without rounding again. Scale before quantising.",
-			Paths(packed), packed[0].Format.Bits, packed[0].QuantizedBy)
+		ds.Errorf("model", title, "%s: the weights are %s since %s, whose columns or rows cannot be scaled without rounding again. Scale before quantising.",
+			Paths(packed), packed[0].Format, packed[0].QuantizedBy)
 		ds.Since(packed[0].QuantizedBy)
 	}
 	return ds
