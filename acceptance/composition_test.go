@@ -328,10 +328,7 @@ func TestPairsThatUsersWriteRun(t *testing.T) {
 		of[p.Method] = p
 		methods = append(methods, p.Method)
 	}
-	var chains [][]string
-	for _, order := range orders([]string{"sparsegpt", "lora", "gptq", "eora"}) {
-		chains = append(chains, order)
-	}
+	chains := orders([]string{"sparsegpt", "lora", "gptq", "eora"})
 	chains = append(chains, []string{"smooth", "gptq"}, []string{"flap", "gptq", "eora"})
 	for _, m := range methods {
 		chains = append(chains, []string{"linear", m}, []string{"ties", m})

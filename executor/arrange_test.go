@@ -96,7 +96,7 @@ func TestPartsRewind(t *testing.T) {
 	w.calls("a b")
 
 	// A tree that memos tell of is put together from the index.
-	e, targets, _ = w.again(func() []action.Ref { return []action.Ref{w.apart(w.block("1", "2"), "d", "", "", durable)} })
+	e, _, _ = w.again(func() []action.Ref { return []action.Ref{w.apart(w.block("1", "2"), "d", "", "", durable)} })
 	e.Close()
 	w.calls("a b")
 	e, targets, n = w.again(func() []action.Ref { return []action.Ref{w.apart(w.block("1", "2"), "d", "", "", durable)} })

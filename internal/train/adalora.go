@@ -209,7 +209,7 @@ func (g *budget[T]) adjust(step int, factor float64) {
 // follow moves the running means on by an importance.
 func follow(beta1, beta2, mean, stray, importance float64) (float64, float64) {
 	mean = float64(beta1*mean) + float64((1-beta1)*importance)
-	stray = float64(beta2*stray) + float64((1-beta2)*math.Abs(importance-mean))
+	stray = float64(beta2*stray) + float64((1-beta2)*math.Abs(float64(importance)-mean))
 	return mean, stray
 }
 

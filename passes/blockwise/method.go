@@ -339,9 +339,9 @@ func (m *Method[L]) flops(ls []linearParams[L]) float64 {
 	f := 0.0
 	for _, l := range ls {
 		n, o := float64(l.In), float64(l.Out)
-		f += 50 * n * o
+		f += float64(50 * n * o)
 		if m.Needs.Gram {
-			f += 2*n*n*n/3 + 4*o*n*n
+			f += float64(2*n*n*n/3) + float64(4*o*n*n)
 		}
 	}
 	return f

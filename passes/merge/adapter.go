@@ -201,7 +201,7 @@ var Adapter = &passes.Pass{
 			}
 			per[l.Block].Keep = keep
 			per[l.Block].Layers = append(per[l.Block].Layers, adapterLayer{l.Name, a.scale(l.Path, rank)})
-			flops[l.Block] += 2 * float64(l.Out) * float64(l.In) * float64(rank)
+			flops[l.Block] += float64(2 * float64(l.Out) * float64(l.In) * float64(rank))
 			if bytes[l.Block] += 4 * int64(l.Out) * int64(l.In); keep {
 				bytes[l.Block] += 4*int64(l.Out+l.In)*int64(rank) - 4*int64(l.Out)*int64(l.In)
 			}

@@ -126,11 +126,11 @@ func (a *FLAPArgs) decide(node string, g *action.Graph) (decide *action.Action, 
 		shape := cfg.Shape(b)
 		p.Shapes = append(p.Shapes, shape)
 		units += int64(shape.KVHeads + shape.Intermediate)
-		weights := float64(cfg.Hidden) * float64(cfg.At(b).QDim()+shape.Intermediate)
+		weights := float64(float64(cfg.Hidden) * float64(cfg.At(b).QDim()+shape.Intermediate))
 		s := g.Add(action.Spec{Kernel: flapScores, Params: flapScoreParams{a.Metric, shape.KVHeads}, Node: node, Label: fmt.Sprintf("scores of block %d", b),
 			Inputs:  []action.Input{{Name: "block", Ref: a.Model.Blocks[b]}, {Name: "moments", Ref: st[b].Moments}},
 			Outputs: []action.Output{{Name: "scores", Class: action.Durable, Bytes: int64(shape.KVHeads+shape.Intermediate) * 8}},
-			Flops:   2 * weights, Peak: int64(weights) * 8})
+			Flops:   float64(2 * weights), Peak: int64(weights) * 8})
 		in = append(in, action.Input{Name: fmt.Sprintf("block%d", b), Ref: action.Ref{Action: s, Output: "scores"}})
 		moments = append(moments, st[b].Moments)
 	}

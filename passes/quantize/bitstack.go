@@ -363,7 +363,7 @@ func (a *BitStackArgs) setSizes(ty *model.Type, chosen []*model.Linear) (ds diag
 	budget, rest, weights := a.budget(ty, chosen), 0.0, 0.0
 	for _, l := range chosen {
 		rest += float64(a.bytesOf(l, a.Iterations) - a.bytesOf(l, 1))
-		weights += float64(l.Out) * float64(l.In)
+		weights += float64(float64(l.Out) * float64(l.In))
 	}
 	if budget < 0 {
 		if a.MaxBytes > 0 {
@@ -463,7 +463,7 @@ func (a *BitStackArgs) lower(c *passes.Call, g *action.Graph, r passes.Result) p
 		var bytes, largest int64
 		for _, l := range ls {
 			n := int64(l.Out) * int64(l.In)
-			flops += float64(a.Iterations) * 18 * float64(n) * float64(l.Rank+16)
+			flops += float64(float64(a.Iterations) * 18 * float64(n) * float64(l.Rank+16))
 			bytes += int64(a.Iterations) * stack.Bytes(l.Out, l.In, l.Rank)
 			largest = max(largest, n)
 		}

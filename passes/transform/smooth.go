@@ -321,7 +321,7 @@ var Smooth = &passes.Pass{
 				p.Windows = blockwise.WindowsFor(a.Data, a.SearchTokens)
 				tokens := int64(p.Windows) * int64(a.Data.Type.SequenceLength)
 				in = append(in, action.Input{Name: "hidden", Ref: stats[b].Hidden})
-				spec.Flops += float64(bytes) * float64(tokens) * (searchSteps + 1)
+				spec.Flops += float64(float64(bytes) * float64(tokens) * (searchSteps + 1))
 				spec.Peak += tokens * int64(2*cfg.Hidden+3*cfg.Intermediate+2*cfg.QDim()) * 4
 			}
 			spec.Params, spec.Inputs = p, in
