@@ -92,6 +92,10 @@ retrain "perp" "whole" {
   rank  = 2
   steps = 3
 }
+transform "smooth" "smooth" {
+  model = model.m
+  data  = data.calib
+}
 merge "linear" "mean" {
   models = [model.m, retrain.lora]
 }
@@ -109,7 +113,7 @@ export "safetensors" "pruned" {
 
 // evaluated are the models of familyPipeline that are measured.
 var evaluated = []string{"model.m", "prune.magnitude", "prune.wanda", "prune.sparsegpt", "prune.flap", "quantize.rtn", "quantize.gptq",
-	"compensate.eora", "retrain.lora", "retrain.perp", "retrain.whole", "merge.mean"}
+	"compensate.eora", "retrain.lora", "retrain.perp", "retrain.whole", "merge.mean", "transform.smooth"}
 
 func lossOf(model string) string {
 	return fmt.Sprintf("evaluate \"perplexity\" \"%s\" {\n  model = %s\n  data  = data.golden\n}\n", strings.ReplaceAll(model, ".", "_"), model)
@@ -178,6 +182,9 @@ func TestFamilies(t *testing.T) {
 			}
 			if d := math.Abs(nll("quantize.rtn") - want); d > 0.01 {
 				t.Errorf("8 bits move the loss by %v", d)
+			}
+			if d := math.Abs(nll("transform.smooth") - want); d > 1e-5 {
+				t.Errorf("smoothing moves the loss by %v", d)
 			}
 
 			sameFile(t, filepath.Join(r.Tiny(name), "model.safetensors"), filepath.Join(dir, "same", "model.safetensors"))

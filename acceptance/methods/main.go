@@ -2,8 +2,8 @@
 // beside its baseline, in one run. From the module's root:
 //
 //	go run ./acceptance/methods -reference ../shared/reference -dir DIR -write docs/methods.md
-//	go run ./acceptance/methods -only awq,flap
-//	go run ./acceptance/methods -only awq -small
+//	go run ./acceptance/methods -only flap,vptq
+//	go run ./acceptance/methods -only flap -small
 //
 // What each section found is kept in DIR, as the report does. It exits with 1
 // where a claim does not hold and its section gives no reason.

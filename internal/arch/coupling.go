@@ -48,16 +48,25 @@ func (c Coupling) Expand(s []float32, width int) []float32 {
 // Couplings returns what can be scaled in a block, in the order of Sites.
 func (c *Config) Couplings() []Coupling {
 	var out []Coupling
+	norm := func(gain, bias string) []string {
+		if c.LayerNorm {
+			return []string{gain, bias}
+		}
+		return []string{gain}
+	}
 	for _, site := range Sites() {
+		if site == SiteMLPMid && c.Plain {
+			continue
+		}
 		k := Coupling{Site: site, Free: c.SiteWidth(site)}
 		switch site {
 		case SiteAttnIn:
-			k.Vectors = []string{InputNormName}
+			k.Vectors = norm(InputNormName, InputNormBiasName)
 		case SiteAttnOut:
 			k.Rows, k.Free = "self_attn.v_proj", c.KVDim()
 			k.group, k.dim = c.Heads/c.KVHeads, c.HeadDim
 		case SiteMLPIn:
-			k.Vectors = []string{PostNormName}
+			k.Vectors = norm(PostNormName, PostNormBiasName)
 		case SiteMLPMid:
 			k.Rows = "mlp.up_proj"
 		}

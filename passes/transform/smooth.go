@@ -93,7 +93,7 @@ type smoothParams struct {
 
 // smoothKernel rewrites one block by the statistics "norms"; a search looks at
 // the block's inputs "hidden" too.
-var smoothKernel = action.NewKernel("transform.smooth", 1, func(c *action.Context, p smoothParams) error {
+var smoothKernel = action.NewKernel("transform.smooth", 2, func(c *action.Context, p smoothParams) error {
 	cfg := p.Geometry.Config()
 	in := c.Input("block")
 	var inputs map[string][]float32
@@ -271,7 +271,7 @@ var Smooth = &passes.Pass{
 	Verb: "transform", Method: "smooth",
 	Summary: "Moves the range of activation channels into the weights, exactly; for 8-bit activations.",
 	Doc: "What the model computes stays the same, but for rounding in float32. It pays where activations become integers " +
-		"(`activation_bits` of `evaluate \"perplexity\"` measures that); weights alone are rounded no better by it: for them see `quantize \"awq\"`.\n\n" +
+		"(`activation_bits` of `evaluate \"perplexity\"` measures that); weights alone are rounded no better by it.\n\n" +
 		"Smooth before quantising: columns of codes cannot be scaled. Masks are kept, and side paths follow their layers.",
 	Paper:   "Xiao et al. 2022, arXiv:2211.10438",
 	NewArgs: func() any { return &SmoothArgs{} },
