@@ -126,18 +126,7 @@ func TestFamilies(t *testing.T) {
 	r := reference(t)
 	for _, name := range []string{"gpt2", "opt"} {
 		t.Run(name, func(t *testing.T) {
-			g, err := readTensors(filepath.Join(r.Tiny(name), "golden.safetensors"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ids, err := g.Int32("input_ids")
-			if err != nil {
-				t.Fatal(err)
-			}
-			logits, err := g.Float32("logits")
-			if err != nil {
-				t.Fatal(err)
-			}
+			ids, logits := tinyGolden(t, r, name)
 			dir := t.TempDir()
 			words, tok := spelled(t, ids)
 			if err := os.CopyFS(filepath.Join(dir, "tiny"), os.DirFS(r.Tiny(name))); err != nil {

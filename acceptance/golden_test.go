@@ -80,6 +80,22 @@ func loadModel(t testing.TB, path string) (*checkpoint.Checkpoint, *nn.Model) {
 	return cp, m
 }
 
+// tinyGolden are the tokens given to a tiny model, and the logits it had for them.
+func tinyGolden(t testing.TB, r Reference, name string) (ids []int32, logits []float32) {
+	t.Helper()
+	g, err := readTensors(filepath.Join(r.Tiny(name), "golden.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids, err = g.Int32("input_ids"); err != nil {
+		t.Fatal(err)
+	}
+	if logits, err = g.Float32("logits"); err != nil {
+		t.Fatal(err)
+	}
+	return ids, logits
+}
+
 // The tiny models, from their Hugging Face folders to logits.
 func TestGoldenTinyLogits(t *testing.T) {
 	const tolerance = 1e-4
@@ -89,18 +105,7 @@ func TestGoldenTinyLogits(t *testing.T) {
 	for _, name := range []string{"llama", "llama_tied", "mistral", "qwen2", "qwen3", "gpt2", "opt"} {
 		t.Run(name, func(t *testing.T) {
 			cp, m := loadModel(t, r.Tiny(name))
-			g, err := readTensors(filepath.Join(r.Tiny(name), "golden.safetensors"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ids, err := g.Int32("input_ids")
-			if err != nil {
-				t.Fatal(err)
-			}
-			want, err := g.Float32("logits")
-			if err != nil {
-				t.Fatal(err)
-			}
+			ids, want := tinyGolden(t, r, name)
 			run := nn.NewRunner(cp.Config, pool)
 			x := make([]float32, len(ids)*cp.Config.Hidden)
 			run.Embed(m.Embed, ids, x)

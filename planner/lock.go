@@ -146,35 +146,30 @@ func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others 
 		l.File.Adapters = append(l.File.Adapters, *entry)
 	}
 	if old != nil {
-		for _, a := range old.Adapters {
-			switch {
-			case l.File.Adapter(a.Source) != nil:
-			case others:
-				l.File.Adapters = append(l.File.Adapters, a)
-			default:
-				l.Removed = append(l.Removed, a.Source)
-			}
-		}
-		for _, m := range old.Models {
-			switch {
-			case l.File.Model(m.Source, m.Revision) != nil:
-			case others:
-				l.File.Models = append(l.File.Models, m)
-			default:
-				l.Removed = append(l.Removed, sourceText(m.Source, m.Revision))
-			}
-		}
-		for _, d := range old.Data {
-			switch {
-			case l.File.Text(d.Source) != nil:
-			case others:
-				l.File.Data = append(l.File.Data, d)
-			default:
-				l.Removed = append(l.Removed, d.Source)
-			}
-		}
+		f := l.File
+		f.Adapters = carry(l, f.Adapters, old.Adapters, others, func(a lock.Adapter) (bool, string) { return f.Adapter(a.Source) != nil, a.Source })
+		f.Models = carry(l, f.Models, old.Models, others, func(m lock.Model) (bool, string) {
+			return f.Model(m.Source, m.Revision) != nil, sourceText(m.Source, m.Revision)
+		})
+		f.Data = carry(l, f.Data, old.Data, others, func(d lock.Data) (bool, string) { return f.Text(d.Source) != nil, d.Source })
 	}
 	return l, nil
+}
+
+// carry returns entries and, where others says so, those of old that are not
+// among them; otherwise these are noted as removed. of says whether an entry is
+// among entries, and how it is called.
+func carry[E any](l *Locking, entries, old []E, others bool, of func(E) (among bool, name string)) []E {
+	for _, e := range old {
+		switch among, name := of(e); {
+		case among:
+		case others:
+			entries = append(entries, e)
+		default:
+			l.Removed = append(l.Removed, name)
+		}
+	}
+	return entries
 }
 
 func (l *Locking) note(source string, was bool) {

@@ -14,13 +14,6 @@ func (l *Locking) Modules(used []lock.Module, old *lock.File, others bool) {
 	if old == nil {
 		return
 	}
-	for _, m := range old.Modules {
-		switch {
-		case l.File.Module(m.Source) != nil:
-		case others:
-			l.File.Modules = append(l.File.Modules, m)
-		default:
-			l.Removed = append(l.Removed, m.Source)
-		}
-	}
+	f := l.File
+	f.Modules = carry(l, f.Modules, old.Modules, others, func(m lock.Module) (bool, string) { return f.Module(m.Source) != nil, m.Source })
 }

@@ -11,12 +11,9 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"maps"
 	"os"
@@ -141,7 +138,7 @@ func measure(reference, dir, write, only string, small bool) error {
 	}
 	var broken, missing []string
 	for _, c := range claims {
-		key, err := digest(program.Path, pipelinePath(c.name), fmt.Sprint(small, ref.Dir))
+		key, err := pages.Key(fmt.Sprint(small, ref.Dir), program.Path, pipelinePath(c.name))
 		if err != nil {
 			return err
 		}
@@ -185,26 +182,4 @@ func measure(reference, dir, write, only string, small bool) error {
 		return errors.New("not as claimed, and for no known reason: " + strings.Join(broken, "; "))
 	}
 	return nil
-}
-
-// digest identifies what a section depends on.
-func digest(program, pipeline, rest string) (string, error) {
-	h := sha256.New()
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	for _, path := range []string{program, self, pipeline} {
-		f, err := os.Open(path)
-		if err != nil {
-			return "", err
-		}
-		_, err = io.Copy(h, f)
-		f.Close()
-		if err != nil {
-			return "", err
-		}
-	}
-	io.WriteString(h, rest)
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -3,8 +3,11 @@
 package pages
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -78,4 +81,27 @@ func (k Kept) Save(name string, p *Page) error {
 		return err
 	}
 	return os.Rename(tmp, k.path(name))
+}
+
+// Key identifies what a page depends on: this command, files such as a program
+// and pipelines, and what else rest says.
+func Key(rest string, files ...string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, path := range append([]string{self}, files...) {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(h, f)
+		f.Close()
+		if err != nil {
+			return "", err
+		}
+	}
+	io.WriteString(h, rest)
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

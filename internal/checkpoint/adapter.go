@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -209,7 +210,8 @@ func put(pairs map[string]*AdapterLayer, path string, isA bool, t Tensor) *Adapt
 
 // complete checks that factors come in pairs, and fills in what follows.
 func (a *Adapter) complete(pairs map[string]*AdapterLayer, scale func(*AdapterLayer) error) error {
-	for path, l := range pairs {
+	for _, path := range slices.Sorted(maps.Keys(pairs)) {
+		l := pairs[path]
 		x, y := l.A.Meta, l.B.Meta
 		switch {
 		case len(x.Shape) != 2 || len(y.Shape) != 2:
@@ -237,6 +239,5 @@ func (a *Adapter) complete(pairs map[string]*AdapterLayer, scale func(*AdapterLa
 	if len(a.Layers) == 0 {
 		return fmt.Errorf("%s holds no factors", a.Path)
 	}
-	slices.SortFunc(a.Layers, func(x, y AdapterLayer) int { return strings.Compare(x.Path, y.Path) })
 	return nil
 }

@@ -93,7 +93,12 @@ func LoadBlock(c *arch.Config, i int, get func(name string) ([]float32, error)) 
 
 // LoadFinalNorm returns what ModelOf.Norm is; get is as in LoadModel.
 func LoadFinalNorm(c *arch.Config, get func(name string) ([]float32, error)) ([]float32, error) {
-	return loadNorm(c, c.FinalNormName(), c.FinalNormBiasName(), func(name string, n int) ([]float32, error) {
+	return loadNorm(c, c.FinalNormName(), c.FinalNormBiasName(), checked(get))
+}
+
+// checked makes get check how many elements a tensor has.
+func checked(get func(name string) ([]float32, error)) func(name string, n int) ([]float32, error) {
+	return func(name string, n int) ([]float32, error) {
 		t, err := get(name)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -102,7 +107,7 @@ func LoadFinalNorm(c *arch.Config, get func(name string) ([]float32, error)) ([]
 			return nil, fmt.Errorf("%s has %d elements; expected %d", name, len(t), n)
 		}
 		return t, nil
-	})
+	}
 }
 
 // loadNorm returns a norm's tensors in one slice.
@@ -137,16 +142,7 @@ type Model = ModelOf[float32]
 // name; the model keeps the slice.
 func LoadModel(c *arch.Config, get func(name string) ([]float32, error)) (*Model, error) {
 	m := &Model{Config: c, Head: Linear{Out: c.Vocab, In: c.Hidden}}
-	tensor := func(name string, n int) ([]float32, error) {
-		t, err := get(name)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		if len(t) != n {
-			return nil, fmt.Errorf("%s has %d elements; expected %d", name, len(t), n)
-		}
-		return t, nil
-	}
+	tensor := checked(get)
 	var err error
 	if m.Embed, err = tensor(c.EmbedName(), c.Vocab*c.Hidden); err != nil {
 		return nil, err

@@ -517,18 +517,10 @@ func TestDigests(t *testing.T) {
 	}
 }
 
-// runEveryKernel returns, by "kernel@impl", the digest of all outputs of all
-// its actions in the order of the graph.
-func runEveryKernel(t *testing.T, threads int) map[string]string {
+// planned plans the pipeline in dir with a cache of its own there. Both are
+// closed when the test ends.
+func planned(t *testing.T, dir string, threads int) (*planner.Plan, *executor.Executor) {
 	t.Helper()
-	dir := t.TempDir()
-	text := strings.Repeat("A weight that is small on an input that is large may matter more than it seems. ", 40)
-	if err := os.WriteFile(filepath.Join(dir, "text.txt"), []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "every.pipeline.hcl"), []byte(everyKernel), 0o666); err != nil {
-		t.Fatal(err)
-	}
 	reg, err := lang.NewRegistry(Passes()...)
 	if err != nil {
 		t.Fatal(err)
@@ -546,7 +538,7 @@ func runEveryKernel(t *testing.T, threads int) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
+	t.Cleanup(func() { store.Close() })
 	plan, err := planner.Build(e, r, store)
 	if err != nil {
 		t.Fatal(err)
@@ -555,7 +547,23 @@ func runEveryKernel(t *testing.T, threads int) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ex.Close()
+	t.Cleanup(ex.Close)
+	return plan, ex
+}
+
+// runEveryKernel returns, by "kernel@impl", the digest of all outputs of all
+// its actions in the order of the graph.
+func runEveryKernel(t *testing.T, threads int) map[string]string {
+	t.Helper()
+	dir := t.TempDir()
+	text := strings.Repeat("A weight that is small on an input that is large may matter more than it seems. ", 40)
+	if err := os.WriteFile(filepath.Join(dir, "text.txt"), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "every.pipeline.hcl"), []byte(everyKernel), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	plan, ex := planned(t, dir, threads)
 	var targets []action.Ref
 	for _, a := range plan.Graph.Actions {
 		for _, o := range a.Outputs {

@@ -8,12 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/compressc/compressc/cache"
-	"github.com/compressc/compressc/executor"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
-	"github.com/compressc/compressc/lang"
-	"github.com/compressc/compressc/planner"
 )
 
 const fiveSizes = `
@@ -54,33 +50,7 @@ func TestStackSizesShare(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reg, err := lang.NewRegistry(Passes()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, diags := lang.Load(dir, lang.Options{Registry: reg, Complete: true})
-	if diags.HasErrors() {
-		t.Fatal(diags)
-	}
-	r := &planner.Resolver{Dir: dir}
-	e, diags := planner.Expand(p, planner.Sources{Model: r.Model, Data: r.Data})
-	if diags.HasErrors() {
-		t.Fatal(diags)
-	}
-	store, err := cache.Open(filepath.Join(dir, "cache"), cache.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	plan, err := planner.Build(e, r, store)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ex, err := executor.New(plan.Graph, executor.Options{Store: store, Threads: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ex.Close()
+	plan, ex := planned(t, dir, 2)
 	count := map[string]int{}
 	var views []action.Ref
 	for _, a := range plan.Graph.Actions {

@@ -20,12 +20,7 @@ type roundedParams struct {
 var roundedKernel = action.NewKernel("walk.rounded", 1, func(c *action.Context, p roundedParams) error {
 	g := p.Geometry
 	cfg := g.Config()
-	e, err := c.Input("hidden").Entry("hidden")
-	if err != nil {
-		return err
-	}
-	windows, T := e.Meta.Shape[0], e.Meta.Shape[1]
-	in, err := c.Input("hidden").Float32("hidden")
+	in, windows, T, err := States(c.Input("hidden"))
 	if err != nil {
 		return err
 	}

@@ -18,16 +18,11 @@ func WindowsFor(d *passes.Data, tokens int) int {
 // layers of each site read, [windows·T, width], for methods that try something
 // on the inputs themselves; sums over them are statistics (Needs).
 func Inputs(c *action.Context, cfg *arch.Config, block, hidden *artifact.Value, windows int) (map[string][]float32, error) {
-	e, err := hidden.Entry("hidden")
+	x, all, T, err := States(hidden)
 	if err != nil {
 		return nil, err
 	}
-	T := e.Meta.Shape[1]
-	windows = min(windows, e.Meta.Shape[0])
-	x, err := hidden.Float32("hidden")
-	if err != nil {
-		return nil, err
-	}
+	windows = min(windows, all)
 	b, err := LoadForward(cfg, block)
 	if err != nil {
 		return nil, err

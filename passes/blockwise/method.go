@@ -94,7 +94,7 @@ func (w *Work) SetMask(m *mask.Mask) {
 }
 
 // SetQuantized replaces the weights by integer codes.
-func (w *Work) SetQuantized(q *grid.Quantized) { w.SetCoded(onGrid{q}) }
+func (w *Work) SetQuantized(q *grid.Quantized) { w.SetCoded(OnGrid(q)) }
 
 // SetCoded replaces the weights by another form of them, which the layer is then
 // stored in. A form that cannot hold exact zeros must not be given to a layer
@@ -142,15 +142,11 @@ func New[L any](m Method[L]) *Method[L] {
 func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 	in := c.Input("block")
 	out := c.Output("block")
-	changed := func(leaf string) bool {
-		for _, l := range ls {
-			if OfLinear(leaf, l.Name) {
-				return true
-			}
-		}
-		return false
+	names := make([]string, len(ls))
+	for i, l := range ls {
+		names[i] = l.Name
 	}
-	out.CopyExcept(in, changed)
+	out.CopyExcept(in, OfLinears(names))
 	reports := map[string]map[string]float64{}
 	memo := map[string]any{}
 	for i, l := range ls {
@@ -194,7 +190,7 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 			w.Report("zeros", 1-float64(w.Mask.CountKept())/float64(w.Out*w.In))
 		}
 		if w.coded != nil {
-			if err := putCoded(out, l.Name, w.coded, w.Mask); err != nil {
+			if err := PutCoded(out, l.Name, w.coded, w.Mask); err != nil {
 				return err
 			}
 		} else {
@@ -394,17 +390,6 @@ func Grams(g *action.Graph, node string, m *passes.Model, d *passes.Data, wants 
 	refs := make([]action.Ref, len(st))
 	for i := range st {
 		refs[i] = st[i].Gram
-	}
-	return refs
-}
-
-// Norms walks a model as it is and returns the column norms of every site for
-// each block that wants reports.
-func Norms(g *action.Graph, node string, m *passes.Model, d *passes.Data, wants func(block int) bool) []action.Ref {
-	st := Stream(g, node, m, d, Needs{Norms: true}, wants)
-	refs := make([]action.Ref, len(st))
-	for i := range st {
-		refs[i] = st[i].Norms
 	}
 	return refs
 }

@@ -62,15 +62,19 @@ func openGrid(v *artifact.Value, linear string) (Coded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return onGrid{q}, nil
+	return OnGrid(q), nil
 }
 
-// onGrid is integer codes as a Coded.
-type onGrid struct{ q *grid.Quantized }
+// OnGrid returns integer codes as a Coded.
+func OnGrid(q *grid.Quantized) Coded { return onGrid{q} }
 
-func (g onGrid) Decode(dst []float32) { g.q.Dequantize(dst) }
+type onGrid struct{ *grid.Quantized }
 
-func (g onGrid) put(b *artifact.Builder, linear string) error { return putCodes(b, linear, g.q) }
+func (g onGrid) Decode(dst []float32) { g.Dequantize(dst) }
+
+func (g onGrid) put(b *artifact.Builder, linear string) error {
+	return putCodes(b, linear, g.Quantized)
+}
 
 // formOf finds the form that a linear layer has in v.
 func formOf(v *artifact.Value, linear string) (*form, error) {
@@ -121,6 +125,13 @@ func shapeOf(v *artifact.Value, linear string) (out, in int, err error) {
 func OfLinear(leaf, linear string) bool {
 	suffix, ok := strings.CutPrefix(leaf, linear)
 	return ok && slices.Contains(linearSuffixes, suffix)
+}
+
+// OfLinears reports whether a leaf holds the weights of one of the layers.
+func OfLinears(linears []string) func(leaf string) bool {
+	return func(leaf string) bool {
+		return slices.ContainsFunc(linears, func(l string) bool { return OfLinear(leaf, l) })
+	}
 }
 
 // LinearLeaves lists the leaves that OfLinear is true of, in order.

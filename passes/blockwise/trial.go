@@ -41,19 +41,14 @@ type Trial struct {
 
 var spreadKernel = action.NewKernel("trial.spread", 1, func(c *action.Context, p spreadParams) error {
 	cfg := p.Geometry.Config()
-	e, err := c.Input("hidden").Entry("hidden")
-	if err != nil {
-		return err
-	}
-	windows, T := e.Meta.Shape[0], e.Meta.Shape[1]
-	in, err := c.Input("hidden").Float32("hidden")
+	in, windows, T, err := States(c.Input("hidden"))
 	if err != nil {
 		return err
 	}
 	out := make([]float32, 0, p.Trials*len(in))
 	r := nn.NewRunner(cfg, c.Pool)
 	for i := range p.Trials {
-		b, err := Load(cfg, c.Input(trialInput(i)))
+		b, err := LoadForward(cfg, c.Input(trialInput(i)))
 		if err != nil {
 			return err
 		}
@@ -78,16 +73,11 @@ func trialInput(i int) string { return fmt.Sprintf("trial%d", i) }
 // and the logits' mean squared difference, F64 [trials, windows], each the mean
 // over a window's tokens.
 var compareKernel = action.NewKernel("trial.compare", 1, func(c *action.Context, p spreadParams) error {
-	e, err := c.Input("dense").Entry("hidden")
+	dense, windows, T, err := States(c.Input("dense"))
 	if err != nil {
 		return err
 	}
-	windows, T := e.Meta.Shape[0], e.Meta.Shape[1]
-	dense, err := c.Input("dense").Float32("hidden")
-	if err != nil {
-		return err
-	}
-	all, err := c.Input("hidden").Float32("hidden")
+	all, _, _, err := States(c.Input("hidden"))
 	if err != nil {
 		return err
 	}

@@ -60,12 +60,7 @@ func tokens(v *artifact.Value) ([]int32, []int, error) {
 // site XᵀX.
 var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry) error {
 	cfg := g.Config()
-	e, err := c.Input("hidden").Entry("hidden")
-	if err != nil {
-		return err
-	}
-	windows, T := e.Meta.Shape[0], e.Meta.Shape[1]
-	in, err := c.Input("hidden").Float32("hidden")
+	in, windows, T, err := States(c.Input("hidden"))
 	if err != nil {
 		return err
 	}

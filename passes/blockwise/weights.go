@@ -141,8 +141,8 @@ func putMask(b *artifact.Builder, linear string, m *mask.Mask) {
 	}
 }
 
-// putCoded stores weights in the form they have and, unless nil, the mask.
-func putCoded(b *artifact.Builder, linear string, c Coded, m *mask.Mask) error {
+// PutCoded stores weights in the form they have and, unless nil, the mask.
+func PutCoded(b *artifact.Builder, linear string, c Coded, m *mask.Mask) error {
 	putMask(b, linear, m)
 	return c.put(b, linear)
 }
@@ -165,9 +165,4 @@ func putHalf(b *artifact.Builder, name string, shape []int, x []float32) {
 	data := make([]byte, 2*len(x))
 	half.F32ToF16(data, x)
 	b.PutBytes(name, tensor.Meta{DType: tensor.F16, Shape: shape}, data)
-}
-
-// PutQuantized stores integer codes and, unless nil, the mask.
-func PutQuantized(b *artifact.Builder, linear string, q *grid.Quantized, m *mask.Mask) error {
-	return putCoded(b, linear, onGrid{q}, m)
 }

@@ -52,13 +52,7 @@ type PerplexityReport struct {
 }
 
 var nllKernel = action.NewKernel("evaluate.perplexity", 1, func(c *action.Context, g blockwise.Geometry) error {
-	hidden := c.Input("hidden")
-	e, err := hidden.Entry("hidden")
-	if err != nil {
-		return err
-	}
-	windows, T := e.Meta.Shape[0], e.Meta.Shape[1]
-	x, err := hidden.Float32("hidden")
+	x, windows, T, err := blockwise.States(c.Input("hidden"))
 	if err != nil {
 		return err
 	}

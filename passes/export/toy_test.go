@@ -137,7 +137,7 @@ func (m *toy) putLayer(t testing.TB, rng *rand.Rand, b *artifact.Builder, block 
 		defer pool.Close()
 		q, err := grid.Quantize(pool, w, l.Out, l.In, *s.spec, keep)
 		check(t, err)
-		check(t, blockwise.PutQuantized(b, l.Name, q, keep))
+		check(t, blockwise.PutCoded(b, l.Name, blockwise.OnGrid(q), keep))
 		ty.Format = model.Format{Bits: s.spec.Bits, GroupSize: s.spec.GroupSize, Symmetric: s.spec.Symmetric,
 			PartialGroup: s.spec.GroupSize > 0 && l.In%s.spec.GroupSize != 0, ScaleBits: s.spec.ScaleBits()}
 	case s.encoding != "":

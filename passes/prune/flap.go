@@ -163,7 +163,9 @@ var flapApply = action.NewKernel("prune.flap.apply", 1, func(c *action.Context, 
 	rows := map[string][]int32{"attn.q": query, "attn.k": kv, "attn.v": kv, "mlp.gate": neurons, "mlp.up": neurons}
 	cols := map[string][]int32{"attn.o": query, "mlp.down": neurons}
 	replaced := map[string]bool{}
+	var names []string
 	for i, l := range cfg.Linears() {
+		names = append(names, l.Name)
 		if err := c.Err(); err != nil {
 			return err
 		}
@@ -211,17 +213,8 @@ var flapApply = action.NewKernel("prune.flap.apply", 1, func(c *action.Context, 
 			return err
 		}
 	}
-	out.CopyExcept(in, func(leaf string) bool {
-		if replaced[leaf] {
-			return true
-		}
-		for _, l := range cfg.Linears() {
-			if blockwise.OfLinear(leaf, l.Name) {
-				return true
-			}
-		}
-		return false
-	})
+	weights := blockwise.OfLinears(names)
+	out.CopyExcept(in, func(leaf string) bool { return replaced[leaf] || weights(leaf) })
 	return c.Output("report").PutJSON("report", map[string]map[string]float64{
 		"self_attn.o_proj": {"heads": float64(cfg.Heads), "kept_heads": float64(len(groups) * cfg.Heads / cfg.KVHeads)},
 		"mlp.down_proj":    {"neurons": float64(cfg.Intermediate), "kept_neurons": float64(len(neurons))},
@@ -323,13 +316,7 @@ func (a *FLAPArgs) lower(node string, g *action.Graph, r passes.Result) passes.R
 		if a.Compensate {
 			in = append(in, action.Input{Name: "moments", Ref: moments[b]})
 		}
-		before, after := int64(0), int64(0)
-		for _, l := range cfg.At(b).Linears() {
-			before += int64(l.Out) * int64(l.In)
-		}
-		for _, l := range to.At(b).Linears() {
-			after += int64(l.Out) * int64(l.In)
-		}
+		before, after := blockwise.BlockWeights(cfg.At(b)), blockwise.BlockWeights(to.At(b))
 		act := g.Add(action.Spec{Kernel: flapApply, Params: flapApplyParams{blockwise.BlockGeometry(cfg, b), b, a.Compensate, a.Mode == "mask"},
 			Inputs: in, Node: node, Label: fmt.Sprintf("block %d", b),
 			Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: after * 4}, {Name: "report", Class: action.Durable, Bytes: 4096}},

@@ -1,6 +1,7 @@
 package prune
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -166,15 +167,7 @@ func (p flapBudget) counts(blocks []flapUnits) (groups, neurons []int) {
 		}
 	}
 	// A stable sort: ties go by block, heads first, then by rank.
-	slices.SortStableFunc(ranked, func(x, y unit) int {
-		switch {
-		case x.score > y.score:
-			return -1
-		case x.score < y.score:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(ranked, func(x, y unit) int { return cmp.Compare(y.score, x.score) })
 	if p.Structure == "al-mm" {
 		left := -p.RemoveGroups
 		for _, x := range ranked {
@@ -261,15 +254,7 @@ func (a *FLAPArgs) uniform(c *arch.Config) []arch.BlockShape {
 // descending returns scores, largest first.
 func descending(s []float64) []float64 {
 	d := slices.Clone(s)
-	slices.SortFunc(d, func(x, y float64) int {
-		switch {
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(d, func(x, y float64) int { return cmp.Compare(y, x) })
 	return d
 }
 
@@ -280,15 +265,7 @@ func best(s []float64, n int) []int32 {
 	for i := range order {
 		order[i] = int32(i)
 	}
-	slices.SortStableFunc(order, func(x, y int32) int {
-		switch {
-		case s[x] > s[y]:
-			return -1
-		case s[x] < s[y]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(x, y int32) int { return cmp.Compare(s[y], s[x]) })
 	order = slices.Clone(order[:n])
 	slices.Sort(order)
 	return order

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -252,14 +253,11 @@ var viewStackKernel = action.NewKernel("quantize.bitstack.view", 1, func(c *acti
 		return err
 	}
 	out := c.Output("block")
-	out.CopyExcept(c.Input("block"), func(leaf string) bool {
-		for _, l := range p.Layers {
-			if blockwise.OfLinear(leaf, l.Name) {
-				return true
-			}
-		}
-		return false
-	})
+	names := make([]string, len(p.Layers))
+	for i, l := range p.Layers {
+		names[i] = l.Name
+	}
+	out.CopyExcept(c.Input("block"), blockwise.OfLinears(names))
 	reports := map[string]map[string]float64{}
 	for _, l := range p.Layers {
 		n, err := blockwise.ShareStack(out, c.Input("stack"), l.Name, taken[l.Name])
@@ -408,10 +406,8 @@ func (a *BitStackArgs) budget(ty *model.Type, chosen []*model.Linear) int64 {
 	// A copy in which the chosen layers take nothing.
 	rest := ty.Clone()
 	for i, l := range ty.Linears {
-		for _, c := range chosen {
-			if c == l {
-				rest.Linears[i].StoredBits = 0
-			}
+		if slices.Contains(chosen, l) {
+			rest.Linears[i].StoredBits = 0
 		}
 	}
 	return int64(a.MaxBytes) - rest.Size() - a.first(chosen)
@@ -443,10 +439,10 @@ func (a *BitStackArgs) lower(c *passes.Call, g *action.Graph, r passes.Result) p
 		view.Blocks = a.Iterations
 	}
 	dec := decomposeStack{Blocks: a.Iterations, Seed: c.Seed}
-	var norms []action.Ref
+	var stats []blockwise.Stats
 	if a.Scaling {
 		dec.Windows = a.Data.Type.Windows
-		norms = blockwise.Norms(g, c.Node, m, a.Data, func(b int) bool { return work[b] != nil })
+		stats = blockwise.Stream(g, c.Node, m, a.Data, blockwise.Needs{Norms: true}, func(b int) bool { return work[b] != nil })
 	}
 	order := orderStack{Order: a.Order, Layers: map[string][]stackLayer{}}
 	var orderInputs []action.Input
@@ -456,8 +452,8 @@ func (a *BitStackArgs) lower(c *passes.Call, g *action.Graph, r passes.Result) p
 			continue
 		}
 		in := []action.Input{{Name: "block", Ref: m.Blocks[b]}}
-		if norms != nil {
-			in = append(in, action.Input{Name: "norms", Ref: norms[b]})
+		if stats != nil {
+			in = append(in, action.Input{Name: "norms", Ref: stats[b].Norms})
 		}
 		var flops float64
 		var bytes, largest int64

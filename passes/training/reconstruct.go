@@ -50,15 +50,10 @@ var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.
 	if err != nil {
 		return err
 	}
-	e, err := c.Input("hidden").Entry("hidden")
+	x, windows, n, err := blockwise.States(c.Input("hidden"))
 	if err != nil {
 		return err
 	}
-	x, err := c.Input("hidden").Float32("hidden")
-	if err != nil {
-		return err
-	}
-	windows, n := e.Meta.Shape[0], e.Meta.Shape[1]
 	step := n * p.Geometry.Hidden
 	plan := train.Plan{Biases: p.Biases, Norms: p.Norms, Init: p.Init, Seed: p.Seed}
 	plans := map[string]train.LinearPlan{}
