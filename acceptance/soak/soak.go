@@ -157,7 +157,8 @@ func (p *process) wait() { p.err = p.cmd.Wait() }
 
 func (p *process) killed() bool { return p.err != nil && acceptance.Killed(p.err) }
 
-// said is what the process complained of.
+// said is what the process complained of: on standard error, and in the document
+// that stands in the record's place where there is no record.
 func (p *process) said() string {
 	var keep []string
 	for line := range strings.Lines(p.errs.String()) {
@@ -165,6 +166,9 @@ func (p *process) said() string {
 		if !strings.HasPrefix(line, "{") || strings.Contains(line, `"status":"failed"`) {
 			keep = append(keep, line)
 		}
+	}
+	if strings.Contains(p.out.String(), `"diagnostics"`) {
+		keep = append(keep, p.out.String())
 	}
 	return strings.TrimSpace(strings.Join(keep, ""))
 }
