@@ -107,6 +107,9 @@ func TestEvict(t *testing.T) {
 		{name: "what hangs on transient values is dear", all: deep, size: 60 * kb, want: "late"},
 		{name: "unless it is not wanted any more", all: append(deep[:2:2], made{name: "late", seconds: 1, bytes: 50 * kb, reads: []string{"h2"}, hours: 24 * 60}, deep[3]), size: 60 * kb, want: "early"},
 		{name: "two of three", all: pair, size: 60 * kb, want: "A"},
+		{name: "the clock was set back after they were used", all: []made{
+			{name: "A", seconds: 10, bytes: 50 * kb, hours: -1}, {name: "B", seconds: 1, bytes: 50 * kb, hours: -1},
+		}, size: 60 * kb, want: "A"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -184,9 +184,11 @@ func (g *collector) checkClock() error {
 	return nil
 }
 
-// young reports whether what was used then is spared for its age.
+// young reports whether what was used then is spared for its age. Without a
+// least age nothing is, and neither is what a clock that was set back since
+// makes a thing of the future.
 func (g *collector) young(used time.Time) bool {
-	return g.now.Sub(used) < g.opts.MinAge
+	return g.opts.MinAge >= 0 && g.now.Sub(used) < g.opts.MinAge
 }
 
 // batches calls take for each file, holding the removal lock over some at a
