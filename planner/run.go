@@ -539,7 +539,7 @@ func (r *execution) recordNode(res *Results, s *Step) {
 		}
 	case st == Withheld:
 		out.Status = record.Withheld
-	case st == Pending && r.partial(s):
+	case st == Pending && (n.Result.Model != nil || n.Result.Adapter != nil) && r.partial(s):
 		out.Status = record.Run
 	case st == Pending:
 		out.Status = record.Skipped
@@ -695,7 +695,7 @@ func (r *execution) recordFailures() {
 }
 
 // partial reports whether some of a step's results are there: a node whose
-// model is not wanted whole.
+// model is not wanted whole. A report or a file is there or not.
 func (r *execution) partial(s *Step) bool {
 	for _, a := range s.Actions {
 		if st := r.ex.Outcome(a).Status; st == executor.Ran || st == executor.Cached {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/spell"
+	"github.com/compressc/compressc/lang/modules"
 )
 
 // cacheFolder is the folder that the flags or the environment name for the
@@ -62,8 +63,20 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			dir, err := a.modulesDir()
+			if err != nil {
+				return err
+			}
+			checkouts, err := modules.Checkouts(dir)
+			if err != nil {
+				return err
+			}
+			mods := checkoutCount(checkouts)
 			if asJSON {
-				return printJSON(a.Out, u)
+				return printJSON(a.Out, struct {
+					cache.Usage
+					Modules cache.Count `json:"modules"`
+				}{u, mods})
 			}
 			t := newTable(4, "", ">files", ">size", "")
 			row := func(what string, n cache.Count, note string) {
@@ -80,12 +93,16 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			if u.Taints.Files > 0 {
 				row("tainted", u.Taints, "two results for one action: see compressc cache check")
 			}
+			if mods.Files > 0 {
+				row("modules", mods, "from git, "+spell.Plural(len(checkouts), "commit", "commits"))
+			}
 			row("temporary", u.Tmp, "of runs under way")
 			row("trash", u.Trash, "deleted by the next cache gc")
 			if u.Quarantine.Files > 0 {
 				row("quarantine", u.Quarantine, "damaged bytes, kept for a look")
 			}
 			total := u.Total()
+			total.Files, total.Bytes = total.Files+mods.Files, total.Bytes+mods.Bytes
 			t.cells(cell{"in all", bold}, cell{humanize.Comma(int64(total.Files)), bold}, cell{spell.Bytes(total.Bytes), bold}, cell{})
 			t.write(a.Out, "  ", a.colored(a.Out))
 			return nil
@@ -93,6 +110,14 @@ func (a *app) cacheDuCmd() *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// checkoutCount sums up modules from git.
+func checkoutCount(list []modules.Checkout) (n cache.Count) {
+	for _, c := range list {
+		n.Files, n.Bytes = n.Files+c.Files, n.Bytes+c.Bytes
+	}
+	return n
 }
 
 func (a *app) cacheGCCmd() *cobra.Command {
@@ -108,7 +133,10 @@ first and are deleted by the next gc, or at once with -now.
 
 With -size only the bytes of results go, beginning with what is cheapest to make
 again for each byte freed, all that it needs included; the results stay on record,
-so that nothing runs for them until their bytes are read.`,
+so that nothing runs for them until their bytes are read.
+
+With -age modules from git that no pipeline has used for that time go too;
+compressc lock fetches them again.`,
 		Example: "  compressc cache gc -size 20GB\n  compressc cache gc -age 720h -dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -129,10 +157,29 @@ so that nothing runs for them until their bytes are read.`,
 			if err != nil {
 				return err
 			}
+			dir, err := a.modulesDir()
+			if err != nil {
+				return err
+			}
+			var before time.Time // without an age nothing but leftovers
+			if age > 0 {
+				before = time.Now().Add(-age)
+			}
+			gone, err := modules.Trim(dir, before, dry)
+			if err != nil {
+				return fmt.Errorf("cleaning up the modules from git: %w", err)
+			}
+			mods := checkoutCount(gone)
 			if asJSON {
-				return printJSON(a.Out, r)
+				return printJSON(a.Out, struct {
+					cache.GCReport
+					Modules cache.Count `json:"modules"`
+				}{r, mods})
 			}
 			a.showGC(r, dry, now)
+			if len(gone) > 0 {
+				fmt.Fprintf(a.Out, "%s %s of modules from git, %s.\n", map[bool]string{true: "Would delete", false: "Deleted"}[dry], spell.Plural(len(gone), "commit", "commits"), spell.Bytes(mods.Bytes))
+			}
 			if r.Over > 0 {
 				fmt.Fprintf(a.Out, "%s over the size asked for are in use, of a recent run, younger than a day, or take longer than -max-rebuild to make again.\n", spell.Bytes(r.Over))
 			}

@@ -195,6 +195,9 @@ func TestInterruptAndResume(t *testing.T) {
 			if part.Status != record.Interrupted || part.Actions.Run == 0 || part.Actions.Skipped == 0 {
 				t.Fatalf("status %s, %+v", part.Status, part.Actions)
 			}
+			if e := part.Evaluations[0]; e.Status != record.Skipped || metricCell(e, "perplexity").text != "not run" {
+				t.Errorf("an evaluation that was not made is %s and shown as %q", e.Status, metricCell(e, "perplexity").text)
+			}
 			again := begin(t, dir, "run", "-json")
 			if code := again.end(t); code != ExitOK {
 				t.Fatalf("exit status %d:\n%s", code, again.err.String())

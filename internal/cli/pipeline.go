@@ -176,7 +176,7 @@ func pipelineDir(path string) string {
 
 // moduleFinder finds modules from git in the cache's folder.
 func (a *app) moduleFinder(pins *lock.File) (*modules.Finder, error) {
-	dir, err := filepath.Abs(filepath.Join(a.cacheFolder(), modulesFolder))
+	dir, err := a.modulesDir()
 	if err != nil {
 		return nil, err
 	}
@@ -185,8 +185,10 @@ func (a *app) moduleFinder(pins *lock.File) (*modules.Finder, error) {
 	}}, nil
 }
 
-// modulesFolder is where modules from git are in the folder of the cache.
-const modulesFolder = "modules"
+// modulesDir is the folder of the modules from git: one in that of the cache.
+func (a *app) modulesDir() (string, error) {
+	return filepath.Abs(filepath.Join(a.cacheFolder(), "modules"))
+}
 
 // showDiagnostics prints diagnostics for people.
 func (a *app) showDiagnostics(diags hcl.Diagnostics, files map[string]*hcl.File) error {

@@ -240,7 +240,15 @@ func metricCell(e record.Evaluation, name string) cell {
 	case e.Status == record.Failed:
 		return cell{e.Status, red}
 	}
-	return cell{e.Status, dim}
+	return cell{statusText(e.Status), dim}
+}
+
+// statusText is a status for people.
+func statusText(status string) string {
+	if status == record.Skipped {
+		return "not run"
+	}
+	return status
 }
 
 // gates prints the gates: those that passed together, the others one by one.
@@ -355,7 +363,7 @@ func (v *recordView) exports() {
 	for _, e := range v.rec.Exports {
 		name := spell.Address(e.Name, e.Point)
 		if len(e.Files) == 0 {
-			fmt.Fprintf(v.w, "  %s %s\n", name, paintIf(v.on, map[bool]color{true: red, false: dim}[e.Status == record.Failed], e.Status))
+			fmt.Fprintf(v.w, "  %s %s\n", name, paintIf(v.on, map[bool]color{true: red, false: dim}[e.Status == record.Failed], statusText(e.Status)))
 			continue
 		}
 		fmt.Fprintf(v.w, "  %s\n", name)

@@ -15,6 +15,9 @@ func TestNearest(t *testing.T) {
 	if got := Hint("bots", names); got != ` Did you mean "bits"?` {
 		t.Errorf("hint %q", got)
 	}
+	if got := Nearest("modle", []string{"module", "model", "mode"}); got != "model" {
+		t.Errorf("letters in the wrong order: %q", got)
+	}
 	// Of equally near names the first in order, however they are listed.
 	if got := Nearest("b", []string{"d", "c", "a"}); got != "a" {
 		t.Errorf("tie went to %q", got)

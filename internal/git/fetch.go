@@ -16,6 +16,10 @@ var (
 	abbreviated = regexp.MustCompile(`^[0-9a-f]{4,40}$`)
 )
 
+// FetchPrefix begins the names of what Fetch leaves behind in its folder when it
+// is killed.
+const FetchPrefix = ".fetch-"
+
 // IsCommit reports whether a revision is a commit's name in full, so that it
 // always means the same.
 func IsCommit(revision string) bool { return commitName.MatchString(revision) }
@@ -33,7 +37,7 @@ func Fetch(url, revision, folder string) (commit string, err error) {
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return "", err
 	}
-	work, err := os.MkdirTemp(folder, ".fetch-")
+	work, err := os.MkdirTemp(folder, FetchPrefix)
 	if err != nil {
 		return "", err
 	}

@@ -50,6 +50,8 @@ func tables(rec *record.Record) []table {
 				text = spell.Number(*x)
 			case has && (e.Status == record.Run || e.Status == record.Cached || e.Status == record.OK):
 				text = "diverged"
+			case has && e.Status == record.Skipped:
+				text = "not run"
 			case has:
 				text = e.Status
 			}

@@ -98,6 +98,7 @@ func (f *Finder) Find(call lang.ModuleCall) (at lang.ModuleFolder, ds diag.List)
 		f.used = map[string]lock.Module{}
 	}
 	f.used[call.Text] = pin
+	use(at.Checkout)
 	return at, ds
 }
 
