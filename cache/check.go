@@ -256,6 +256,7 @@ func (c *checker) records(ctx context.Context) error {
 		{dirExt, func(_ string, data []byte) error { _, err := parseLocations(data); return err }},
 		{dirStat, func(_ string, data []byte) error { _, err := parseStat(data); return err }},
 		{dirMemo, func(_ string, data []byte) error { _, _, err := parseMemo(data); return err }},
+		{dirPins, func(_ string, data []byte) error { _, err := parsePin(data); return err }},
 		{dirRuns, func(name string, data []byte) error { _, err := parseRunFile(name, data); return err }},
 	}
 	for _, k := range kinds {
@@ -266,8 +267,14 @@ func (c *checker) records(ctx context.Context) error {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			isRun := strings.HasSuffix(f.name, runSuffix) || strings.HasSuffix(f.name, openSuffix)
-			if k.dir == dirRuns && !isRun || k.dir != dirRuns && !c.inPlace(k.dir, f) {
+			own := c.inPlace(k.dir, f)
+			switch k.dir {
+			case dirRuns:
+				own = strings.HasSuffix(f.name, runSuffix) || strings.HasSuffix(f.name, openSuffix)
+			case dirPins:
+				own = strings.HasSuffix(f.name, pinSuffix)
+			}
+			if !own {
 				if err := c.stray(f, "not a record's name in its folder"); err != nil {
 					return err
 				}

@@ -27,6 +27,7 @@
 //	memo/ab/abcd…    what an earlier run found on record, to skip looking again
 //	taint/abcd…      actions that gave two different results
 //	runs/            run records; *.open while the run is under way
+//	pins/            what gc leaves alone until it is unpinned
 //	leases/          one locked file a process, and the removal lock
 //	locks/ab/abcd…   one locked file an action that is being computed
 //	tmp/             files being written, named after their process's lease

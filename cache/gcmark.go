@@ -39,6 +39,15 @@ func (g *collector) mark() error {
 	if err := g.markRuns(); err != nil {
 		return err
 	}
+	pins, err := g.s.Pins()
+	if err != nil {
+		return err
+	}
+	for _, p := range pins {
+		for _, d := range p.Roots {
+			g.roots[d] = true
+		}
+	}
 	g.tainted = make(map[Digest]bool)
 	for f, err := range g.s.files(dirTaint) {
 		if err != nil {

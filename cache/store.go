@@ -67,7 +67,7 @@ const (
 
 var layoutDirs = []string{
 	dirTmp, dirBlobs, dirAct, dirDef, dirExt, dirStat, dirTaint, dirRuns,
-	dirLeases, dirLocks, dirTrash, dirQuarantine, dirMemo,
+	dirLeases, dirLocks, dirTrash, dirQuarantine, dirMemo, dirPins,
 }
 
 // A Store is a cache on disk. All methods may be called from several
@@ -164,6 +164,10 @@ func Open(dir string, opts Options) (*Store, error) {
 
 // Dir returns the store's folder as an absolute path.
 func (s *Store) Dir() string { return s.dir }
+
+// Free returns how many bytes can still be written to the store's disk, -1 if
+// that is not known.
+func (s *Store) Free() int64 { return freeBytes(s.dir) }
 
 // Close gives up the process's lease. Every Blob must have been released and
 // every BlobWriter committed or aborted. Calling it again does nothing.

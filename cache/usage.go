@@ -31,6 +31,7 @@ type Usage struct {
 	Memos       Count `json:"memos"`     // what runs without work go by
 	Taints      Count `json:"taints"`
 	Runs        Count `json:"runs"`
+	Pins        Count `json:"pins"`
 	Leases      Count `json:"leases"`
 	Locks       Count `json:"locks"`
 	Tmp         Count `json:"tmp"`
@@ -43,7 +44,7 @@ type Usage struct {
 // Total returns all files inside the store's folder.
 func (u Usage) Total() Count {
 	var t Count
-	for _, c := range []Count{u.Blobs, u.Entries, u.Definitions, u.Externals, u.Stats, u.Memos, u.Taints, u.Runs, u.Leases, u.Locks, u.Tmp, u.Trash, u.Quarantine} {
+	for _, c := range []Count{u.Blobs, u.Entries, u.Definitions, u.Externals, u.Stats, u.Memos, u.Taints, u.Runs, u.Pins, u.Leases, u.Locks, u.Tmp, u.Trash, u.Quarantine} {
 		t.Files += c.Files
 		t.Bytes += c.Bytes
 	}
@@ -60,7 +61,7 @@ func (s *Store) Usage() (Usage, error) {
 	}{
 		{dirBlobs, &u.Blobs}, {dirAct, &u.Entries}, {dirDef, &u.Definitions},
 		{dirExt, &u.Externals}, {dirStat, &u.Stats}, {dirMemo, &u.Memos}, {dirTaint, &u.Taints},
-		{dirRuns, &u.Runs}, {dirLeases, &u.Leases}, {dirLocks, &u.Locks},
+		{dirRuns, &u.Runs}, {dirPins, &u.Pins}, {dirLeases, &u.Leases}, {dirLocks, &u.Locks},
 		{dirTmp, &u.Tmp}, {dirTrash, &u.Trash}, {dirQuarantine, &u.Quarantine},
 	} {
 		for f, err := range s.files(k.dir) {
@@ -80,6 +81,19 @@ func (s *Store) Usage() (Usage, error) {
 		}
 	}
 	return u, nil
+}
+
+// Used returns when the entry of an action was used last, to within an hour; the
+// zero time if there is none.
+func (s *Store) Used(action Digest) time.Time {
+	if !action.Valid() {
+		return time.Time{}
+	}
+	info, err := os.Stat(s.shard(dirAct, action))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // Entries yields all readable entries of the index, in the order of their

@@ -49,7 +49,7 @@ func (e *Executor) supersede(n *node) {
 // it is as good as transient. Leaves that something else in this graph keeps
 // stay. Other processes' leases are respected.
 func (e *Executor) tryDrop(o *output) {
-	if o.class != action.Checkpoint || o.dropped || o.pending > 0 || o.n.state != done {
+	if o.class != action.Checkpoint || o.promised || o.dropped || o.pending > 0 || o.n.state != done {
 		return
 	}
 	if !o.superseded && !e.completed[o.n.a.Node] {

@@ -83,6 +83,31 @@ func TestCheckpointsOfAChain(t *testing.T) {
 }
 
 // A run that was stopped goes on from the newest checkpoint.
+// What somebody asked to be kept is not dropped by a run to which it is a
+// checkpoint.
+func TestCheckpointOfOnesThatAreKept(t *testing.T) {
+	w := newWorld(t)
+	w.g.Keep = true
+	hidden, targets := sequential(w, 3, 1, "q2")
+	e, _ := w.run(targets...)
+	e.CompleteNode("node")
+	if got := kept(w, e, hidden); got != "h1.0 h2.0 h3.0" {
+		t.Errorf("kept %q", got)
+	}
+	w.reopen()
+	w.rebuild()
+	hidden, targets = sequential(w, 3, 1, "other")
+	totalCalls()
+	e, res := w.run(targets...)
+	e.CompleteNode("node")
+	if res.Rewound != 0 {
+		t.Errorf("%+v", res)
+	}
+	if got := kept(w, e, hidden); got != "h1.0 h2.0" {
+		t.Errorf("then kept %q", got)
+	}
+}
+
 func TestResumeFromCheckpoint(t *testing.T) {
 	w := newWorld(t)
 	hidden, targets := sequential(w, 6, 1, "q5")

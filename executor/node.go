@@ -68,6 +68,9 @@ type output struct {
 	n     *node
 	name  string
 	class action.Class
+	// promised: the index promises the bytes, since something wanted them to
+	// last. Who only needs them for a while leaves them.
+	promised bool
 	// digest is known once the node is done.
 	digest artifact.Digest
 	bytes  int64

@@ -391,6 +391,7 @@ func (p *pass) hit(n *node, entry *cache.Entry) {
 		have := entryOutput(entry, o.name)
 		o.setTree(artifact.Digest(have.Digest), have.Tree, nil, have.Bytes)
 		n.evicted = n.evicted || have.Class == cache.Evicted
+		o.promised = have.Class == cache.Durable
 	}
 	out := Outcome{Status: Cached, Seconds: entry.Seconds, PeakBytes: entry.PeakBytes}
 	if a, ok := p.e.landed(n.key); ok {

@@ -264,7 +264,7 @@ next:
 			}
 			rs[i] = Recalled{Key: n.key, Seconds: n.outcome.Seconds, Peak: n.outcome.PeakBytes}
 			for _, o := range n.outs {
-				if o.class == action.Checkpoint && !o.dropped {
+				if o.class == action.Checkpoint && !o.dropped && !o.promised {
 					continue next
 				}
 				if o.class == action.Durable && !e.local(o) {

@@ -32,8 +32,9 @@ func (p *Plan) advance(s *Step, r Lowerer, store *cache.Store) error {
 			s.Actions = append(s.Actions, a)
 		}
 	}
-	defer func() { p.Graph.Added = nil }()
 	n := s.Node
+	p.Graph.Keep = n.keep
+	defer func() { p.Graph.Added, p.Graph.Keep = nil, false }()
 	if n.Undecided {
 		if slices.ContainsFunc(n.DependsOn, func(d *Node) bool { return d.Undecided }) {
 			return nil

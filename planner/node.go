@@ -66,6 +66,8 @@ type Node struct {
 	place place
 	// target nodes are those a run was cut to.
 	target bool
+	// keep nodes have everything stored that their actions yield.
+	keep bool
 	// decision is what the node's pass has decided, once it is known.
 	decision []byte
 	// value is what expressions see of a model or data, once asked for.

@@ -231,6 +231,8 @@ type Graph struct {
 	parts   map[string]Ref // of sources, see Part
 	// sealed is how many actions keep the outputs they have.
 	sealed int
+	// Keep makes all outputs asked for from now on durable.
+	Keep bool
 	// Reused counts additions that found an equal action.
 	Reused int
 	// Added, when not nil, is told of every addition of an action that computes,
@@ -250,6 +252,12 @@ func NewGraph() *Graph {
 // and no output's bytes may depend on which others are.
 func (g *Graph) Add(s Spec) *Action {
 	par := g.intern(s)
+	if g.Keep {
+		s.Outputs = slices.Clone(s.Outputs)
+		for i := range s.Outputs {
+			s.Outputs[i].Class = Durable
+		}
+	}
 	key := make([]byte, 0, 128)
 	key = fmt.Appendf(key, "%s|%d|%d", s.Kernel.Name, s.Kernel.Impl, par.id)
 	for i, in := range s.Inputs {

@@ -37,6 +37,22 @@ func (a *app) openStore() (*cache.Store, error) {
 	}})
 }
 
+// warnOfRoom says so before work that writes more than the disk has room for.
+func (a *app) warnOfRoom(s *cache.Store, bytes int64) {
+	if text := tooLittleRoom(bytes, s.Free(), s.Dir()); text != "" {
+		fmt.Fprintf(a.Err, "%s %s\n", a.paint(yellow, "Warning:"), text)
+	}
+}
+
+// tooLittleRoom is "" where there is enough, or where it is not known (free < 0).
+func tooLittleRoom(bytes, free int64, dir string) string {
+	if free < 0 || bytes <= free {
+		return ""
+	}
+	return fmt.Sprintf("about %s will be written into the cache, and %s are free in %s. Make room with compressc cache gc, or choose another folder with --cache-dir.",
+		spell.Bytes(bytes), spell.Bytes(free), dir)
+}
+
 func (a *app) cacheCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "cache", Short: "Look after the cache",
@@ -45,7 +61,7 @@ func (a *app) cacheCmd() *cobra.Command {
 		Args:    unknownCommand,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.cacheDuCmd(), a.cacheGCCmd(), a.cacheCheckCmd())
+	c.AddCommand(a.cacheDuCmd(), a.cacheLsCmd(), a.cacheGCCmd(), a.cacheCheckCmd(), a.cachePinCmd(), a.cacheUnpinCmd(), a.cacheAdoptCmd(), a.cacheExportCmd(), a.cacheImportCmd())
 	return c
 }
 
@@ -90,6 +106,9 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			row("digests", u.Stats, "of source files, so that they are read once")
 			row("memos", u.Memos, "so that a run without work is quick")
 			row("runs", u.Runs, "see compressc show -list")
+			if u.Pins.Files > 0 {
+				row("pins", u.Pins, "see compressc cache pin -list")
+			}
 			if u.Taints.Files > 0 {
 				row("tainted", u.Taints, "two results for one action: see compressc cache check")
 			}
@@ -127,8 +146,8 @@ func (a *app) cacheGCCmd() *cobra.Command {
 	var dry, now, asJSON bool
 	c := &cobra.Command{
 		Use: "gc", Short: "Delete what no recent run needs",
-		Long: `Deletes results that none of the last runs of any pipeline relies on and that no
-process is using. What was written within a day is spared. Blobs go to the trash
+		Long: `Deletes results that none of the last runs of any pipeline and no pin relies on and
+that no process is using. What was written within a day is spared. Blobs go to the trash
 first and are deleted by the next gc, or at once with -now.
 
 With -size only the bytes of results go, beginning with what is cheapest to make

@@ -63,6 +63,7 @@ status 3. With -json errors are printed as validate -json prints them.`,
 			} else {
 				a.showPlan(r)
 			}
+			a.warnOfRoom(store, r.WriteBytes)
 			if out != "" {
 				if err := savePlan(out, pipelineArg(args), l, &in, cut, plan, r); err != nil {
 					return err

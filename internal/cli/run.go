@@ -64,6 +64,7 @@ func (a *app) runCmd() *cobra.Command {
 	var exe executorFlags
 	var kind string
 	var failFast, asJSON bool
+	var keep []string
 	var timeout time.Duration
 	var sampleText string
 	c := &cobra.Command{
@@ -100,7 +101,7 @@ interrupted.`,
 			if err != nil {
 				return err
 			}
-			return a.run(c.Context(), pipelineArg(args), &in, runFlags{sample: sample, cut: cut, remote: rem, executor: exe, threads: res.threads, memory: mem, progress: kind, failFast: failFast, timeout: timeout, json: asJSON})
+			return a.run(c.Context(), pipelineArg(args), &in, runFlags{sample: sample, cut: cut, remote: rem, executor: exe, threads: res.threads, memory: mem, progress: kind, failFast: failFast, timeout: timeout, keep: keep, json: asJSON})
 		}),
 	}
 	in.flags(c)
@@ -111,6 +112,7 @@ interrupted.`,
 	c.Flags().StringVar(&kind, "progress", "auto", "how progress is shown: `KIND` auto, tty, plain or json (an event a line)")
 	c.Flags().DurationVar(&timeout, "action-timeout", 0, "fail an action that computes for longer than this `TIME`, such as 30m; no bound by default")
 	c.Flags().StringVar(&sampleText, "verify-sample", "", "run `1/N` of what is on record again and compare, whatever it takes; 0 for none. By default 1/500 in runs that have work to do, as far as that takes less than a twentieth of their time")
+	c.Flags().StringArrayVar(&keep, "keep", nil, "also store the values between the steps of the block at an `ADDRESS` such as quantize.w4, hidden states among them, which are not kept otherwise; may be given several times")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end; errors in the pipeline as validate -json does")
 	return c
@@ -126,6 +128,7 @@ type runFlags struct {
 	sample         executor.Sample
 	failFast, json bool
 	timeout        time.Duration
+	keep           []string
 }
 
 func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) error {
@@ -150,6 +153,9 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 	if err := l.expansion.Cut(f.cut.targets, f.cut.points); err != nil {
 		return err
 	}
+	if err := l.expansion.Keep(f.keep); err != nil {
+		return err
+	}
 	store, err := a.openStore()
 	if err != nil {
 		return err
@@ -165,6 +171,7 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 		}
 	}
 	forecast := plan.Predict(store, plan.Roots())
+	a.warnOfRoom(store, forecast.Bytes)
 	view, err := a.newProgress(f.progress, plan, forecast)
 	if err != nil {
 		return err
