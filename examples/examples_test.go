@@ -182,10 +182,10 @@ func digests(t *testing.T, dir string, rec *record.Record) string {
 
 // The same text and sources give the same bits on every machine; a change of
 // this file means that a kernel has changed, and belongs with a new version of
-// it. UPDATE_GOLDEN=1 rewrites it.
+// it. COMPRESSC_UPDATE=1 rewrites it.
 func checkDigests(t *testing.T, name, got string) {
 	golden := filepath.Join("testdata", name)
-	if os.Getenv("UPDATE_GOLDEN") != "" {
+	if os.Getenv("COMPRESSC_UPDATE") != "" {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}

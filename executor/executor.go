@@ -225,6 +225,9 @@ func (e *Executor) Run(ctx context.Context, targets []action.Ref) (*Result, erro
 		p.demand(targets)
 		if !p.recall() {
 			if len(p.todo) > 0 && len(e.recalled) > 0 {
+				for _, n := range p.todo {
+					n.state = fresh // the next pass is to take it up
+				}
 				p = newPass(e, ctx)
 				p.demand(append(e.unrecall(), targets...))
 			}

@@ -157,3 +157,28 @@ func FuzzParseMemo(f *testing.F) {
 		}
 	})
 }
+
+// A run goes in stages: one that has work does it, though all before it was
+// recalled.
+func TestRecallThenWork(t *testing.T) {
+	w := newWorldOn(t, memoryDir(t))
+	var late []action.Ref
+	build := func() []action.Ref {
+		q := w.toyIn("first", toyParams{Name: "q"}, durable, w.source("x"))
+		late = []action.Ref{w.toyIn("second", toyParams{Name: "late"}, durable, q)}
+		return []action.Ref{q}
+	}
+	e, _, _ := w.again(build)
+	e.Close()
+	w.calls("q")
+	e, _, n := w.again(build)
+	if n != 1 {
+		t.Fatalf("%d actions are recalled", n)
+	}
+	if _, err := e.Run(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	w.check(e, late...)
+	e.Close()
+	w.calls("late")
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/compressc/compressc/internal/schema"
+	"github.com/compressc/compressc/internal/search"
 )
 
 // blockType is what is fixed of the blocks of one type.
@@ -29,6 +30,7 @@ var blockTypes = func() []blockType {
 		{"output", []string{"name"}, KindOutput, `output "x" { … }`},
 		{"sweep", []string{"kind", "name"}, KindSweep, `sweep "grid" "x" { … }`},
 		{"select", []string{"name"}, KindSelect, `select "best" { … }`},
+		{"search", []string{"method", "name"}, KindSelect, `search "bisect" "best" { … }`},
 		{"gate", []string{"name"}, KindGate, `gate "quality" { … }`},
 		{"model", []string{"name"}, KindModel, `model "base" { … }`},
 		{"data", []string{"kind", "name"}, KindData, `data "text" "calib" { … }`},
@@ -170,6 +172,10 @@ func (l *loader) blockSchema(b *Block, def hcl.Range) *schema.Schema {
 		return adapterSchema
 	case KindSweep:
 		kinds("sweep kind", SweepKinds)
+	case KindSelect:
+		if b.IsSearch() {
+			kinds("search method", search.Names())
+		}
 	case KindVerb:
 		names := l.opt.Registry.methodNames(b.Type)
 		if len(names) == 0 {

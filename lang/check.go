@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/compressc/compressc/internal/schema"
+	"github.com/compressc/compressc/internal/search"
 )
 
 // argSpec is an argument that the language itself gives meaning to.
@@ -193,8 +195,41 @@ func (l *loader) checkOverride(n *Body, s *schema.Schema) {
 	}
 }
 
-func (l *loader) checkOwn(b *Block) {
+// ownSpecs are the arguments of a block without a schema.
+func ownSpecs(b *Block) []argSpec {
 	specs := ownArgs[b.Kind]
+	if !b.IsSearch() {
+		return specs
+	}
+	m := search.Lookup(b.Method)
+	if m == nil { // reported; what it would have is not known
+		m = &search.Method{Args: searchArgs()}
+	}
+	specs = slices.Clone(specs)
+	for i := range specs {
+		specs[i].required = specs[i].required || m.Where && specs[i].name == "where"
+	}
+	for _, name := range m.Args {
+		specs = append(specs, argSpec{name, name == m.Required})
+	}
+	return specs
+}
+
+// searchArgs are the arguments that some method of search has.
+func searchArgs() []string {
+	var names []string
+	for _, m := range search.Methods {
+		for _, a := range m.Args {
+			if !slices.Contains(names, a) {
+				names = append(names, a)
+			}
+		}
+	}
+	return names
+}
+
+func (l *loader) checkOwn(b *Block) {
+	specs := ownSpecs(b)
 	if b.Kind == KindLocal {
 		specs = []argSpec{{"value", true}, {"description", false}}
 	}
@@ -206,6 +241,11 @@ func (l *loader) checkOwn(b *Block) {
 	for _, a := range b.Body.Attrs {
 		if !slices.Contains(known, a.Name) {
 			meant[didyoumean.Nearest(a.Name, known)] = true
+			if b.IsSearch() && slices.Contains(searchArgs(), a.Name) {
+				l.errorAt(a.NameRange, "Unsupported argument", "The argument %q is for other methods of search than %s. Those that are: %s.", a.Name, b.Method, strings.Join(known, ", "))
+				a.Broken = true
+				continue
+			}
 			l.unsupportedArg(a, known)
 		}
 	}
@@ -215,7 +255,7 @@ func (l *loader) checkOwn(b *Block) {
 		}
 		b.Broken = true
 		if !meant[s.name] {
-			l.missing(b.Body.DefRange, "Missing argument", "The argument %q is required.", s.name)
+			l.missing(b.Body.DefRange, "Missing argument", "The argument %q is required%s.", s.name, why(b, s.name))
 		}
 	}
 	for _, n := range b.Body.Blocks {
@@ -228,11 +268,64 @@ func (l *loader) checkOwn(b *Block) {
 		b.Broken = true
 	case minimize == nil && maximize == nil:
 		b.Broken = true
-		l.missing(b.Body.DefRange, "Missing argument", "A select says what is best with minimize or maximize.")
+		l.missing(b.Body.DefRange, "Missing argument", "A %s says what is best with minimize or maximize.", b.Type)
 	case minimize != nil && maximize != nil:
 		b.Broken = true
-		l.errorAt(maximize.Range, "Conflicting arguments", "A select has minimize or maximize, not both.")
+		l.errorAt(maximize.Range, "Conflicting arguments", "A %s has minimize or maximize, not both.", b.Type)
 	}
+	l.checkSearch(b)
+}
+
+// why says what an argument is for where the method of a block decides that it
+// is required.
+func why(b *Block, name string) string {
+	switch {
+	case !b.IsSearch():
+		return ""
+	case name == "where":
+		return fmt.Sprintf(": search %q looks for where the points begin to meet it", b.Method)
+	case name == search.Fidelity:
+		return fmt.Sprintf(": search %q needs the axis that says how well a point is tried, such as fidelity = sweep.try.steps", b.Method)
+	case name == search.Tries:
+		return ": how many points are tried"
+	}
+	return ""
+}
+
+// checkSearch checks that what a search orders its points by is known before the
+// run.
+func (l *loader) checkSearch(b *Block) {
+	m := search.Lookup(b.Method)
+	if !b.IsSearch() || m == nil {
+		return
+	}
+	for _, name := range []string{"minimize", "maximize"} {
+		a := b.Body.Attr(name)
+		if a == nil || !m.Known {
+			continue
+		}
+		for _, r := range a.Refs {
+			if metric := l.reaches(r, func(r Ref) bool { return r.Block.Yields() == YieldsReport }); metric != "" {
+				a.Broken = true
+				l.errorAt(r.Range, "Objective is a metric",
+					"%s is known only after a run, and search %q orders its points by the objective before any runs. Let it be what is known before, such as %s.size, and put the metric into where; or use search \"golden\" or \"climb\".",
+					metric, b.Method, fromText(b))
+				break
+			}
+		}
+	}
+	if a := b.Body.Attr(search.Fidelity); a != nil && !a.Broken && (!a.Plain || a.Refs[0].Block.Kind != KindSweep || a.Refs[0].Attr == "" || len(a.Rest) != 1) {
+		a.Broken = true
+		l.errorAt(a.Expr.Range(), "Invalid fidelity", "The fidelity is an axis and nothing else: fidelity = sweep.try.steps.")
+	}
+}
+
+// fromText is how a select names what it chooses among.
+func fromText(b *Block) string {
+	if a := b.Body.Attr("from"); a != nil && len(a.Refs) == 1 {
+		return a.Refs[0].Path()
+	}
+	return "quantize.name"
 }
 
 func (l *loader) checkSweep(b *Block) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/compressc/compressc/internal/schema"
+	"github.com/compressc/compressc/internal/search"
 )
 
 // Form is what blocks of one type may hold, for whoever describes the language:
@@ -98,6 +99,15 @@ var ownForms = map[string]Form{
 		{Name: "minimize", Type: FormNumber, Doc: "what is to be small"},
 		{Name: "maximize", Type: FormNumber, Doc: "what is to be large"},
 		{Name: "where", Type: FormBool, Doc: "what candidates must meet"}}},
+	"search": {Doc: "the best of a block's points, found by trying few of them", Args: []FormArg{
+		{Name: "from", Type: FormModel, Required: true, Doc: "the block whose points are candidates"},
+		{Name: "minimize", Type: FormNumber, Doc: "what is to be small"},
+		{Name: "maximize", Type: FormNumber, Doc: "what is to be large"},
+		{Name: "where", Type: FormBool, Doc: "what the winner must meet; of first and bisect, what is looked for"},
+		{Name: search.Tries, Type: FormNumber, Doc: "of first, climb and random: how many points are tried at most; of halving: how many are begun with"},
+		{Name: search.Fidelity, Type: FormAny, Doc: "of halving: the axis that says how well a point is tried, cheapest first: sweep.try.steps"},
+		{Name: search.Keep, Type: FormNumber, Doc: "of halving: the share of points that go on to the next fidelity; a third by default"},
+		{Name: search.Seed, Type: FormNumber, Doc: "of halving and random: that of the draw; the pipeline's by default"}}},
 	"sweep": {Doc: "values to try: what refers to sweep.NAME.AXIS fans out over them", Args: []FormArg{
 		{Name: "where", Type: FormBool, Doc: "which points are tried, about axis.AXIS"},
 		{Name: "samples", Type: FormNumber, Doc: "how many points a random sweep draws"},
@@ -138,6 +148,12 @@ func Forms(reg *Registry) []Form {
 			f.Doc = sourceDocs["data"]
 			for _, k := range DataKinds {
 				f.Methods = append(f.Methods, FormMethod{Name: k, Summary: sourceDocs["data"], Schema: dataSchema})
+			}
+		case KindSelect:
+			if t.name == "search" {
+				for _, m := range search.Methods {
+					f.Methods = append(f.Methods, FormMethod{Name: m.Name, Summary: m.Doc, Doc: m.Doc})
+				}
 			}
 		case KindSweep:
 			for _, k := range SweepKinds {

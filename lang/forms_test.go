@@ -40,6 +40,9 @@ func TestForms(t *testing.T) {
 			want = SweepArgs
 		case "module":
 			want = moduleArgs
+		case "search":
+			want = append([]string{"from", "minimize", "maximize", "where"}, searchArgs()...)
+			want = append(want, "for_each")
 		default:
 			for _, s := range ownArgs[b.kind] {
 				want = append(want, s.name)

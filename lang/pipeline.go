@@ -25,6 +25,8 @@ const (
 	KindAdapter
 	KindSweep
 	KindGate
+	// KindSelect is whatever chooses among the points of a block: a select, and a
+	// search, which tries few of them.
 	KindSelect
 	KindOutput
 	KindVariable
@@ -96,8 +98,8 @@ type Block struct {
 	Kind Kind
 	// Type is the word that begins the block: "prune", "model", "data".
 	Type string
-	// Method is the first of two labels: the method of a verb, the kind of data,
-	// the kind of a sweep.
+	// Method is the first of two labels: the method of a verb or search, the kind
+	// of data, the kind of a sweep.
 	Method string
 	Name   string
 	Body   *Body
@@ -187,6 +189,9 @@ func (b *Block) Expr() *Attr {
 	}
 	return b.Body.Attr("value")
 }
+
+// IsSearch reports whether b chooses without trying every candidate.
+func (b *Block) IsSearch() bool { return b.Kind == KindSelect && b.Type == "search" }
 
 // IsEach reports whether b stands for the values of a for_each: of its value a
 // reference takes the one of its own key.

@@ -118,7 +118,7 @@ func steps(t hcl.Traversal) []string {
 
 // refRoots are the names that references begin with.
 var refRoots = func() []string {
-	names := []string{"var", "local", "all", "sweep", "select", "model", "data", "adapter", "module"}
+	names := []string{"var", "local", "all", "sweep", "select", "search", "model", "data", "adapter", "module"}
 	for _, v := range Verbs {
 		if v.Yields != YieldsNothing {
 			names = append(names, v.Name)
@@ -310,7 +310,7 @@ func rootNoun(root string) string {
 		return "variable"
 	case "data":
 		return "data block"
-	case "model", "adapter", "local", "sweep", "select", "gate", "module":
+	case "model", "adapter", "local", "sweep", "select", "search", "gate", "module":
 		return root
 	}
 	return root + " block"
@@ -400,6 +400,8 @@ func exampleOf(root, name string) string {
 		return fmt.Sprintf("%s %q { … }", root, name)
 	case "data":
 		return fmt.Sprintf("data \"text\" %q { … }", name)
+	case "search":
+		return fmt.Sprintf("search \"bisect\" %q { … }", name)
 	case "sweep":
 		return fmt.Sprintf("sweep \"grid\" %q { … }", name)
 	}
@@ -538,7 +540,7 @@ func (l *loader) resolveFrom(b *Block) {
 		return
 	}
 	a.Broken = true
-	l.errorAt(a.Expr.Range(), "Invalid from", "A select chooses among the points of one block that yields a model: from = compensate.name.")
+	l.errorAt(a.Expr.Range(), "Invalid from", "A %s chooses among the points of one block that yields a model: from = compensate.name.", b.Type)
 }
 
 // fromBlock follows an expression that is one reference, by way of locals,

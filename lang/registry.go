@@ -38,7 +38,6 @@ var Verbs = []Verb{
 	{"merge", YieldsModel, "combines models into one"},
 	{"transform", YieldsModel, "rewrites a model without changing what it computes"},
 	{"train", YieldsModel, "trains a model from its weights or from scratch"},
-	{"search", YieldsModel, "chooses points one after another from results"},
 	{"allocate", YieldsAllocation, "distributes a budget over modules"},
 	{"evaluate", YieldsReport, "measures a model"},
 	{"export", YieldsNothing, "writes a model in a format that other tools open"},

@@ -53,7 +53,7 @@ func renderDiags(t *testing.T) (hcl.Diagnostics, map[string]*hcl.File) {
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
-	if os.Getenv("UPDATE_GOLDEN") != "" {
+	if os.Getenv("COMPRESSC_UPDATE") != "" {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -67,9 +67,11 @@ type expander struct {
 	// rank is each block's place in dependency order.
 	rank map[*lang.Block]int
 
-	nodes   []*Node
-	byBlock map[*lang.Block][]*Node
-	byPlace map[*lang.Block]map[string]*Node
+	nodes []*Node
+	// searches are the nodes of search blocks.
+	searches []*Node
+	byBlock  map[*lang.Block][]*Node
+	byPlace  map[*lang.Block]map[string]*Node
 	// made are the blocks by the addresses of their nodes.
 	made map[string]*lang.Block
 	// vanished are the places where a block without a model is not enabled.
@@ -186,6 +188,9 @@ func (x *expander) lookup(b *lang.Block, at place) *Node {
 func (x *expander) add(n *Node) {
 	b := n.Block
 	x.nodes = append(x.nodes, n)
+	if b.IsSearch() {
+		x.searches = append(x.searches, n)
+	}
 	x.byBlock[b] = append(x.byBlock[b], n)
 	if x.byPlace[b] == nil {
 		x.byPlace[b] = map[string]*Node{}

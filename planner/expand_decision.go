@@ -72,6 +72,9 @@ func (x *expander) selection(n *Node) bool {
 	}
 	// Downstream types come from the candidates; this one is only for messages.
 	n.Result.Model = &passes.Model{From: n.Addr()}
+	if ok && b.IsSearch() {
+		ok = x.hunt(n)
+	}
 	return ok
 }
 
@@ -93,7 +96,7 @@ func (x *expander) candidate(n, c *Node) bool {
 		x.report(b, &at, e.diags...)
 		e.diags = nil
 		if sound && v.IsKnown() && (v.IsNull() || v.Type() != cty.Number) {
-			x.errorAt(b, &at, a.Expr.Range(), "Invalid objective", "A select needs a number to compare, not %s.", schema.Spell(v))
+			x.errorAt(b, &at, a.Expr.Range(), "Invalid objective", "A %s needs a number to compare, not %s.", b.Type, schema.Spell(v))
 			sound = false
 		}
 		ok = ok && sound

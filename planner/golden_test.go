@@ -14,8 +14,8 @@ import (
 	"github.com/compressc/compressc/lang"
 )
 
-// update rewrites what the golden files expect: UPDATE_GOLDEN=1 go test.
-var update = os.Getenv("UPDATE_GOLDEN") != ""
+// update rewrites what the golden files expect: COMPRESSC_UPDATE=1 go test.
+var update = os.Getenv("COMPRESSC_UPDATE") != ""
 
 // load loads and expands texts by file name.
 func load(t testing.TB, files map[string][]byte, opt lang.Options) (*Expansion, hcl.Diagnostics) {

@@ -60,6 +60,9 @@ type Node struct {
 	Requires []*Node
 	// Candidates of a select, in the order of their points.
 	Candidates []*Node
+	// Hunt is how a search goes through its candidates, nil for other nodes and
+	// where a value that it hangs on is not at hand.
+	Hunt *Hunt
 	// Settled is the verdict of a gate that needs no run.
 	Settled *Verdict
 

@@ -46,19 +46,36 @@ type Results struct {
 	x       *expander
 	of      func(*Node) Outcome
 	winners map[*Node]Winner
+	tried   map[*Node]*Tried
 }
 
 // Results returns the results of a run in which of says how verb nodes ended.
 // It is asked about verb nodes that are enabled, and only about those.
 func (e *Expansion) Results(of func(*Node) Outcome) *Results {
-	return &Results{x: e.x, of: of, winners: map[*Node]Winner{}}
+	return &Results{x: e.x, of: of, winners: map[*Node]Winner{}, tried: map[*Node]*Tried{}}
 }
 
 func (r *Results) outcome(n *Node) Outcome {
 	if n.Block.Kind != lang.KindVerb || !n.Enabled {
 		return Outcome{}
 	}
-	return r.of(n)
+	o := r.of(n)
+	if o.Status == Pending && r.withheld(n) {
+		o.Status = Withheld
+	}
+	return o
+}
+
+// withheld reports whether a gate that did not pass, or a search that did not come
+// to its point, keeps n from running.
+func (r *Results) withheld(n *Node) bool {
+	if search, over := r.Held(n); search != nil {
+		return over
+	}
+	gate, pending := r.Blocked(n)
+	return gate != nil && !pending || slices.ContainsFunc(n.DependsOn, func(d *Node) bool {
+		return d.Block.Kind != lang.KindSelect && r.withheld(d) // not all candidates are needed
+	})
 }
 
 // status of a value that is made of n.
@@ -167,6 +184,9 @@ func (r *Results) GateHolds(b *lang.Block) bool {
 		if !n.Needed || !r.Active(n) {
 			continue
 		}
+		if search, over := r.Held(n); search != nil && over {
+			continue
+		}
 		seen = true
 		if passed := r.Gate(n).Decision == Passed; passed == any {
 			return any
@@ -229,11 +249,19 @@ func (r *Results) Select(n *Node) Winner {
 	return w
 }
 
-func (r *Results) decideSelect(n *Node) Winner {
-	objective, sign := n.Block.Body.Attr("minimize"), 1
-	if objective == nil {
-		objective, sign = n.Block.Body.Attr("maximize"), -1
+// objective is what a select compares, and 1 where less is better, else -1.
+func objective(b *lang.Block) (*lang.Attr, int) {
+	if a := b.Body.Attr("minimize"); a != nil {
+		return a, 1
 	}
+	return b.Body.Attr("maximize"), -1
+}
+
+func (r *Results) decideSelect(n *Node) Winner {
+	if n.Block.IsSearch() {
+		return r.decideSearch(n)
+	}
+	objective, sign := objective(n.Block)
 	var w Winner
 	var best cty.Value
 	reasons := map[string]int{}
@@ -242,9 +270,12 @@ func (r *Results) decideSelect(n *Node) Winner {
 			w.Scores = append(w.Scores, cty.NullVal(cty.Number))
 			continue
 		}
-		score, status, reason := r.score(n, c, objective)
+		score, status, fits, reason := r.score(n, c, objective)
 		if status == Pending {
 			return Winner{Status: Pending, Message: "its candidates have not all ended"}
+		}
+		if !fits {
+			score = cty.NullVal(cty.Number)
 		}
 		w.Scores = append(w.Scores, score)
 		if reason != "" {
@@ -262,6 +293,18 @@ func (r *Results) decideSelect(n *Node) Winner {
 	return w
 }
 
+// decideSearch is the winner of a search that is over.
+func (r *Results) decideSearch(n *Node) Winner {
+	t := r.Tried(n)
+	switch {
+	case t == nil || !t.Over:
+		return Winner{Status: Pending, Message: "it is not over"}
+	case t.winner == nil:
+		return Winner{Status: Failed, Message: fmt.Sprintf("none of the %d candidates that were tried of %d can be chosen%s", len(t.Nodes), t.Of, reasonsText(t.reasons))}
+	}
+	return Winner{Node: t.winner, Scores: t.Scores}
+}
+
 func reasonsText(reasons map[string]int) string {
 	keys := make([]string, 0, len(reasons))
 	for k := range reasons {
@@ -275,9 +318,10 @@ func reasonsText(reasons map[string]int) string {
 	return text
 }
 
-// score evaluates the filter and the objective for one candidate; reason is ""
-// for candidates that can win.
-func (r *Results) score(n, c *Node, objective *lang.Attr) (score cty.Value, status Status, reason string) {
+// score evaluates the filter and the objective for one candidate; score is null
+// where there is none, fits says that the filter lets the candidate through, and
+// reason is "" for those that can win.
+func (r *Results) score(n, c *Node, objective *lang.Attr) (score cty.Value, status Status, fits bool, reason string) {
 	none := cty.NullVal(cty.Number)
 	at := r.x.candidatePlace(n, c)
 	e := r.x.evaluation(r)
@@ -295,18 +339,18 @@ func (r *Results) score(n, c *Node, objective *lang.Attr) (score cty.Value, stat
 	}
 	v, ok := e.attr(objective, at)
 	if e.status != Done {
-		return none, e.status, e.status.String()
+		return none, e.status, false, e.status.String()
 	}
 	number, err := convert.Convert(v, cty.Number)
 	switch {
 	case pass.IsKnown() && pass.IsNull() || !ok || err != nil || number.IsKnown() && number.IsNull():
-		return none, Done, "diverged"
+		return none, Done, false, "diverged"
 	case !pass.IsKnown() || !number.IsKnown():
-		return none, Done, "not known"
+		return none, Done, false, "not known"
 	case pass.False():
-		return none, Done, "filtered out by where"
+		return number, Done, false, "filtered out by where"
 	}
-	return number, Done, ""
+	return number, Done, true, ""
 }
 
 // OutputPoint is an output at one point.
@@ -369,6 +413,12 @@ func (r *Results) outputValue(n *Node) (json.RawMessage, string, string) {
 		if w := r.Select(c.Select); w.Status != Done {
 			return null, w.Status.String(), c.Select.Addr() + ": " + w.Message
 		}
+	}
+	if search, over := r.Held(n); search != nil {
+		if !over {
+			return null, Pending.String(), ""
+		}
+		return null, Withheld.String(), search.Block.Addr() + " did not try this point"
 	}
 	if gate, pending := r.Blocked(n); gate != nil {
 		if pending {

@@ -265,6 +265,9 @@ func (r *execution) open(res *Results, n *Node) bool {
 	if !res.Active(n) {
 		return false
 	}
+	if search, _ := res.Held(n); search != nil {
+		return false
+	}
 	if gate, _ := res.Blocked(n); gate != nil {
 		return false
 	}
@@ -282,7 +285,8 @@ func (r *execution) open(res *Results, n *Node) bool {
 	return true
 }
 
-// outcome says how a verb's node has ended.
+// outcome says how a verb's node has ended by itself: what withholds it is for
+// Results to say.
 func (r *execution) outcome(n *Node) Outcome {
 	s := r.byNode[n]
 	if s == nil {
@@ -301,20 +305,7 @@ func (r *execution) outcome(n *Node) Outcome {
 	if status == Done && s.Export != nil && r.exports[s] == nil {
 		status = Pending
 	}
-	if status == Pending && r.withheld(n) {
-		status = Withheld
-	}
 	return Outcome{Status: status, Metrics: r.metrics[n]}
-}
-
-// withheld reports whether a gate that did not pass keeps n from running.
-func (r *execution) withheld(n *Node) bool {
-	if len(n.Requires) == 0 {
-		return slices.ContainsFunc(n.DependsOn, r.withheld)
-	}
-	res := r.Expansion.Results(r.outcome)
-	gate, pending := res.Blocked(n)
-	return gate != nil && !pending || slices.ContainsFunc(n.DependsOn, r.withheld)
 }
 
 // status is that of the step's targets.
@@ -353,15 +344,9 @@ func (r *execution) collect(ctx context.Context, s *Step) error {
 		if err != nil {
 			return err
 		}
-		var all map[string]any
-		if err := json.Unmarshal(raw, &all); err != nil {
+		m, err := metricsOf(s.Node, raw)
+		if err != nil {
 			return fmt.Errorf("%s: its report does not parse: %w", s.Node.Addr(), err)
-		}
-		m := map[string]float64{}
-		for _, metric := range s.Node.Result.Report.Metrics {
-			if x, ok := all[metric.Name].(float64); ok {
-				m[metric.Name] = x
-			}
 		}
 		r.metrics[s.Node], r.reports[s.Node] = m, raw
 	case s.Export != nil:
@@ -428,10 +413,20 @@ func (r *execution) finish(runErr error, wall time.Duration) {
 	if rec.Roots == nil {
 		rec.Roots = []string{}
 	}
+	open := map[string]bool{}
 	for _, s := range r.Steps {
 		n := s.Node
 		if !res.Active(n) && res.settledChoices(n) {
 			continue
+		}
+		if search, _ := res.Held(n); search != nil {
+			continue // the search says what it has tried
+		}
+		if len(n.Choices) > 0 && !res.Active(n) {
+			if open[n.Addr()] {
+				continue // of the nodes for candidates that may be chosen, one says so
+			}
+			open[n.Addr()] = true
 		}
 		switch n.Block.Kind {
 		case lang.KindVerb, lang.KindModel, lang.KindData, lang.KindAdapter:
@@ -453,6 +448,12 @@ func (r *execution) finish(runErr error, wall time.Duration) {
 			sel := record.Selection{Name: n.Block.Addr(), Point: RecordPoint(n), Status: w.Status.String()}
 			if w.Node != nil {
 				sel.Winner = w.Node.Addr()
+			}
+			if t := res.Tried(n); t != nil {
+				sel.Method, sel.Of, sel.Most = n.Block.Method, t.Of, t.Most
+				for i, c := range t.Nodes {
+					sel.Tried = append(sel.Tried, record.Try{Candidate: c.Addr(), Score: mustJSON(t.Scores[i])})
+				}
 			}
 			if w.Status == Failed {
 				sel.Error = w.Message
@@ -524,7 +525,7 @@ func (r *execution) recordNode(res *Results, s *Step) {
 			errs = append(errs, o.Err.Error())
 		}
 	}
-	switch st := r.outcome(n).Status; {
+	switch st := res.outcome(n).Status; {
 	case n.Block.Kind == lang.KindVerb && !n.Enabled:
 		out.Status = record.Skipped
 	case r.failures[s] != nil:

@@ -131,7 +131,7 @@ func badFolder(t *testing.T) string {
 }
 
 // TestBadPipelines validates each testdata/bad/*.txtar, one mistake each, and
-// compares what is said, to the column. UPDATE_GOLDEN=1 rewrites it. A comment
+// compares what is said, to the column. COMPRESSC_UPDATE=1 rewrites it. A comment
 // line "alone" leaves badBase out, "flags: …" gives flags.
 //
 // Whatever the mistake, there is one error, it stands at a line and column, and
@@ -206,7 +206,7 @@ func TestBadPipelines(t *testing.T) {
 			if golden < 0 {
 				t.Fatal("the archive has no file called stderr")
 			}
-			if os.Getenv("UPDATE_GOLDEN") != "" {
+			if os.Getenv("COMPRESSC_UPDATE") != "" {
 				archive.Files[golden].Data = []byte(got)
 				if last := len(archive.Files) - 1; archive.Files[last].Name == "base.pipeline.hcl" {
 					archive.Files = archive.Files[:last]

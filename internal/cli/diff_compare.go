@@ -133,7 +133,11 @@ func planSnapshot(name string, r *planReport) *snapshot {
 		add(g.Name, g.Point, "", "gate", "", g.Arguments, nil)
 	}
 	for _, x := range r.Selects {
-		add(x.Name, x.Point, "", "select", "", x.Arguments, nil)
+		verb := "select"
+		if x.Method != "" {
+			verb = "search"
+		}
+		add(x.Name, x.Point, "", verb, x.Method, x.Arguments, nil)
 	}
 	for _, o := range r.Outputs {
 		add(o.Name, o.Point, "", "output", "", o.Arguments, nil)

@@ -71,6 +71,12 @@ var formExamples = map[string]string{
   minimize = quantize.small.size
 }
 `,
+	"search": `search "bisect" "best" {
+  from     = quantize.small
+  minimize = quantize.small.size
+  where    = evaluate.ppl.perplexity < 20
+}
+`,
 	"module": `module "recipe" {
   source = "./recipe"
   base   = model.base

@@ -12,7 +12,7 @@ import (
 
 // planFormat is the version of plan -json: its first part is raised when a
 // field changes its meaning or goes, its second when one comes.
-const planFormat = "1.2"
+const planFormat = "1.3"
 
 // planReport is a plan for people and programs.
 type planReport struct {
@@ -52,7 +52,10 @@ type planNode struct {
 	Point  record.Point `json:"point"`
 	Verb   string       `json:"verb"`
 	Method string       `json:"method,omitempty"`
-	// Status is "cached", "run", "again", "off" (enabled = false), or "source".
+	// Status is "cached", "run", "again", "off" (enabled = false), "source", or,
+	// since 1.3, "out": what is on record rules the node out, for a gate before it
+	// has not passed, another candidate was chosen, or a search is over and has not
+	// come to its point.
 	Status string `json:"status"`
 	// Choice is the candidate for which the node would run, "" if it runs
 	// whatever is chosen.
@@ -81,10 +84,19 @@ type planGate struct {
 	Arguments map[string]any `json:"arguments,omitempty"`
 }
 
+// planSelect is a select or, with a method, a search.
 type planSelect struct {
 	Name       string       `json:"name"`
 	Point      record.Point `json:"point"`
 	Candidates []string     `json:"candidates"`
+	// Method, Most, Tried, Over and Winner since 1.3: the method of a search, how
+	// many candidates it tries at most, the first of them, and whether these are
+	// all; the candidate that is chosen where what is on record tells.
+	Method string   `json:"method,omitempty"`
+	Most   int      `json:"most,omitempty"`
+	Tried  []string `json:"tried,omitempty"`
+	Over   bool     `json:"over,omitempty"`
+	Winner string   `json:"winner,omitempty"`
 	// Arguments are as they are written. Since 1.1.
 	Arguments map[string]any `json:"arguments,omitempty"`
 }
@@ -112,6 +124,7 @@ const (
 	planCached = "cached"
 	planOff    = "off"
 	planSource = "source"
+	planOut    = "out"
 	planWrite  = "write"
 	planAsIs   = "unchanged"
 	afterRun   = "after the run"
@@ -124,8 +137,10 @@ func (r *planReport) gateFailed() bool {
 
 func newPlanReport(p *planner.Plan, store *cache.Store, name string) *planReport {
 	r := &planReport{FormatVersion: planFormat, Pipeline: name, Saved: p.Graph.Reused, Gates: []planGate{}, Selects: []planSelect{}, Exports: []planExport{}, Outputs: []planOutput{}}
-	certain, choices := split(p.Roots())
-	all := p.Predict(store, slices.Concat(certain, slices.Concat(choices...)))
+	roots := p.Roots()
+	outlook := p.Outlook(p.Predict(store, roots))
+	certain, choices := split(roots, outlook)
+	all := p.Predict(store, slices.DeleteFunc(roots, func(s *planner.Step) bool { return outlook.Out(s.Node) }))
 	expected := p.Predict(store, certain)
 	for _, c := range choices {
 		if with := p.Predict(store, slices.Concat(certain, c)); with.Seconds > expected.Seconds || len(expected.Of) == 0 {
@@ -148,7 +163,7 @@ func newPlanReport(p *planner.Plan, store *cache.Store, name string) *planReport
 	}
 	r.Work = r.Actions.Again+r.Actions.Run > 0
 	for _, s := range p.Steps {
-		r.add(p, s, all)
+		r.add(p, s, all, outlook)
 	}
 	for _, x := range r.Exports {
 		r.Work = r.Work || r.exportStatus(x) == planWrite
@@ -191,12 +206,16 @@ func (r *planReport) exportStatus(x planExport) string {
 }
 
 // split parts steps into those that run whatever selects choose and, for each
-// set of choices, those that run then.
-func split(steps []*planner.Step) (certain []*planner.Step, choices [][]*planner.Step) {
+// set of choices, those that run then. Choices that are known from what is on
+// record are made.
+func split(steps []*planner.Step, o *planner.Outlook) (certain []*planner.Step, choices [][]*planner.Step) {
 	at := map[string]int{}
 	for _, s := range steps {
+		if !o.Expected(s.Node) {
+			continue
+		}
 		c := choiceOf(s.Node)
-		if c == "" {
+		if c == "" || o.Chosen(s.Node) {
 			certain = append(certain, s)
 			continue
 		}
@@ -224,7 +243,7 @@ func choiceOf(n *planner.Node) string {
 }
 
 // add takes up one step.
-func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Prediction) {
+func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Prediction, o *planner.Outlook) {
 	n := s.Node
 	point := planner.RecordPoint(n)
 	switch n.Block.Kind {
@@ -240,6 +259,7 @@ func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Predictio
 		for _, c := range n.Candidates {
 			sel.Candidates = append(sel.Candidates, c.Addr())
 		}
+		sel.follow(n, o)
 		r.Selects = append(r.Selects, sel)
 		return
 	case lang.KindOutput:
@@ -249,7 +269,8 @@ func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Predictio
 	default:
 		return
 	}
-	if s.Export != nil {
+	out := o.Out(n)
+	if s.Export != nil && !out {
 		x := planExport{Name: n.Block.Addr(), Point: point, Choice: choiceOf(n), Files: s.Export.Files, Status: planWrite}
 		if p.Written(s, pr) {
 			x.Status = planAsIs
@@ -261,6 +282,8 @@ func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Predictio
 		Actions: planActions{sh.Total, sh.Cached, sh.Again, sh.Run}, Seconds: sh.Seconds, PeakBytes: sh.Peak, WriteBytes: sh.Bytes,
 		Model: planner.RecordModel(n), Arguments: p.Arguments(n)}
 	switch {
+	case out:
+		node.Status = planOut
 	case n.Undecided:
 		node.Status, node.After = planRun, planner.DecidedBy(n)
 		r.Work = true
@@ -276,4 +299,21 @@ func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Predictio
 		node.Status = planCached
 	}
 	r.Nodes = append(r.Nodes, node)
+}
+
+// follow says how far a choice goes by what is on record.
+func (sel *planSelect) follow(n *planner.Node, o *planner.Outlook) {
+	if w := o.Winner(n); w != nil {
+		sel.Winner = w.Addr()
+	}
+	if n.Hunt == nil {
+		return
+	}
+	sel.Method, sel.Most = n.Hunt.Method.Name, len(n.Candidates)
+	if t := o.Tried(n); t != nil {
+		sel.Most, sel.Over = t.Most, t.Over
+		for _, c := range t.Nodes {
+			sel.Tried = append(sel.Tried, c.Addr())
+		}
+	}
 }

@@ -53,8 +53,10 @@ func (v *planView) gather() []*block {
 		if n.After != "" {
 			b.after = n.After
 		}
-		b.points++
 		b.status[n.Status]++
+		if b.points++; n.Status == planOut {
+			continue
+		}
 		b.node.Actions.Total += n.Actions.Total
 		b.node.Actions.Cached += n.Actions.Cached
 		b.node.Actions.Run += n.Actions.Run
@@ -86,12 +88,15 @@ func (v *planView) blocks() {
 			mark, c = "+", green
 		case b.status[planAgain] > 0:
 			mark, c = "~", yellow
-		case b.status[planOff] == b.points:
+		case b.status[planOff]+b.status[planOut] == b.points:
 			mark = "-"
 		}
 		cells := []cell{{mark, c}, {text: b.name}, {b.method, dim}, {}, {}, {}, {}, {}, {}}
 		if b.points > 1 {
 			cells[3].text = fmt.Sprint(b.points)
+		}
+		if out := b.status[planOut]; out > 0 && out < b.points {
+			cells[3].text = fmt.Sprintf("%d of %d", b.points-out, b.points)
 		}
 		if n := b.node.Actions; n.Total > 0 {
 			cells[4].text = fmt.Sprint(n.Total)
@@ -132,7 +137,7 @@ func (v *planView) models() {
 	points := map[kind][]string{}
 	total := map[string]int{}
 	for _, n := range v.r.Nodes {
-		if n.Model == nil {
+		if n.Model == nil || n.Status == planOut {
 			continue
 		}
 		k := kind{n.Name, *n.Model}
@@ -218,9 +223,28 @@ func (v *planView) decisions() {
 		if len(s.Candidates) > 4 {
 			list += fmt.Sprintf(" and %d more", len(s.Candidates)-4)
 		}
-		fmt.Fprintf(v.a.Out, "  · %s chooses among %s\n", spell.Address(s.Name, s.Point), list)
+		name := spell.Address(s.Name, s.Point)
+		switch {
+		case s.Winner != "":
+			fmt.Fprintf(v.a.Out, "  %s %s → %s%s\n", paintIf(v.on, green, "✓"), name, s.Winner, triedText(s.Method, len(s.Tried), len(s.Candidates)))
+		case s.Method == "":
+			fmt.Fprintf(v.a.Out, "  · %s chooses among %s\n", name, list)
+		default:
+			fmt.Fprintf(v.a.Out, "  · %s (%s) tries at most %d of %d points: %s\n", name, s.Method, s.Most, len(s.Candidates), list)
+			if len(s.Tried) > 1 {
+				fmt.Fprintf(v.a.Out, "    as far as is on record: %s\n", strings.Join(s.Tried, ", "))
+			}
+		}
 	}
 	fmt.Fprintln(v.a.Out)
+}
+
+// triedText says how many candidates a search has tried, "" of a select.
+func triedText(method string, tried, of int) string {
+	if method == "" {
+		return ""
+	}
+	return fmt.Sprintf(", tried %d of %d points", tried, of)
 }
 
 // exports prints the files that will be there.

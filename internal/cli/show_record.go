@@ -330,7 +330,7 @@ func (v *recordView) selections() {
 			if m := v.model(s.Winner); m != nil {
 				fmt.Fprintf(v.w, " (%.2f bits/weight, %s)", m.BitsPerWeight, spell.Bytes(m.Bytes))
 			}
-			fmt.Fprintln(v.w)
+			fmt.Fprintln(v.w, triedText(s.Method, len(s.Tried), s.Of))
 		case s.Error != "":
 			fmt.Fprintf(v.w, "  %s %s: %s\n", paintIf(v.on, red, "✗"), name, s.Error)
 		default:

@@ -116,12 +116,18 @@ func (t *tracker) stage(steps []*planner.Step) {
 func (t *tracker) adopt(reach map[*action.Action]bool) {
 	t.byAct = map[*action.Action][]*tracked{}
 	for _, n := range t.nodes {
-		n.total = 0
+		if n.total = 0; !wanted(n.step, reach) {
+			continue // others have asked for what it shares with them
+		}
+		n.finished = 0
 		seen := map[*action.Action]bool{}
 		for _, a := range n.step.Actions {
 			if reach[a] && !seen[a] {
 				seen[a] = true
 				n.total++
+				if t.ended[a] {
+					n.finished++ // of an earlier stage, perhaps for others
+				}
 				t.byAct[a] = append(t.byAct[a], n)
 			}
 		}
@@ -139,6 +145,12 @@ func (t *tracker) adopt(reach map[*action.Action]bool) {
 			}
 		}
 	}
+}
+
+// wanted reports whether something that a step yields is needed.
+func wanted(s *planner.Step, reach map[*action.Action]bool) bool {
+	targets := s.Targets()
+	return len(targets) == 0 || slices.ContainsFunc(targets, func(t action.Ref) bool { return reach[t.Action] })
 }
 
 // event takes an event in and returns the nodes whose state it changed.

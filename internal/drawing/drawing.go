@@ -33,7 +33,7 @@ func lookOf(kind string) look {
 		return look{"cylinder", [2]string{"[(", ")]"}, "#e8f0fe", "#1a56b0", false, true}
 	case "gate":
 		return look{"diamond", [2]string{"{{", "}}"}, "#fdecea", "#b3261e", true, false}
-	case "select":
+	case "select", "search":
 		return look{"diamond", [2]string{"{{", "}}"}, "#fff4e0", "#9a6700", true, false}
 	case "output":
 		return look{"note", [2]string{"([", "])"}, "#f3f3f3", "#555555", true, false}

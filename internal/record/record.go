@@ -11,7 +11,7 @@ import (
 
 // FormatVersion is raised in its first part when a field changes its meaning or
 // goes, in its second when one comes.
-const FormatVersion = "1.4"
+const FormatVersion = "1.5"
 
 // Status of a run, node, gate or output.
 const (
@@ -181,6 +181,19 @@ type Selection struct {
 	Status string `json:"status"`
 	Winner string `json:"winner,omitempty"`
 	Error  string `json:"error,omitempty"`
+	// Method of a search, "" for a select; Tried are the candidates it has come
+	// to, in that order, of Of in all and Most at most.
+	Method string `json:"method,omitempty"`
+	Tried  []Try  `json:"tried,omitempty"`
+	Of     int    `json:"of,omitempty"`
+	Most   int    `json:"most,omitempty"`
+}
+
+// Try is a candidate that a search has come to.
+type Try struct {
+	Candidate string `json:"candidate"`
+	// Score is its objective, null where it has none.
+	Score json.RawMessage `json:"score"`
 }
 
 // Export is the files of one export block.

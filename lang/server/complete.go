@@ -129,7 +129,7 @@ func targetsOf(f *folder, c Checked, b *hclsyntax.Block) reference.Targets {
 			}
 		}
 		return reference.Targets{t}
-	case "model", "select":
+	case "model", "select", "search":
 		t.Addr = address(root, name)
 		describe(lang.ModelType, lang.ModelAttrs)
 		return reference.Targets{t}
