@@ -74,7 +74,7 @@ var formExamples = map[string]string{
 	"search": `search "bisect" "best" {
   from     = quantize.small
   minimize = quantize.small.size
-  where    = evaluate.ppl.perplexity < 20
+  where    = evaluate.small.perplexity < 5000
 }
 `,
 	"module": `module "recipe" {

@@ -73,6 +73,11 @@ quantize "rtn" "small" {
   group_size = 64
 }
 
+evaluate "perplexity" "small" {
+  model = quantize.small
+  data  = data.test
+}
+
 compensate "lorc" "final" {
   model     = quantize.small
   reference = model.base
