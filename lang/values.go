@@ -34,6 +34,7 @@ var ModelAttrs = []AttrDoc{
 	{"layers", "number of decoder blocks", cty.Number},
 	{"architecture", "the architecture's name", cty.String},
 	{"adapter", "the updates alone, of retrain; null for others", AdapterType},
+	{"allocation", "how much of each layer was pruned, of prune with scope = \"global\"; null for others", AllocationType},
 }
 
 // DataAttrs are the attributes of data.

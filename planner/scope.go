@@ -322,6 +322,10 @@ func modelAttrs(attrs map[string]cty.Value, n *Node) {
 	if a := n.Result.Adapter; a != nil {
 		attrs["adapter"] = cty.ObjectVal(adapterAttrs(map[string]cty.Value{}, n))
 	}
+	attrs["allocation"] = cty.NullVal(lang.AllocationType)
+	if n.Result.Allocation != nil {
+		attrs["allocation"] = cty.ObjectVal(allocationAttrs(map[string]cty.Value{}, n))
+	}
 	attrs[schema.RefAttr] = schema.RefValue(&schema.Ref{Value: n.Result.Model, Origin: n})
 }
 
@@ -339,13 +343,14 @@ func adapterAttrs(attrs map[string]cty.Value, n *Node) map[string]cty.Value {
 	return attrs
 }
 
-func allocationAttrs(attrs map[string]cty.Value, n *Node) {
+func allocationAttrs(attrs map[string]cty.Value, n *Node) map[string]cty.Value {
 	a := n.Result.Allocation
 	attrs["of"], attrs["total"] = cty.UnknownVal(cty.String), cty.UnknownVal(cty.Number)
 	if a.Of != "" {
 		attrs["of"], attrs["total"] = cty.StringVal(a.Of), cty.NumberFloatVal(a.Total)
 	}
 	attrs[schema.RefAttr] = schema.RefValue(&schema.Ref{Value: a, Origin: n})
+	return attrs
 }
 
 func dataAttrs(attrs map[string]cty.Value, d *passes.Data) {

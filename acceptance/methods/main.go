@@ -37,6 +37,7 @@ type claim struct {
 
 // claims in the order of the page.
 var claims = []claim{
+	{"global", "Magnitudes compared over all layers", global},
 	{"flap", "FLAP", flap},
 	{"bitstack", "BitStack: signs and low-rank magnitudes", bitstack},
 	{"vptq", "VPTQ: codebooks of vectors", vptq},

@@ -223,7 +223,7 @@ func TestSchemaRefuses(t *testing.T) {
 		{"name", `"base": {"source"`, `"1base": {"source"`},
 		{"label of a nested block", `"adamw"`, `"adam"`},
 		{"argument of a nested block", `"learning_rate"`, `"lr"`},
-		{"argument of an override", `[{"match": ["*.0.*"], "sparsity": 0}]`, `[{"match": ["*.0.*"], "comparison": "row"}]`},
+		{"argument of an override", `[{"match": ["*.0.*"], "sparsity": 0}]`, `[{"match": ["*.0.*"], "scope": "row"}]`},
 		{"required and null", `"source": "m"`, `"source": null`},
 		{"gate", `["gate.g"]`, `["prune.p"]`},
 		{"axis without values", `"bits": [2, 4]`, `"bits": 2`},

@@ -51,7 +51,7 @@ train "language_model" "base" {
 prune "magnitude" "row" {
   model      = train.base
   sparsity   = 0.3
-  comparison = "row"
+  scope    = "row"
 }
 prune "magnitude" "layer" {
   model    = train.base
@@ -61,7 +61,26 @@ prune "wanda" "nm" {
   model      = train.base
   data       = data.bytes
   sparsity   = 0.5
-  comparison = "layer"
+  scope      = "layer"
+}
+prune "magnitude" "global" {
+  model     = train.base
+  sparsity  = 0.4
+  scope     = "global"
+  normalise = "layer_std"
+}
+prune "wanda" "floors" {
+  model          = prune.row
+  data           = data.bytes
+  sparsity       = 0.6
+  scope          = "global"
+  propagate      = "input"
+  min_keep_layer = 0.3
+}
+prune "wanda" "ranked" {
+  model      = train.base
+  data       = data.bytes
+  allocation = prune.global.allocation
 }
 prune "sparsegpt" "mixed" {
   model    = train.base
@@ -431,6 +450,14 @@ evaluate "perplexity" "d" {
 }
 evaluate "perplexity" "e" {
   model = prune.layer
+  data  = data.random
+}
+evaluate "perplexity" "floors" {
+  model = prune.floors
+  data  = data.random
+}
+evaluate "perplexity" "ranked" {
+  model = prune.ranked
   data  = data.random
 }
 evaluate "perplexity" "f" {

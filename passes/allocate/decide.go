@@ -5,6 +5,7 @@ import (
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/blockwise"
 )
 
 // decideUnit is a unit in the parameters of a decision; units are in the order of
@@ -70,7 +71,7 @@ var decideKernel = action.NewKernel("allocate.rd", 1, func(c *action.Context, p 
 		if p.Of == "sparsity" {
 			d = append(d, 0)
 		}
-		v := c.Input(curveInput(u.Block))
+		v := blockwise.Summary(c, u.Block)
 		all, err := v.Float64(p.Distortion)
 		if err != nil {
 			return err
@@ -117,7 +118,7 @@ var decideKernel = action.NewKernel("allocate.rd", 1, func(c *action.Context, p 
 		rep.Total = 1 - float64(rep.Total/millionths)
 	}
 	for b, s := range shares {
-		if err := c.Output(shareOutput(b)).PutJSON("report", s); err != nil {
+		if err := blockwise.Share(c, b).PutJSON("report", s); err != nil {
 			return err
 		}
 	}

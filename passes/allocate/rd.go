@@ -1,7 +1,6 @@
 package allocate
 
 import (
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -262,16 +261,7 @@ func (a *RDArgs) lower(node string, g *action.Graph, r passes.Result) passes.Res
 	})
 	p := decideParams{Of: a.of(), Levels: levels, Distortion: a.Distortion, Aggregate: a.Aggregate,
 		Budget: a.budget(a.selected(ty)), Quanta: int64(a.Quanta)}
-	var in []action.Input
-	out := []action.Output{{Name: "report", Class: action.Durable, Bytes: 1 << 16}}
-	al := *r.Allocation
-	al.Blocks = make([]action.Ref, len(units))
 	for b, us := range units {
-		if len(us) == 0 {
-			continue
-		}
-		in = append(in, action.Input{Name: curveInput(b), Ref: curves[b]})
-		out = append(out, action.Output{Name: shareOutput(b), Class: action.Durable, Bytes: 1024})
 		for _, u := range us {
 			q := decideUnit{Name: u.name, Block: b}
 			for _, l := range u.linears {
@@ -287,18 +277,13 @@ func (a *RDArgs) lower(node string, g *action.Graph, r passes.Result) passes.Res
 			p.Units = append(p.Units, q)
 		}
 	}
-	act := g.Add(action.Spec{Kernel: decideKernel, Params: p, Inputs: in, Outputs: out, Node: node, Label: "decision",
-		Flops: 4 * float64(len(p.Units)) * float64(a.Quanta) * float64(len(levels)), Peak: int64(len(p.Units)) * int64(a.Quanta)})
-	for b, us := range units {
-		if len(us) > 0 {
-			al.Blocks[b] = action.Ref{Action: act, Output: shareOutput(b)}
-		}
-	}
+	al := *r.Allocation
+	var act *action.Action
+	act, al.Blocks = blockwise.Decision{Kernel: decideKernel, Params: p, Summaries: curves, Node: node, Label: "decision",
+		ShareBytes: 1024, More: []action.Output{{Name: "report", Class: action.Durable, Bytes: 1 << 16}},
+		Flops: 4 * float64(len(p.Units)) * float64(a.Quanta) * float64(len(levels)), Peak: int64(len(p.Units)) * int64(a.Quanta)}.Lower(g)
 	rep := *r.Report
 	rep.Ref = action.Ref{Action: act, Output: "report"}
 	r.Allocation, r.Report = &al, &rep
 	return r
 }
-
-func curveInput(b int) string  { return fmt.Sprintf("curves%d", b) }
-func shareOutput(b int) string { return fmt.Sprintf("block%d", b) }

@@ -10,12 +10,6 @@ import (
 	"github.com/compressc/compressc/passes"
 )
 
-// A decision over all blocks at once is three kinds of actions: one a block that
-// sums up what the decision needs to know of it, one that decides from all of
-// them, and the method's kernels, each of which takes its block's share of the
-// decision, a few numbers, as one more input. Nothing ever holds the model, and a
-// block whose share stays the same is not compressed again.
-
 // Allocated is the argument of methods whose layers may each have a number of
 // their own. A method that embeds it hands the allocation to its Job, and its
 // layers' arguments are Allocatable.

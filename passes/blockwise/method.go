@@ -153,13 +153,11 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 		if err := c.Err(); err != nil {
 			return err
 		}
-		w := &Work{Pool: c.Pool, Name: l.Name, Site: l.Site, Out: l.Out, In: l.In, memo: memo, numbers: map[string]float64{}}
-		if m.Needs.Norms {
-			w.norms = c.Input("norms")
+		w, err := openWork(c, l, m.Needs)
+		if err != nil {
+			return err
 		}
-		if m.Needs.Gram {
-			w.gram = c.Input("gram")
-		}
+		w.memo = memo
 		if l.Of != "" {
 			x, err := allocated(c.Input("allocation"), l.Of, l.Name, &l.Args)
 			if err != nil {
@@ -167,15 +165,7 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 			}
 			w.Report(l.Of, x)
 		}
-		dense, err := Dense(in, l.Name)
-		if err != nil {
-			return err
-		}
-		w.original = dense
-		w.W = append([]float32(nil), dense...)
-		if w.Mask, err = Mask(in, l.Name); err != nil {
-			return err
-		}
+		w.W = append([]float32(nil), w.original...)
 		if err := m.Linear(w, l.Args); err != nil {
 			return fmt.Errorf("%s: %w", l.Name, err)
 		}
@@ -204,6 +194,36 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 	return c.Output("report").PutJSON("report", reports)
 }
 
+// openWork loads one layer; its W is what is stored, not to be written to.
+func openWork[L any](c *action.Context, l linearParams[L], n Needs) (*Work, error) {
+	w := &Work{Pool: c.Pool, Name: l.Name, Site: l.Site, Out: l.Out, In: l.In, numbers: map[string]float64{}}
+	if n.Norms {
+		w.norms = c.Input("norms")
+	}
+	if n.Gram {
+		w.gram = c.Input("gram")
+	}
+	var err error
+	if w.original, err = Dense(c.Input("block"), l.Name); err != nil {
+		return nil, err
+	}
+	w.W = w.original
+	w.Mask, err = Mask(c.Input("block"), l.Name)
+	return w, err
+}
+
+// inputs are the block and its statistics.
+func (s Stats) inputs(block action.Ref, n Needs) []action.Input {
+	in := []action.Input{{Name: "block", Ref: block}}
+	if n.Norms {
+		in = append(in, action.Input{Name: "norms", Ref: s.Norms})
+	}
+	if n.Gram {
+		in = append(in, action.Input{Name: "gram", Ref: s.Gram})
+	}
+	return in
+}
+
 // Job is one node's way through the blocks.
 type Job struct {
 	Node string
@@ -218,6 +238,19 @@ type Job struct {
 	Propagate string
 	// Allocation, unless nil, gives each layer its number.
 	Allocation *passes.Allocation
+}
+
+// Stats lowers the statistics of a model as it is, the reference or the input, for
+// the blocks that want them; nil where none are needed. Propagate is not "output".
+func (j Job) Stats(g *action.Graph, needs Needs, wants func(block int) bool) []Stats {
+	if !needs.Any() {
+		return nil
+	}
+	src := j.Model
+	if j.Propagate == "reference" {
+		src = j.Reference
+	}
+	return Stream(g, j.Node, src, j.Data, needs, wants)
 }
 
 // Lower emits, block by block, statistics → kernel → forward, and returns the
@@ -246,12 +279,8 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 		}
 	}
 	var st []Stats
-	if m.Needs.Any() && j.Propagate != "output" {
-		src := j.Model
-		if j.Propagate == "reference" {
-			src = j.Reference
-		}
-		st = Stream(g, j.Node, src, j.Data, m.Needs, func(b int) bool { return work[b] != nil })
+	if j.Propagate != "output" {
+		st = j.Stats(g, m.Needs, func(b int) bool { return work[b] != nil })
 	}
 	var hidden action.Ref
 	tokens := int64(0)
@@ -316,15 +345,8 @@ func layerParams[L any](l *model.Linear, a L) linearParams[L] {
 
 // change lowers the method's kernel on layers of block b.
 func (m *Method[L]) change(g *action.Graph, node string, cfg *arch.Config, b int, block action.Ref, s Stats, ls []linearParams[L], class action.Class, more ...action.Input) *action.Action {
-	in := []action.Input{{Name: "block", Ref: block}}
-	if m.Needs.Norms {
-		in = append(in, action.Input{Name: "norms", Ref: s.Norms})
-	}
-	if m.Needs.Gram {
-		in = append(in, action.Input{Name: "gram", Ref: s.Gram})
-	}
 	p := BlockWeights(cfg.At(b))
-	return g.Add(action.Spec{Kernel: m.kernel, Params: ls, Inputs: append(in, more...), Node: node, Label: fmt.Sprintf("block %d", b),
+	return g.Add(action.Spec{Kernel: m.kernel, Params: ls, Inputs: append(s.inputs(block, m.Needs), more...), Node: node, Label: fmt.Sprintf("block %d", b),
 		Outputs: []action.Output{{Name: "block", Class: class, Bytes: p * 4}, {Name: "report", Class: class, Bytes: 4096}},
 		Flops:   m.flops(ls), Peak: p*8 + m.scratch(ls)})
 }

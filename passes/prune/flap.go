@@ -84,13 +84,13 @@ type flapDecideParams struct {
 	Shapes []arch.BlockShape `json:"shapes"`
 }
 
-// flapDecide ranks the units of all blocks, inputs block0… with their scores.
-// Outputs: shapes, with the leaf "decision", and kept, with the leaves
-// "block0.groups" and "block0.neurons": the numbers of what stays, ascending.
-var flapDecide = action.NewKernel("prune.flap.decide", 1, func(c *action.Context, p flapDecideParams) error {
+// flapDecide ranks the units of all blocks by their scores. Outputs: shapes, with
+// the leaf "decision", and each block's share, with the leaves "groups" and
+// "neurons": the numbers of what stays, ascending.
+var flapDecide = action.NewKernel("prune.flap.decide", 2, func(c *action.Context, p flapDecideParams) error {
 	blocks := make([]flapUnits, len(p.Shapes))
 	for b := range blocks {
-		v := c.Input(fmt.Sprintf("block%d", b))
+		v := blockwise.Summary(c, b)
 		var err error
 		if blocks[b].groups, err = v.Float64("groups"); err != nil {
 			return err
@@ -104,23 +104,18 @@ var flapDecide = action.NewKernel("prune.flap.decide", 1, func(c *action.Context
 	for b, k := range kept {
 		per := p.Shapes[b].Heads / p.Shapes[b].KVHeads
 		d.Shapes = append(d.Shapes, arch.BlockShape{Heads: per * len(k.groups), KVHeads: len(k.groups), Intermediate: len(k.neurons)})
-		if c.Wants("kept") {
-			c.Output("kept").PutInt32(fmt.Sprintf("block%d.groups", b), []int{len(k.groups)}, k.groups)
-			c.Output("kept").PutInt32(fmt.Sprintf("block%d.neurons", b), []int{len(k.neurons)}, k.neurons)
-		}
+		blockwise.Share(c, b).PutInt32("groups", []int{len(k.groups)}, k.groups)
+		blockwise.Share(c, b).PutInt32("neurons", []int{len(k.neurons)}, k.neurons)
 	}
-	if c.Wants("shapes") {
-		return c.Output("shapes").PutJSON("decision", d)
-	}
-	return nil
+	return c.Output("shapes").PutJSON("decision", d)
 })
 
 // decide lowers statistics, scores and ranking.
-func (a *FLAPArgs) decide(node string, g *action.Graph) (decide *action.Action, moments []action.Ref) {
+func (a *FLAPArgs) decide(node string, g *action.Graph) (decide *action.Action, kept, moments []action.Ref) {
 	cfg := a.Model.Type.Config
 	st := blockwise.Stream(g, node, a.Model, a.Data, blockwise.Needs{Moments: true}, func(int) bool { return true })
 	p := flapDecideParams{Budget: a.budget(cfg)}
-	var in []action.Input
+	var scores []action.Ref
 	units := int64(0)
 	for b := range cfg.Layers {
 		shape := cfg.Shape(b)
@@ -131,17 +126,17 @@ func (a *FLAPArgs) decide(node string, g *action.Graph) (decide *action.Action, 
 			Inputs:  []action.Input{{Name: "block", Ref: a.Model.Blocks[b]}, {Name: "moments", Ref: st[b].Moments}},
 			Outputs: []action.Output{{Name: "scores", Class: action.Durable, Bytes: int64(shape.KVHeads+shape.Intermediate) * 8}},
 			Flops:   float64(2 * weights), Peak: int64(weights) * 8})
-		in = append(in, action.Input{Name: fmt.Sprintf("block%d", b), Ref: action.Ref{Action: s, Output: "scores"}})
+		scores = append(scores, action.Ref{Action: s, Output: "scores"})
 		moments = append(moments, st[b].Moments)
 	}
-	return g.Add(action.Spec{Kernel: flapDecide, Params: p, Node: node, Label: "ranking", Inputs: in,
-		Outputs: []action.Output{{Name: "kept", Class: action.Durable, Bytes: units * 4}, {Name: "shapes", Class: action.Durable, Bytes: 4096}},
-		Flops:   float64(units) * 100, Peak: units * 64}), moments
+	decide, kept = blockwise.Decision{Kernel: flapDecide, Params: p, Node: node, Label: "ranking", Summaries: scores,
+		ShareBytes: 4 * units / int64(cfg.Layers), More: []action.Output{{Name: "shapes", Class: action.Durable, Bytes: 4096}},
+		Flops: float64(units) * 100, Peak: units * 64}.Lower(g)
+	return decide, kept, moments
 }
 
 type flapApplyParams struct {
 	Geometry   blockwise.Geometry `json:"geometry"`
-	Block      int                `json:"block"`
 	Compensate bool               `json:"compensate,omitempty"`
 	Mask       bool               `json:"mask,omitempty"`
 }
@@ -149,11 +144,11 @@ type flapApplyParams struct {
 // flapApply cuts one block down to what is kept.
 var flapApply = action.NewKernel("prune.flap.apply", 1, func(c *action.Context, p flapApplyParams) error {
 	cfg, in, out := p.Geometry.Config(), c.Input("block"), c.Output("block")
-	groups, err := c.Input("kept").Int32(fmt.Sprintf("block%d.groups", p.Block))
+	groups, err := c.Input("kept").Int32("groups")
 	if err != nil {
 		return err
 	}
-	neurons, err := c.Input("kept").Int32(fmt.Sprintf("block%d.neurons", p.Block))
+	neurons, err := c.Input("kept").Int32("neurons")
 	if err != nil {
 		return err
 	}
@@ -297,7 +292,7 @@ of different shapes can be written as GGUF alone (architecture deci).
 		if !a.decides() {
 			return action.Ref{}, false
 		}
-		d, _ := a.decide(c.Node, g)
+		d, _, _ := a.decide(c.Node, g)
 		return action.Ref{Action: d, Output: "shapes"}, true
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
@@ -307,17 +302,17 @@ of different shapes can be written as GGUF alone (architecture deci).
 
 func (a *FLAPArgs) lower(node string, g *action.Graph, r passes.Result) passes.Result {
 	cfg, to := a.Model.Type.Config, r.Model.Type.Config
-	decide, moments := a.decide(node, g)
+	_, kept, moments := a.decide(node, g)
 	next := *a.Model
 	next.Type, next.From, next.Blocks = r.Model.Type, node, nil
 	res := passes.Result{Model: &next}
 	for b := range cfg.Layers {
-		in := []action.Input{{Name: "block", Ref: a.Model.Blocks[b]}, {Name: "kept", Ref: action.Ref{Action: decide, Output: "kept"}}}
+		in := []action.Input{{Name: "block", Ref: a.Model.Blocks[b]}, {Name: "kept", Ref: kept[b]}}
 		if a.Compensate {
 			in = append(in, action.Input{Name: "moments", Ref: moments[b]})
 		}
 		before, after := blockwise.BlockWeights(cfg.At(b)), blockwise.BlockWeights(to.At(b))
-		act := g.Add(action.Spec{Kernel: flapApply, Params: flapApplyParams{blockwise.BlockGeometry(cfg, b), b, a.Compensate, a.Mode == "mask"},
+		act := g.Add(action.Spec{Kernel: flapApply, Params: flapApplyParams{blockwise.BlockGeometry(cfg, b), a.Compensate, a.Mode == "mask"},
 			Inputs: in, Node: node, Label: fmt.Sprintf("block %d", b),
 			Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: after * 4}, {Name: "report", Class: action.Durable, Bytes: 4096}},
 			Flops:   4 * float64(before), Peak: before*4 + after*4})

@@ -3,86 +3,86 @@ package prune
 import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
-	"github.com/compressc/compressc/internal/mask"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/schema"
 	"github.com/compressc/compressc/passes"
 	"github.com/compressc/compressc/passes/blockwise"
-	"github.com/compressc/compressc/passes/pattern"
 )
 
 // MagnitudeArgs are the arguments of prune "magnitude".
 type MagnitudeArgs struct {
-	Model      *passes.Model `arg:"model" doc:"the model to prune"`
-	Comparison string        `arg:"comparison" default:"layer" enum:"row|layer" doc:"what weights compete with: those of their output row, or of the whole matrix; N:M compares within its groups"`
+	Model     *passes.Model `arg:"model" doc:"the model to prune"`
+	Scope     string        `arg:"scope" default:"layer" enum:"row|layer|global" doc:"what weights compete with: those of their output row, of the whole matrix, or of all layers together; N:M compares within its groups"`
+	Normalise string        `arg:"normalise" default:"none" enum:"none|layer_std" doc:"of scope = \"global\": compare weights as they are, or each in standard deviations of its layer's"`
 	Amount
+	Global
 	blockwise.Target
 }
 
-type selection struct {
-	Sparsity   pattern.Sparsity `json:"sparsity"`
-	Comparison string           `json:"comparison"`
+func (a *MagnitudeArgs) scope() scope {
+	return scope{a.Scope, a.Amount, a.Global, a.Target, a.Normalise == "layer_std"}
 }
 
-// Allocate sets the fraction to remove.
-func (s *selection) Allocate(x float64) {
-	s.Sparsity = pattern.Sparsity{Pattern: mask.Pattern{Fraction: x}}
-}
-
-// choose selects by scores [out, in] where weights compete by row or matrix.
-func (s selection) choose(w *blockwise.Work, scores []float64) (*mask.Mask, error) {
-	if w.Mask != nil {
-		// What was pruned before stays pruned and counts.
-		for r := 0; r < w.Out; r++ {
-			for c := 0; c < w.In; c++ {
-				if !w.Mask.Keep(r, c) {
-					scores[r*w.In+c] = -1
-				}
-			}
-		}
+var magnitude = newScored("prune.magnitude", 2, blockwise.Needs{}, func(w *blockwise.Work, _ struct{}) ([]float64, error) {
+	scores := make([]float64, len(w.W))
+	for i, x := range w.W {
+		scores[i] = float64(max(x, -x))
 	}
-	if s.Comparison == "layer" && !s.Sparsity.IsNM() {
-		return mask.Matrix(scores, w.Out, w.In, s.Sparsity.Fraction)
-	}
-	return mask.Select(scores, w.Out, w.In, s.Sparsity.Pattern)
-}
-
-var magnitude = blockwise.New(blockwise.Method[selection]{
-	Kernel: "prune.magnitude", Impl: 2,
-	Linear: func(w *blockwise.Work, s selection) error {
-		scores := make([]float64, len(w.W))
-		for i, x := range w.W {
-			scores[i] = float64(max(x, -x))
-		}
-		m, err := s.choose(w, scores)
-		if err != nil {
-			return err
-		}
-		w.SetMask(m)
-		return nil
-	},
+	return scores, nil
 })
 
 // Magnitude removes the weights of smallest absolute value.
 //
 // Han et al. 2015, arXiv:1506.02626, as the baseline of Sun et al. 2023: the
-// threshold is taken over a whole matrix.
+// threshold is taken over a whole matrix. One threshold for all layers, with a
+// floor: Gupta et al. 2022, arXiv:2209.14624.
 var Magnitude = &passes.Pass{
 	Verb: "prune", Method: "magnitude",
 	Summary: "Removes the weights of smallest absolute value; needs no data.",
-	Paper:   "Han et al. 2015, arXiv:1506.02626",
+	Doc: `With ` + "`scope = \"global\"`" + ` one threshold holds for all selected layers, so that each loses
+as much as it has small weights. No layer goes below ` + "`min_keep`" + ` or ` + "`min_keep_layer`" + `; what
+a floor saves is taken from the other layers. How much each has lost is the
+attribute ` + "`allocation`" + ` of the block, which other pruners take:
+
+` + "```hcl" + `
+prune "magnitude" "ranked" {
+  model    = model.base
+  sparsity = 0.6
+  scope    = "global"
+}
+
+prune "wanda" "pruned" {
+  model      = model.base
+  data       = data.calib
+  allocation = prune.ranked.allocation
+}
+` + "```" + `
+
+Sizes of weights in different layers can be compared in so far as the layers have
+the same scale: factors that smoothing or AWQ move from one layer to another do not
+change the model and do change which weights go. ` + "`normalise = \"layer_std\"`" + ` compares each
+layer's weights in units of their own spread.
+
+All sparsities of a sweep share the histograms that the threshold is found by.
+
+Pruning in steps is a chain of blocks: prune, retrain, prune more, retrain. What was
+pruned stays pruned and counts. Of *n* steps to a sparsity *s*, step *i* removes
+*s* · (1 − (1 − *i* / *n*)³) in the schedule of Zhu and Gupta 2017.
+`,
+	Paper:   "Han et al. 2015, arXiv:1506.02626; global: Gupta et al. 2022, Is Complexity Required for Neural Network Pruning?, arXiv:2209.14624",
 	NewArgs: func() any { return &MagnitudeArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*MagnitudeArgs)
-		return typeOf(c.Node, a.Model, a.Target, func(l *model.Linear) Amount {
+		return typeOfScored(c.Node, a.Model, a.scope(), "", func(l *model.Linear) Amount {
 			return schema.Resolve(*a, blockwise.ModuleOf(l)).Amount
 		})
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*MagnitudeArgs)
-		return magnitude.Lower(g, blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Allocation: a.Allocation}, func(l *model.Linear) (selection, bool) {
+		j := blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Allocation: a.Allocation}
+		return magnitude.lower(g, j, a.scope(), r, func(l *model.Linear) (selection[struct{}], bool) {
 			x, ok := layer(*a, a.Target, l, func(x MagnitudeArgs) Amount { return x.Amount })
-			return selection{x.param(), x.Comparison}, ok
+			return selectionOf(x.scope(), struct{}{}), ok
 		})
 	},
 }

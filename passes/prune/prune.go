@@ -112,9 +112,9 @@ func layer[T any](args T, t blockwise.Target, l *model.Linear, amount func(T) Am
 // Probe returns the method of that name as trials use it, at a fraction removed:
 // "magnitude" within a layer or "wanda" within a row.
 func Probe(method string) *blockwise.Probe {
-	at := func(comparison string) func(float64) selection {
-		return func(x float64) selection {
-			s := selection{Comparison: comparison}
+	at := func(scope string) func(float64) selection[struct{}] {
+		return func(x float64) selection[struct{}] {
+			s := selection[struct{}]{Scope: scope}
 			s.Allocate(x)
 			return s
 		}

@@ -12,33 +12,32 @@ import (
 
 // WandaArgs are the arguments of prune "wanda".
 type WandaArgs struct {
-	Model      *passes.Model `arg:"model" doc:"the model to prune"`
-	Comparison string        `arg:"comparison" default:"row" enum:"row|layer" doc:"what weights compete with: those of their output row, or of the whole matrix; N:M compares within its groups"`
+	Model *passes.Model `arg:"model" doc:"the model to prune"`
+	Scope string        `arg:"scope" default:"row" enum:"row|layer|global" doc:"what weights compete with: those of their output row, of the whole matrix, or of all layers together; N:M compares within its groups"`
 	blockwise.Calibrated
 	Amount
+	Global
 	blockwise.Target
 }
 
-var wanda = blockwise.New(blockwise.Method[selection]{
-	Kernel: "prune.wanda", Impl: 2,
-	Needs: blockwise.Needs{Norms: true},
-	Linear: func(w *blockwise.Work, s selection) error {
-		sq, err := w.SumSq()
-		if err != nil {
-			return err
-		}
-		norms, err := mask.Norms(sq)
-		if err != nil {
-			return err
-		}
-		m, err := s.choose(w, mask.Wanda(w.W, w.Out, w.In, norms))
-		if err != nil {
-			return err
-		}
-		w.SetMask(m)
-		return nil
-	},
+func (a *WandaArgs) scope() scope { return scope{a.Scope, a.Amount, a.Global, a.Target, false} }
+
+var wanda = newScored("prune.wanda", 2, blockwise.Needs{Norms: true}, func(w *blockwise.Work, _ struct{}) ([]float64, error) {
+	return wandaScores(w)
 })
+
+// wandaScores are |W_ij|·‖x_j‖₂ over all calibration tokens.
+func wandaScores(w *blockwise.Work) ([]float64, error) {
+	sq, err := w.SumSq()
+	if err != nil {
+		return nil, err
+	}
+	norms, err := mask.Norms(sq)
+	if err != nil {
+		return nil, err
+	}
+	return mask.Wanda(w.W, w.Out, w.In, norms), nil
+}
 
 // Wanda removes the weights of smallest |W_ij|·‖x_j‖₂ within each output row,
 // without changing what is kept.
@@ -51,7 +50,7 @@ var Wanda = &passes.Pass{
 	NewArgs: func() any { return &WandaArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*WandaArgs)
-		r, ds := typeOf(c.Node, a.Model, a.Target, func(l *model.Linear) Amount {
+		r, ds := typeOfScored(c.Node, a.Model, a.scope(), a.Propagate, func(l *model.Linear) Amount {
 			return schema.Resolve(*a, blockwise.ModuleOf(l)).Amount
 		})
 		return r, append(ds, a.Calibrated.Check(a.Model.Type)...)
@@ -59,9 +58,9 @@ var Wanda = &passes.Pass{
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*WandaArgs)
 		j := blockwise.Job{Node: c.Node, Model: a.Model, Type: r.Model.Type, Data: a.Data, Reference: a.Reference, Propagate: a.Propagate, Allocation: a.Allocation}
-		return wanda.Lower(g, j, func(l *model.Linear) (selection, bool) {
+		return wanda.lower(g, j, a.scope(), r, func(l *model.Linear) (selection[struct{}], bool) {
 			x, ok := layer(*a, a.Target, l, func(x WandaArgs) Amount { return x.Amount })
-			return selection{x.param(), x.Comparison}, ok
+			return selectionOf(x.scope(), struct{}{}), ok
 		})
 	},
 }
