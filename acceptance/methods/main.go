@@ -41,6 +41,8 @@ var claims = []claim{
 	{"flap", "FLAP", flap},
 	{"bitstack", "BitStack: signs and low-rank magnitudes", bitstack},
 	{"vptq", "VPTQ: codebooks of vectors", vptq},
+	{"allocate", "Rate and distortion: a level for each half block", shares},
+	{"smooth", "SmoothQuant: ranges moved into weights", smooth},
 }
 
 const introduction = `# Methods on a real model
@@ -65,17 +67,23 @@ type measurement struct {
 // (of training; 0 is the pipeline's own number), which a small measurement
 // lowers; vars are further ones.
 func (m *measurement) run(vars map[string]string) (*record.Record, error) {
-	v := map[string]string{"reference": m.reference.Dir}
-	if m.Small {
-		v["targets"], v["windows"], v["steps"] = `["model.layers.0.*"]`, "1", "20"
-	}
-	maps.Copy(v, vars)
+	v := m.vars(vars)
 	start := time.Now()
 	rec, err := m.program.Run(m.ctx, acceptance.RunOptions{Pipeline: pipelinePath(m.claim.name), CacheDir: m.cache, Vars: v})
 	if err == nil {
 		log.Printf("  %s: %d actions, %d of them cached, %.0f s", m.claim.name, rec.Actions.Total, rec.Actions.Cached, time.Since(start).Seconds())
 	}
 	return rec, err
+}
+
+// vars are the values of the pipeline's variables.
+func (m *measurement) vars(further map[string]string) map[string]string {
+	v := map[string]string{"reference": m.reference.Dir}
+	if m.Small {
+		v["targets"], v["windows"], v["steps"] = `["model.layers.0.*"]`, "1", "20"
+	}
+	maps.Copy(v, further)
+	return v
 }
 
 // perplexity is that of an evaluation, which must have one.
