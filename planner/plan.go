@@ -204,8 +204,8 @@ func (s *Step) Targets() []action.Ref {
 }
 
 // Roots are the steps that are wanted for themselves: evaluations, exports,
-// candidates of selects and what gates and outputs look at; the leaves where
-// there are none of those.
+// candidates of selects and what gates and outputs look at, and what has a report
+// on the way to them; the leaves where there are none of those.
 func (p *Plan) Roots() []*Step {
 	want := map[*Node]bool{}
 	any := p.targeted
@@ -219,6 +219,8 @@ func (p *Plan) Roots() []*Step {
 			if n.Block.IsRoot() && n.Enabled {
 				want[n], any = true, true
 			}
+			// Who looks at what was made of a decision wants to see the decision.
+			want[n] = want[n] || n.Result.Report != nil
 		case lang.KindGate, lang.KindOutput, lang.KindSelect:
 			any = true
 			for _, d := range slices.Concat(n.DependsOn, n.Watches, n.Candidates) {

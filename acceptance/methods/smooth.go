@@ -103,7 +103,7 @@ func (m *measurement) logits(s *acceptance.Session, addr string) ([]float32, err
 	if err != nil {
 		return nil, err
 	}
-	golden, err := m.reference.Tensors("logits64")
+	golden, err := m.reference.Tensors("logits64.safetensors")
 	if err != nil {
 		return nil, err
 	}
