@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 
 	"github.com/compressc/compressc/internal/diag"
 )
@@ -33,8 +34,8 @@ func (b *Body) Diagnostics(list diag.List) hcl.Diagnostics {
 }
 
 // Range finds what a finding's argument points at: "rank",
-// "optimizer.learning_rate", "override[1].sparsity", "" for the block. An
-// argument that is not written is at the head of the block it belongs in.
+// "optimizer.learning_rate", "override[1].sparsity", "settings[1].group_size" in a
+// list of objects, "" for the block. An argument that is not written is at the head of the block it belongs in.
 func (b *Body) Range(arg string) hcl.Range {
 	name, rest, nested := strings.Cut(arg, ".")
 	typ, index := name, 0
@@ -44,6 +45,9 @@ func (b *Body) Range(arg string) hcl.Range {
 		}
 	}
 	if a := b.Attr(typ); a != nil {
+		if typ != name {
+			return inList(a.Expr, index, rest)
+		}
 		return a.Expr.Range()
 	}
 	for _, n := range b.Blocks {
@@ -60,6 +64,24 @@ func (b *Body) Range(arg string) hcl.Range {
 		return n.DefRange
 	}
 	return b.DefRange
+}
+
+// inList finds element index of a list that is written out, and attr in it if it
+// is an object; otherwise what stands around them.
+func inList(list hcl.Expression, index int, attr string) hcl.Range {
+	elements, diags := hcl.ExprList(list)
+	if diags.HasErrors() || index >= len(elements) {
+		return list.Range()
+	}
+	pairs, diags := hcl.ExprMap(elements[index])
+	if !diags.HasErrors() {
+		for _, p := range pairs {
+			if k, d := p.Key.Value(nil); !d.HasErrors() && k.IsWhollyKnown() && !k.IsNull() && k.Type() == cty.String && k.AsString() == attr {
+				return p.Value.Range()
+			}
+		}
+	}
+	return elements[index].Range()
 }
 
 // sortDiagnostics orders by file and line, those without a place first, and

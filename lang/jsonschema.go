@@ -197,6 +197,12 @@ func argSchema(a *schema.Arg, nullable bool) js {
 	case schema.Reference:
 		value = js{"type": "string", "pattern": wholePattern}
 		template = nil
+	case schema.ObjectList:
+		inner := js{}
+		for _, x := range a.Object.Args {
+			inner[x.Name] = argSchema(x, true)
+		}
+		value = js{"type": "array", "items": object(inner, nil)}
 	case schema.ReferenceList:
 		value = js{"type": "array", "items": js{"type": "string", "pattern": wholePattern}}
 		template["pattern"] = wholePattern

@@ -71,6 +71,12 @@ func (p page) render() []byte {
 	} else {
 		writeArgs(&w, p.schema)
 	}
+	for _, a := range p.schema.Args {
+		if a.Object != nil {
+			fmt.Fprintf(&w, "\n## Objects of %s\n\n", a.Name)
+			writeArgs(&w, a.Object)
+		}
+	}
 	for _, b := range p.schema.Blocks {
 		label := ""
 		if len(b.Labels) > 0 {

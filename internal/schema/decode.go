@@ -57,8 +57,8 @@ func Decode(dst any, values map[string]cty.Value) diag.List {
 
 // Decode fills the argument struct that dst points to. Absent and null
 // arguments get their defaults. All findings are reported, not only the first;
-// their Arg is the argument's name, "block.name" in a nested block and
-// "override[i].name" in an override. Arguments whose values are not known yet
+// their Arg is the argument's name, "block.name" in a nested block,
+// "override[i].name" in an override and "list[i].name" in an object of a list. Arguments whose values are not known yet
 // keep their zero values and are returned by name.
 func (s *Schema) Decode(dst any, in Input) (unknown []string, diags diag.List) {
 	v := reflect.ValueOf(dst).Elem()
@@ -199,6 +199,8 @@ func (a *Arg) set(dst reflect.Value, v cty.Value, prefix string, diags *diag.Lis
 			out = reflect.Append(out, reflect.ValueOf(r.Value))
 		}
 		dst.Set(out)
+	case ObjectList:
+		a.setObjects(dst, v, name, diags)
 	case Custom:
 		if err := dst.Addr().Interface().(Scalar).ParseArg(v); err != nil {
 			diags.Errorf(name, "Invalid value", "The argument %q takes a %s. %s", a.Name, a.typeName, sentence(err))
@@ -228,6 +230,27 @@ func (a *Arg) set(dst reflect.Value, v cty.Value, prefix string, diags *diag.Lis
 	default:
 		a.setScalar(dst, v, name, diags)
 	}
+}
+
+// setObjects stores a list of objects; what is wrong with one is told under its
+// place in the list.
+func (a *Arg) setObjects(dst reflect.Value, v cty.Value, name string, diags *diag.List) {
+	if !isList(v) {
+		diags.Errorf(name, "Wrong type of argument", "The argument %q takes a list of objects with %s, not %s.", a.Name, strings.Join(a.Object.ArgNames(), ", "), Spell(v))
+		return
+	}
+	out := reflect.MakeSlice(a.typ, v.LengthInt(), v.LengthInt())
+	for it, i := v.ElementIterator(), 0; it.Next(); i++ {
+		_, e := it.Element()
+		at := fmt.Sprintf("%s[%d]", name, i)
+		if e.IsNull() || !e.Type().IsObjectType() && !e.Type().IsMapType() {
+			diags.Errorf(at, "Wrong type of argument", "The argument %q takes a list of objects with %s; its element %d is %s.", a.Name, strings.Join(a.Object.ArgNames(), ", "), i, Spell(e))
+			continue
+		}
+		var unknown []string // none: an argument is decoded once all of it is known
+		a.Object.decode(out.Index(i), Input{Values: e.AsValueMap()}, at+".", &unknown, diags)
+	}
+	dst.Set(out)
 }
 
 // yielding are the words that references to models, data, adapters and allocations begin

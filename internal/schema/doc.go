@@ -15,8 +15,9 @@
 //
 // An argument with neither a default nor optional is required. Fields may be
 // strings, booleans, integers, floats, lists of strings, integers or floats,
-// references (a pointer to a type with the method RefKind) or lists of them, or
-// scalars of the method's own (see Scalar). A struct field with `block:"optimizer"` is a
+// references (a pointer to a type with the method RefKind) or lists of them,
+// lists of structs of such fields, which are written as objects, or scalars of
+// the method's own (see Scalar). A struct field with `block:"optimizer"` is a
 // nested block; `label:"adamw"` gives it one label. An embedded struct without
 // tags is flattened. One field of type Overrides with `overrides:"true"` lets
 // the block hold override blocks, in order.

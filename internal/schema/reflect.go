@@ -172,6 +172,17 @@ func (a *Arg) setKind(t reflect.Type) error {
 		a.Kind, a.typeName = Custom, named.ArgType()
 		return nil
 	}
+	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct {
+		inner, err := forType(t.Elem())
+		if err != nil {
+			return err
+		}
+		if len(inner.Blocks) > 0 || inner.Overrides {
+			return fmt.Errorf("objects of a list hold arguments alone")
+		}
+		a.Kind, a.Object, a.typeName = ObjectList, inner, "list of objects"
+		return nil
+	}
 	element := t
 	list := t.Kind() == reflect.Slice
 	if list {
@@ -202,8 +213,8 @@ func (a *Arg) setKind(t reflect.Type) error {
 // parseDefault reads a default tag: JSON for lists, the plain text else.
 func (a *Arg) parseDefault(text string) (cty.Value, error) {
 	switch a.Kind {
-	case Reference, ReferenceList:
-		return cty.NilVal, fmt.Errorf("a reference has no default")
+	case Reference, ReferenceList, ObjectList:
+		return cty.NilVal, fmt.Errorf("a %s has no default", a.typeName)
 	case String:
 		return cty.StringVal(text), nil
 	case Bool:

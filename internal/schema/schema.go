@@ -26,6 +26,8 @@ const (
 	Reference
 	// ReferenceList is several of them, in order.
 	ReferenceList
+	// ObjectList is objects whose attributes have a schema of their own, in order.
+	ObjectList
 	// Custom is a scalar with a parser of its own.
 	Custom
 )
@@ -48,6 +50,8 @@ type Arg struct {
 	Kind Kind
 	// RefKind is "model", "data" or "adapter" for references and lists of them.
 	RefKind  string
+	// Object says what the objects of a list hold.
+	Object   *Schema
 	Required bool
 	// Default is cty.NilVal where there is none.
 	Default cty.Value

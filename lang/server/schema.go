@@ -209,6 +209,12 @@ func constraint(a *schema.Arg) hschema.Constraint {
 		return hschema.AnyExpression{OfType: cty.List(cty.Number)}
 	case schema.Reference:
 		return hschema.Reference{OfType: refType(a.RefKind)}
+	case schema.ObjectList:
+		inner := hschema.ObjectAttributes{}
+		for _, x := range a.Object.Args {
+			inner[x.Name] = attribute(x)
+		}
+		return hschema.List{Elem: hschema.Object{Attributes: inner}}
 	case schema.ReferenceList:
 		return hschema.OneOf{
 			hschema.List{Elem: hschema.Reference{OfType: refType(a.RefKind)}},
