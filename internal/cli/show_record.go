@@ -93,7 +93,12 @@ func (v *recordView) evaluations() {
 		list []record.Evaluation
 	}
 	var sets []*set
+	var tabled []record.Evaluation
 	for _, e := range v.rec.Evaluations {
+		if e.Table() != nil {
+			tabled = append(tabled, e)
+			continue
+		}
 		axes := spell.Axes(e.Point, v.rec.Axes)
 		i := slices.IndexFunc(sets, func(s *set) bool { return slices.Equal(s.axes, axes) })
 		if i < 0 {
@@ -102,7 +107,7 @@ func (v *recordView) evaluations() {
 		}
 		sets[i].list = append(sets[i].list, e)
 	}
-	if len(sets) == 0 {
+	if len(v.rec.Evaluations) == 0 {
 		return
 	}
 	v.title("Evaluations")
@@ -113,6 +118,50 @@ func (v *recordView) evaluations() {
 			v.swept(s.axes, s.list)
 		}
 	}
+	for _, e := range tabled {
+		v.tabled(e)
+	}
+}
+
+// mostRows is how much of a report's table is printed.
+const mostRows = 40
+
+// tabled prints the table of an evaluation that measured many things.
+func (v *recordView) tabled(e record.Evaluation) {
+	t := e.Table()
+	of := ""
+	if e.Of != "" {
+		of = " of " + e.Of
+	}
+	fmt.Fprintf(v.w, "  %s%s", spell.Address(e.Name, e.Point), of)
+	if p := e.Metrics["perplexity"]; p != nil {
+		fmt.Fprintf(v.w, ", perplexity %s", spell.Number(*p))
+	}
+	fmt.Fprintln(v.w)
+	names, right := spell.Columns(t)
+	for i := range names {
+		if right[i] {
+			names[i] = ">" + names[i]
+		}
+	}
+	out := newTable(len(names), names...)
+	for _, row := range t.Rows[:min(len(t.Rows), mostRows)] {
+		var cells []cell
+		for _, c := range t.Columns {
+			text, diverged := spell.Entry(row, c)
+			if diverged {
+				cells = append(cells, cell{text, red})
+			} else {
+				cells = append(cells, cell{text: text})
+			}
+		}
+		out.cells(cells...)
+	}
+	out.write(v.w, "    ", v.on)
+	if n := len(t.Rows) - mostRows; n > 0 {
+		fmt.Fprintf(v.w, "    %s\n", paintIf(v.on, dim, spell.Plural(n, "row more", "rows more")+" in show -json"))
+	}
+	fmt.Fprintln(v.w)
 }
 
 // single prints a line an evaluation.

@@ -34,6 +34,7 @@ type view struct {
 	Title     string
 	Graph     template.HTML
 	Tables    []table
+	Details   []detail
 	Charts    []chart
 	Heats     []heat
 	Times     []timeRow
@@ -51,7 +52,7 @@ func Write(w io.Writer, rec *record.Record) error {
 		}
 		v.Graph = template.HTML(b.String()) // our own drawing; it escapes texts
 	}
-	v.Tables = tables(rec)
+	v.Tables, v.Details = tables(rec), details(rec)
 	var err error
 	if v.Charts, err = charts(rec); err != nil {
 		return fmt.Errorf("drawing the charts: %w", err)

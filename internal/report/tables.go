@@ -29,6 +29,9 @@ type row struct {
 func tables(rec *record.Record) []table {
 	var out []table
 	for _, e := range rec.Evaluations {
+		if e.Table() != nil {
+			continue
+		}
 		axes := spell.Axes(e.Point, rec.Axes)
 		i := slices.IndexFunc(out, func(t table) bool { return slices.Equal(t.Axes, axes) })
 		if i < 0 {
@@ -66,11 +69,56 @@ func tables(rec *record.Record) []table {
 func metricsOf(rec *record.Record, axes []string) []string {
 	var list []record.Evaluation
 	for _, e := range rec.Evaluations {
-		if slices.Equal(spell.Axes(e.Point, rec.Axes), axes) {
+		if e.Table() == nil && slices.Equal(spell.Axes(e.Point, rec.Axes), axes) {
 			list = append(list, e)
 		}
 	}
 	return spell.Metrics(list)
+}
+
+// detail is an evaluation that measured many things.
+type detail struct {
+	Address, Of, Perplexity string
+	Columns                 []column
+	Rows                    [][]entry
+}
+
+type column struct {
+	Name   string
+	Number bool
+}
+
+type entry struct {
+	Text             string
+	Number, Diverged bool
+}
+
+// details are the evaluations with a table of their own.
+func details(rec *record.Record) (out []detail) {
+	for _, e := range rec.Evaluations {
+		t := e.Table()
+		if t == nil {
+			continue
+		}
+		d := detail{Address: spell.Address(e.Name, e.Point), Of: e.Of}
+		if p := e.Metrics["perplexity"]; p != nil {
+			d.Perplexity = spell.Number(*p)
+		}
+		names, numbers := spell.Columns(t)
+		for i, n := range names {
+			d.Columns = append(d.Columns, column{n, numbers[i]})
+		}
+		for _, row := range t.Rows {
+			var r []entry
+			for i, c := range t.Columns {
+				text, diverged := spell.Entry(row, c)
+				r = append(r, entry{text, numbers[i], diverged})
+			}
+			d.Rows = append(d.Rows, r)
+		}
+		out = append(out, d)
+	}
+	return out
 }
 
 // timeRow is one node's share of the time.

@@ -49,7 +49,7 @@ type Arg struct {
 	Name string
 	Kind Kind
 	// RefKind is "model", "data" or "adapter" for references and lists of them.
-	RefKind  string
+	RefKind string
 	// Object says what the objects of a list hold.
 	Object   *Schema
 	Required bool

@@ -124,3 +124,33 @@ func Metrics(list []record.Evaluation) []string {
 	})
 	return names
 }
+
+// Columns are the headings of a report's table, and which hold numbers.
+func Columns(t *record.Table) (names []string, numbers []bool) {
+	names, numbers = slices.Clone(t.Columns), make([]bool, len(t.Columns))
+	for i, c := range t.Columns {
+		numbers[i] = !slices.ContainsFunc(t.Rows, func(row map[string]any) bool { _, text := row[c].(string); return text })
+	}
+	return names, numbers
+}
+
+// Entry spells what a row of a report's table has in a column; diverged is set of
+// a number that is not finite.
+func Entry(row map[string]any, column string) (text string, diverged bool) {
+	x, has := row[column]
+	switch x := x.(type) {
+	case nil:
+		if has {
+			return "diverged", true
+		}
+		return "", false
+	case string:
+		return x, false
+	case float64:
+		if x == math.Trunc(x) && math.Abs(x) < 1e6 {
+			return strconv.FormatFloat(x, 'f', 0, 64), false
+		}
+		return Number(x), false
+	}
+	return fmt.Sprint(x), false
+}

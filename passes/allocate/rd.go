@@ -251,7 +251,7 @@ func (a *RDArgs) lower(node string, g *action.Graph, r passes.Result) passes.Res
 	ty := a.Model.Type
 	units, levels := a.units(ty), a.levels()
 	d := leading(g, node, a.Data, a.Tokens)
-	curves := blockwise.Trials(g, node, a.Model, d, a.probe(), func(b int) (ts []blockwise.Trial) {
+	tried := blockwise.Try(g, node, a.Model, d, a.probe(), nil, func(b int) (ts []blockwise.Trial) {
 		for _, u := range units[b] {
 			for _, l := range levels {
 				ts = append(ts, blockwise.Trial{Linears: u.linears, Level: l})
@@ -259,6 +259,7 @@ func (a *RDArgs) lower(node string, g *action.Graph, r passes.Result) passes.Res
 		}
 		return ts
 	})
+	curves := tried.Distortions(g, node)
 	p := decideParams{Of: a.of(), Levels: levels, Distortion: a.Distortion, Aggregate: a.Aggregate,
 		Budget: a.budget(a.selected(ty)), Quanta: int64(a.Quanta)}
 	for b, us := range units {

@@ -3,7 +3,17 @@ package blockwise
 import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/nn"
+	"github.com/compressc/compressc/passes"
 )
+
+// HeadInputs are the inputs that Head reads.
+func HeadInputs(m *passes.Model) []action.Input {
+	in := []action.Input{{Name: "final", Ref: m.Final}}
+	if m.Type.Config.Tied {
+		in = append(in, action.Input{Name: "embed", Ref: m.Embed})
+	}
+	return in
+}
 
 // Head returns the final norm, as nn.ModelOf.Norm, and the head [vocab, hidden]
 // from the inputs "final" and, for tied heads, "embed".

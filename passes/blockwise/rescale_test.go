@@ -157,3 +157,26 @@ func TestRoundRows(t *testing.T) {
 		}
 	}
 }
+
+// Ranges that do not lie around zero: s = (max − min)/(2^bits − 1) with zero
+// between them, and a zero point.
+func TestRoundBetween(t *testing.T) {
+	for _, c := range []struct {
+		bits    int
+		x, want []float32
+	}{
+		{2, []float32{0, 1, 2.4, 3}, []float32{0, 1, 2, 3}},
+		{2, []float32{3, 5.9, 6}, []float32{4, 6, 6}}, // 0 belongs to the range: s = 2
+		{2, []float32{-1, 0.4, 2}, []float32{-1, 0, 2}},
+		{2, []float32{-6, -3.1}, []float32{-6, -4}},
+		{8, []float32{-1, 0, 254}, []float32{-1, 0, 254}},
+		{4, []float32{0, 0}, []float32{0, 0}},
+		{16, []float32{-32768, 32767, 0.4}, []float32{-32768, 32767, 0}},
+	} {
+		x := slices.Clone(c.x)
+		RoundBetween(x, c.bits)
+		if !slices.Equal(x, c.want) {
+			t.Errorf("%d bits: %v became %v, expected %v", c.bits, c.x, x, c.want)
+		}
+	}
+}
