@@ -287,6 +287,23 @@ evaluate "perplexity" "static" {
   activation      = "tensor"
   calibration     = data.bytes
 }
+evaluate "sensitivity" "whole" {
+  model       = train.base
+  data        = data.random
+  calibration = data.bytes
+  settings = [
+    { weight_bits = 3, symmetric = false },
+    { activation_bits = 5, activation_symmetric = false },
+    { weight_bits = 8, activation_bits = 8, activation = "tensor" },
+  ]
+}
+evaluate "sensitivity" "parts" {
+  model       = train.base
+  data        = data.random
+  calibration = data.bytes
+  granularity = "site"
+  settings    = [{ weight_bits = 4, activation_bits = 6, activation = "tensor" }, { activation_bits = 4 }]
+}
 retrain "lora" "one" {
   model = train.base
   data  = data.random

@@ -121,16 +121,19 @@ func (a *SensitivityArgs) checkLayers(ls []*model.Linear) (ds diag.List) {
 		if !s.weights() {
 			continue
 		}
-		var coded []*model.Linear
+		var coded, ragged []*model.Linear
 		for _, l := range ls {
-			if l.Format.Quantized() {
+			switch {
+			case l.Format.Quantized():
 				coded = append(coded, l)
-				continue
+			case s.GroupSize > 0 && l.In%s.GroupSize != 0:
+				ragged = append(ragged, l)
 			}
-			if err := s.grid().Validate(l.In); err != nil {
-				ds.Errorf(fmt.Sprintf("settings[%d].group_size", i), "Group size does not divide", "%s: %v.", l.Path, err)
-				break
-			}
+		}
+		if len(ragged) > 0 {
+			ds.Errorf(fmt.Sprintf("settings[%d].group_size", i), "Group size does not divide", "group_size = %d does not divide the %d inputs of %s. -1 is the whole row.",
+				s.GroupSize, ragged[0].In, blockwise.Paths(slices.DeleteFunc(ragged, func(l *model.Linear) bool { return l.In != ragged[0].In })))
+			ds.Since(a.Model.Type.Source)
 		}
 		if len(coded) > 0 {
 			ds.Errorf("model", "Quantised already", "%s: the weights are %s since %s, and rounding them again says nothing of the model. Study the model from before that block, leave these layers out with targets, or round activations alone.",

@@ -175,3 +175,21 @@ evaluate "perplexity" "shared_bits" {
   model = quantize.shared
   data  = data.test
 }
+
+evaluate "sensitivity" "whole" {
+  model       = train.base
+  data        = data.test
+  calibration = data.calib
+  settings = [
+    { weight_bits = 3, group_size = 32, symmetric = false },
+    { activation_bits = 6, activation_symmetric = false },
+    { weight_bits = 8, activation_bits = 8, activation = "tensor" },
+  ]
+}
+
+evaluate "sensitivity" "parts" {
+  model       = train.base
+  data        = data.test
+  granularity = "site"
+  settings    = [{ weight_bits = 4 }, { activation_bits = 4 }]
+}
