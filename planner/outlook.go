@@ -98,6 +98,10 @@ func metricsOf(n *Node, report []byte) (map[string]float64, error) {
 // open.
 func (o *Outlook) Tried(n *Node) *Tried { return o.res.Tried(n) }
 
+// Verdict is how a gate decides by what is on record: Undecided where that does
+// not tell.
+func (o *Outlook) Verdict(n *Node) Verdict { return o.res.Gate(n) }
+
 // Winner is what a select or a search chooses by what is on record, nil if that
 // does not tell.
 func (o *Outlook) Winner(n *Node) *Node { return o.res.Select(n).Node }

@@ -173,6 +173,8 @@ func (s *Step) Parts() []Part {
 func (s *Step) Targets() []action.Ref {
 	n := s.Node
 	switch {
+	case n.Block.Kind == lang.KindSelect:
+		return nil // its model is a candidate's
 	case n.Undecided && s.Decision.Valid():
 		return []action.Ref{s.Decision}
 	case n.Undecided:

@@ -82,6 +82,10 @@ type planGate struct {
 	Message string       `json:"message,omitempty"`
 	// Arguments are as they are written. Since 1.1.
 	Arguments map[string]any `json:"arguments,omitempty"`
+	// Expected is "passed" or "failed" where the results on record tell how a gate
+	// with status "after the run" will decide, and "out" at a point that a search
+	// has not come to. Since 1.3.
+	Expected string `json:"expected,omitempty"`
 }
 
 // planSelect is a select or, with a method, a search.
@@ -251,6 +255,10 @@ func (r *planReport) add(p *planner.Plan, s *planner.Step, pr *planner.Predictio
 		g := planGate{Name: n.Block.Addr(), Point: point, Status: afterRun, Arguments: p.Arguments(n)}
 		if v := n.Settled; v != nil {
 			g.Status, g.Message = v.Decision.String(), v.Message
+		} else if o.Out(n) {
+			g.Expected = planOut
+		} else if v := o.Verdict(n); v.Decision != planner.Undecided {
+			g.Expected, g.Message = v.Decision.String(), v.Message
 		}
 		r.Gates = append(r.Gates, g)
 		return

@@ -192,7 +192,7 @@ func (v *planView) decisions() {
 		return
 	}
 	v.title("Decisions")
-	pending := map[string]int{}
+	pending, known := map[string]int{}, map[string]map[string]int{}
 	for _, g := range v.r.Gates {
 		where := ""
 		if p := spell.Point(g.Point, nil); p != "" {
@@ -204,7 +204,12 @@ func (v *planView) decisions() {
 		case record.Failed:
 			fmt.Fprintf(v.a.Out, "  %s %s fails%s: %s\n", paintIf(v.on, red, "✗"), g.Name, where, g.Message)
 		default:
-			pending[g.Name]++
+			if known[g.Name] == nil {
+				known[g.Name] = map[string]int{}
+			}
+			if known[g.Name][g.Expected]++; g.Expected != planOut {
+				pending[g.Name]++
+			}
 		}
 	}
 	done := map[string]bool{}
@@ -214,6 +219,9 @@ func (v *planView) decisions() {
 			text := "is decided after its evaluations"
 			if n > 1 {
 				text += fmt.Sprintf(", at each of %d points", n)
+			}
+			if passed, failed := known[g.Name][record.Passed], known[g.Name][record.Failed]; passed+failed > 0 {
+				text += fmt.Sprintf("; by what is on record it passes at %d and fails at %d", passed, failed)
 			}
 			fmt.Fprintf(v.a.Out, "  · %s %s\n", g.Name, text)
 		}

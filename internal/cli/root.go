@@ -120,7 +120,29 @@ func (a *app) root() *cobra.Command {
 		a.benchCmd(),
 		a.versionCmd(),
 	)
+	for _, c := range root.Commands() {
+		sayUsage(c)
+	}
 	return root
+}
+
+// sayUsage has a command with wrong arguments, and those below it, say which ones
+// it takes.
+func sayUsage(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		sayUsage(sub)
+	}
+	check := c.Args
+	if check == nil || c.HasSubCommands() {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		err := check(c, args)
+		if err == nil {
+			return nil
+		}
+		return fmt.Errorf("%w; the usage is %s", err, c.UseLine())
+	}
 }
 
 // unknownCommand refuses words that are no command, and offers the nearest.

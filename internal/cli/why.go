@@ -79,6 +79,9 @@ func (a *app) why(plan *planner.Plan, store *cache.Store, name string, asJSON bo
 		for _, r := range e.Reasons {
 			a.showReason(r)
 		}
+		if len(e.Reasons) == 0 {
+			fmt.Fprintln(a.Out, "  nothing to compute of its own: it is decided from what it refers to, or lies where it is.")
+		}
 	}
 	return nil
 }
