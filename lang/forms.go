@@ -123,7 +123,7 @@ var (
 	sourceDocs = map[string]string{
 		"model":   "A model to begin with: a Hugging Face folder, a safetensors or GGUF file, or a hub model in the local cache.",
 		"data":    "Windows of text for calibration, training or measuring.",
-		"adapter": "Low-rank updates that another program has trained: a PEFT folder or a LoRA file of llama.cpp.",
+		"adapter": "Low-rank updates that another program has trained: a PEFT folder, a LoRA file of llama.cpp, or a hub adapter in the local cache.",
 	}
 	sweepDocs = map[string]string{
 		"grid":   "Every combination of the axes' values.",

@@ -28,8 +28,9 @@ type DataArgs struct {
 
 // AdapterArgs are the arguments of an adapter block.
 type AdapterArgs struct {
-	Source string        `arg:"source" doc:"a PEFT folder, with adapter_config.json and adapter_model.safetensors, or a LoRA .gguf file"`
-	Model  *passes.Model `arg:"model" doc:"the model that it was trained on, or one of the same shape"`
+	Source   string        `arg:"source" doc:"a PEFT folder, with adapter_config.json and adapter_model.safetensors, a LoRA .gguf file, or hf://owner/name, an adapter in the local Hugging Face cache"`
+	Revision string        `arg:"revision" optional:"true" doc:"commit, tag or branch of a hub source"`
+	Model    *passes.Model `arg:"model" doc:"the model that it was trained on, or one of the same shape"`
 }
 
 // DataKinds are the kinds of data blocks.

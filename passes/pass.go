@@ -76,6 +76,10 @@ type Adapter struct {
 	Blocks []action.Ref
 }
 
+// Known reports whether it is known what the adapter updates: not where its
+// source, or that of its model, is not at hand.
+func (a *Adapter) Known() bool { return a.Ranks != nil && a.Base != nil && a.Base.Type != nil }
+
 // RefKind names the kind in messages.
 func (*Adapter) RefKind() string { return "adapter" }
 

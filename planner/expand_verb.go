@@ -88,6 +88,7 @@ func (x *expander) adapter(n *Node) {
 		return
 	}
 	n.Result.Adapter = a
+	n.Deferred = n.Deferred || !a.Known()
 }
 
 // inherit marks a node that depends on broken or deferred ones as such.

@@ -130,24 +130,29 @@ func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others 
 	}
 	// Adapters come last: those of models that have just been lowered.
 	for _, n := range e.Nodes {
-		if n.AdapterArgs == nil || l.File.Adapter(n.AdapterArgs.Source) != nil {
+		if n.AdapterArgs == nil {
 			continue
 		}
-		source := n.AdapterArgs.Source
-		if kept := r.Lock.Adapter(source); kept != nil {
+		source, revision := n.AdapterArgs.Source, n.AdapterArgs.Revision
+		if l.File.Adapter(source, revision) != nil {
+			continue
+		}
+		if kept := r.Lock.Adapter(source, revision); kept != nil {
 			l.File.Adapters = append(l.File.Adapters, *kept)
 			continue
 		}
-		entry, err := r.lockAdapter(g, store, n.Result.Adapter, source)
+		entry, err := r.lockAdapter(g, store, n.Result.Adapter, source, revision)
 		if err != nil {
 			return nil, err
 		}
-		l.note(source, old.Adapter(source) != nil)
+		l.note(sourceText(source, revision), old.Adapter(source, revision) != nil)
 		l.File.Adapters = append(l.File.Adapters, *entry)
 	}
 	if old != nil {
 		f := l.File
-		f.Adapters = carry(l, f.Adapters, old.Adapters, others, func(a lock.Adapter) (bool, string) { return f.Adapter(a.Source) != nil, a.Source })
+		f.Adapters = carry(l, f.Adapters, old.Adapters, others, func(a lock.Adapter) (bool, string) {
+			return f.Adapter(a.Source, a.Revision) != nil, sourceText(a.Source, a.Revision)
+		})
 		f.Models = carry(l, f.Models, old.Models, others, func(m lock.Model) (bool, string) {
 			return f.Model(m.Source, m.Revision) != nil, sourceText(m.Source, m.Revision)
 		})

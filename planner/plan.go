@@ -3,6 +3,7 @@ package planner
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/executor"
@@ -76,18 +77,11 @@ func Build(e *Expansion, r Lowerer, store *cache.Store) (*Plan, error) {
 }
 
 func fetchHint(n *Node) string {
-	if n.ModelArgs == nil {
+	source := n.Source()
+	if n.ModelArgs == nil && !strings.HasPrefix(source, "hf://") {
 		return ""
 	}
-	return fmt.Sprintf(". For a hub model, download it into the local Hugging Face cache first (hf download %s), or name a folder or file",
-		trimScheme(n.ModelArgs.Source))
-}
-
-func trimScheme(s string) string {
-	if len(s) > 5 && s[:5] == "hf://" {
-		return s[5:]
-	}
-	return s
+	return fmt.Sprintf(". What is on a hub is downloaded into the local Hugging Face cache first (hf download %s); or name a folder or file", strings.TrimPrefix(source, "hf://"))
 }
 
 func (p *Plan) lower(s *Step, r Lowerer, store *cache.Store) error {

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,7 +86,11 @@ func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.Li
 		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, sourceText(a.Source, a.Revision))
 		return m, ds
 	}
-	path, found := r.locate(a, entry, &ds)
+	at := located{source: a.Source, revision: a.Revision, locked: entry != nil, what: "model", files: "folders, .safetensors and .gguf files", marker: "config.json"}
+	if entry != nil {
+		at.commit = entry.Commit
+	}
+	path, found := r.locate(at, &ds)
 	if ds.HasErrors() {
 		return m, ds
 	}
@@ -150,22 +155,34 @@ func (r *Resolver) open(path string) *openedModel {
 	return o
 }
 
+// located is a source that is looked for on this machine.
+type located struct {
+	source, revision string
+	// locked is set where it has an entry, which says what it is; commit is what
+	// that says of a hub's revision.
+	locked bool
+	commit string
+	// what the source is in messages; files says what of it is read where, and
+	// marker is the file that a snapshot of it has.
+	what, files, marker string
+}
+
 // locate turns a source into a path on this machine; found is false where the
-// source lies elsewhere and no copy is at hand.
-// A locked hub model is looked for by the commit that its revision was.
-func (r *Resolver) locate(a *lang.ModelArgs, entry *lock.Model, ds *diag.List) (path string, found bool) {
+// source lies elsewhere and no copy is at hand. A locked hub source is looked for
+// by the commit that its revision was.
+func (r *Resolver) locate(l located, ds *diag.List) (path string, found bool) {
 	switch {
-	case strings.HasPrefix(a.Source, "hf://"):
-		revision := a.Revision
-		if entry != nil && entry.Commit != "" {
-			revision = entry.Commit
-		}
-		return r.hubSnapshot(strings.TrimPrefix(a.Source, "hf://"), revision, ds)
-	case strings.Contains(a.Source, "://"):
-		ds.Errorf("source", "Source cannot be fetched", "%s: this version reads models from folders, .safetensors and .gguf files, and hf:// models that are in the local Hugging Face cache. Download the model and name its path.", a.Source)
+	case strings.HasPrefix(l.source, "hf://"):
+		return r.hubSnapshot(l, cmp.Or(l.commit, l.revision, "main"), ds)
+	case strings.Contains(l.source, "://"):
+		ds.Errorf("source", "Source cannot be fetched", "%s: this version reads %ss from %s, and hf:// %ss that are in the local Hugging Face cache. Download the %s and name its path.", l.source, l.what, l.files, l.what, l.what)
 		return "", false
 	}
-	path = a.Source
+	if l.revision != "" {
+		ds.Errorf("revision", "Nothing to take a revision of", "%s is a path on this machine; a revision is that of a source on a hub, such as hf://owner/name. Leave the argument out.", l.source)
+		return "", false
+	}
+	path = l.source
 	if strings.HasPrefix(path, "~/") {
 		if home, err := os.UserHomeDir(); err == nil {
 			path = filepath.Join(home, path[2:])
@@ -174,15 +191,17 @@ func (r *Resolver) locate(a *lang.ModelArgs, entry *lock.Model, ds *diag.List) (
 	if !filepath.IsAbs(path) {
 		path = r.local(path)
 	}
-	if _, err := os.Stat(path); entry != nil && errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); l.locked && errors.Is(err, fs.ErrNotExist) {
 		return "", false // its entry says what it is
 	}
 	return path, true
 }
 
-// hubSnapshot finds a model in the local Hugging Face cache:
-// models--owner--name/snapshots/COMMIT, with refs/BRANCH naming the commit.
-func (r *Resolver) hubSnapshot(name, revision string, ds *diag.List) (string, bool) {
+// hubSnapshot finds a model or an adapter in the local Hugging Face cache, where
+// both are models: models--owner--name/snapshots/COMMIT, with refs/BRANCH naming
+// the commit.
+func (r *Resolver) hubSnapshot(l located, revision string, ds *diag.List) (string, bool) {
+	name := strings.TrimPrefix(l.source, "hf://")
 	if strings.Count(name, "/") != 1 || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") {
 		ds.Errorf("source", "Not a hub address", "hf://%s: expected hf://owner/name.", name)
 		return "", false
@@ -203,17 +222,21 @@ func (r *Resolver) hubSnapshot(name, revision string, ds *diag.List) (string, bo
 		hub = filepath.Join(home, "hub")
 	}
 	dir := filepath.Join(hub, "models--"+strings.ReplaceAll(name, "/", "--"))
-	if revision == "" {
-		revision = "main"
-	}
 	if ref, err := os.ReadFile(filepath.Join(dir, "refs", revision)); err == nil {
 		revision = strings.TrimSpace(string(ref))
 	}
 	path := filepath.Join(dir, "snapshots", revision)
-	if _, err := os.Stat(filepath.Join(path, "config.json")); err != nil {
-		return "", false
+	if _, err := os.Stat(filepath.Join(path, l.marker)); err == nil {
+		return path, true
 	}
-	return path, true
+	// A whole snapshot of something else is a mistake; one that has not been
+	// downloaded is not.
+	other := map[string]string{"config.json": "adapter_config.json", "adapter_config.json": "config.json"}[l.marker]
+	if _, err := os.Stat(filepath.Join(path, other)); err == nil {
+		ds.Errorf("source", "Not a "+l.what, "%s has %s and no %s: it is %s.", l.source, other, l.marker,
+			map[string]string{"config.json": "a model, which a model block names", "adapter_config.json": "an adapter, which an adapter block names"}[other])
+	}
+	return "", false
 }
 
 // Data types a data block.

@@ -1,10 +1,7 @@
 package planner
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,25 +31,26 @@ type adapterSource struct {
 func (r *Resolver) Adapter(addr string, a *lang.AdapterArgs) (*passes.Adapter, diag.List) {
 	out := &passes.Adapter{From: addr, Base: a.Model}
 	var ds diag.List
-	if strings.Contains(a.Source, "://") {
-		ds.Errorf("source", "Source cannot be fetched", "%s: adapters are read from PEFT folders and .gguf files on this machine. Download it and name its path.", a.Source)
-		return out, ds
-	}
-	entry := r.Lock.Adapter(a.Source)
+	entry := r.Lock.Adapter(a.Source, a.Revision)
 	if entry == nil && r.Strict {
-		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, a.Source)
+		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, sourceText(a.Source, a.Revision))
 		return out, ds
 	}
-	path := a.Source
-	if !filepath.IsAbs(path) {
-		path = r.local(path)
+	at := located{source: a.Source, revision: a.Revision, locked: entry != nil, what: "adapter", files: "PEFT folders and .gguf files", marker: "adapter_config.json"}
+	if entry != nil {
+		at.commit = entry.Commit
+	}
+	path, found := r.locate(at, &ds)
+	if ds.HasErrors() || !found && entry == nil {
+		return out, ds
 	}
 	var layers []lock.AdapterLayer
 	alpha := 0.0
 	var cp *checkpoint.Adapter
-	if _, err := os.Stat(path); entry != nil && errors.Is(err, fs.ErrNotExist) {
-		layers, alpha = entry.Layers, entry.Alpha // its entry says what it is
+	if !found {
+		layers, alpha = entry.Layers, entry.Alpha
 	} else {
+		var err error
 		if cp, err = checkpoint.OpenAdapter(path); err != nil {
 			ds.Errorf("source", "Adapter cannot be read", "%s", err)
 			return out, ds
@@ -188,13 +186,17 @@ func leavesDigest(refs []action.Ref) artifact.Digest {
 
 // lockAdapter makes the entry of an adapter that lies on this machine. Its model
 // is lowered too, unless its own entry is to be kept.
-func (r *Resolver) lockAdapter(g *action.Graph, store *cache.Store, a *passes.Adapter, source string) (*lock.Adapter, error) {
+func (r *Resolver) lockAdapter(g *action.Graph, store *cache.Store, a *passes.Adapter, source, revision string) (*lock.Adapter, error) {
 	s := r.adapters[a]
 	if s == nil || a.Base.Type == nil {
-		return nil, fmt.Errorf("%s: %s or its model is not on this machine, so that it cannot be locked here; where they are, compressc lock writes the entry", a.From, source)
+		return nil, fmt.Errorf("%s: %s or its model is not on this machine, so that it cannot be locked here; where they are, compressc lock writes the entry", a.From, sourceText(source, revision))
 	}
 	if err := r.LowerAdapter(g, store, a); err != nil {
 		return nil, err
 	}
-	return &lock.Adapter{Source: source, Digest: string(leavesDigest(s.leaves)), Alpha: a.Alpha, Layers: lockLayers(s.cp)}, nil
+	entry := &lock.Adapter{Source: source, Revision: revision, Digest: string(leavesDigest(s.leaves)), Alpha: a.Alpha, Layers: lockLayers(s.cp)}
+	if strings.HasPrefix(source, "hf://") {
+		entry.Commit = filepath.Base(s.cp.Path)
+	}
+	return entry, nil
 }

@@ -169,7 +169,9 @@ func keptEntries(e *planner.Expansion, calls []string, old *lock.File, upgrade [
 				})
 			}
 			if n.AdapterArgs != nil {
-				kept.Adapters = slices.DeleteFunc(kept.Adapters, func(d lock.Adapter) bool { return d.Source == n.AdapterArgs.Source })
+				kept.Adapters = slices.DeleteFunc(kept.Adapters, func(d lock.Adapter) bool {
+					return d.Source == n.AdapterArgs.Source && d.Revision == n.AdapterArgs.Revision
+				})
 			}
 			if n.DataArgs != nil {
 				kept.Data = slices.DeleteFunc(kept.Data, func(d lock.Data) bool { return d.Source == n.DataArgs.Source })

@@ -11,6 +11,7 @@
 package lock
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,7 +76,10 @@ type Data struct {
 
 // Adapter is the entry of an adapter.
 type Adapter struct {
-	Source string
+	// Source and Revision are as the pipeline names them.
+	Source, Revision string
+	// Commit is what a hub's revision was resolved to, "" for files.
+	Commit string
 	// Digest of the stored factors.
 	Digest string
 	// Alpha is the numerator of the scale that all layers share, 0 where each has a
@@ -114,12 +118,12 @@ func (f *File) Module(source string) *Module {
 }
 
 // Adapter returns the entry of an adapter, or nil.
-func (f *File) Adapter(source string) *Adapter {
+func (f *File) Adapter(source, revision string) *Adapter {
 	if f == nil {
 		return nil
 	}
 	for i := range f.Adapters {
-		if f.Adapters[i].Source == source {
+		if f.Adapters[i].Source == source && f.Adapters[i].Revision == revision {
 			return &f.Adapters[i]
 		}
 	}
@@ -177,12 +181,11 @@ func (f *File) Write(dir string) error {
 // sort puts the entries into the order of the file.
 func (f *File) sort() {
 	slices.SortFunc(f.Models, func(a, b Model) int {
-		if c := strings.Compare(a.Source, b.Source); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Revision, b.Revision)
+		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Revision, b.Revision))
 	})
-	slices.SortFunc(f.Adapters, func(a, b Adapter) int { return strings.Compare(a.Source, b.Source) })
+	slices.SortFunc(f.Adapters, func(a, b Adapter) int {
+		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Revision, b.Revision))
+	})
 	slices.SortFunc(f.Modules, func(a, b Module) int { return strings.Compare(a.Source, b.Source) })
 	slices.SortFunc(f.Data, func(a, b Data) int { return strings.Compare(a.Source, b.Source) })
 }

@@ -46,7 +46,7 @@ func anyFile(t *rapid.T) *File {
 		f.Models = append(f.Models, m)
 	}
 	for i := range rapid.IntRange(0, 2).Draw(t, "data") {
-		f.Adapters = append(f.Adapters, Adapter{Source: fmt.Sprint(i, word.Draw(t, "text")), Digest: "d", Alpha: rapid.Float64Range(0, 64).Draw(t, "alpha"),
+		f.Adapters = append(f.Adapters, Adapter{Source: fmt.Sprint(i, word.Draw(t, "text")), Revision: rapid.SampledFrom([]string{"", "main"}).Draw(t, "revision"), Commit: rapid.SampledFrom([]string{"", "c0"}).Draw(t, "commit"), Digest: "d", Alpha: rapid.Float64Range(0, 64).Draw(t, "alpha"),
 			Layers: []AdapterLayer{{Path: "model.layers.0.mlp.up_proj", Rank: 4, Out: 64, In: 32, Scale: rapid.Float64Range(-2, 2).Draw(t, "scale")},
 				{Path: "model.layers.1.mlp.up_proj", Rank: rapid.IntRange(1, 9).Draw(t, "rank"), Out: 64, In: 32, Scale: 1}}})
 		f.Modules = append(f.Modules, Module{Source: fmt.Sprint("git::", i, word.Draw(t, "module")), Commit: rapid.StringMatching(`[0-9a-f]{40}`).Draw(t, "commit"), Digest: word.Draw(t, "digest")})

@@ -43,11 +43,7 @@ func (f *File) Format() []byte {
 	for _, m := range f.Models {
 		body.AppendNewline()
 		b := body.AppendNewBlock("model", []string{m.Source}).Body()
-		for _, a := range [][2]string{{"revision", m.Revision}, {"commit", m.Commit}, {"digest", m.Digest}, {"tokenizer", m.Tokenizer}} {
-			if a[1] != "" {
-				b.SetAttributeValue(a[0], cty.StringVal(a[1]))
-			}
-		}
+		setTexts(b, [][2]string{{"revision", m.Revision}, {"commit", m.Commit}, {"digest", m.Digest}, {"tokenizer", m.Tokenizer}})
 		b.SetAttributeValue("config", fromJSON(m.Config))
 		specs := map[string]string{}
 		for _, t := range m.Tensors {
@@ -75,7 +71,7 @@ func (f *File) Format() []byte {
 	for _, a := range f.Adapters {
 		body.AppendNewline()
 		b := body.AppendNewBlock("adapter", []string{a.Source}).Body()
-		b.SetAttributeValue("digest", cty.StringVal(a.Digest))
+		setTexts(b, [][2]string{{"revision", a.Revision}, {"commit", a.Commit}, {"digest", a.Digest}})
 		b.SetAttributeValue("alpha", cty.NumberFloatVal(a.Alpha))
 		specs := map[string]string{}
 		for _, l := range a.Layers {
@@ -90,6 +86,15 @@ func (f *File) Format() []byte {
 		b.SetAttributeValue("digest", cty.StringVal(m.Digest))
 	}
 	return append([]byte(header), hclwrite.Format(out.Bytes())...)
+}
+
+// setTexts writes attributes, without those that are empty.
+func setTexts(b *hclwrite.Body, list [][2]string) {
+	for _, a := range list {
+		if a[1] != "" {
+			b.SetAttributeValue(a[0], cty.StringVal(a[1]))
+		}
+	}
 }
 
 func object(attrs map[string]cty.Value) cty.Value {
@@ -221,10 +226,12 @@ type modelText struct {
 }
 
 type adapterText struct {
-	Source string            `hcl:"source,label"`
-	Digest string            `hcl:"digest"`
-	Alpha  float64           `hcl:"alpha"`
-	Layers map[string]string `hcl:"layers"`
+	Source   string            `hcl:"source,label"`
+	Revision string            `hcl:"revision,optional"`
+	Commit   string            `hcl:"commit,optional"`
+	Digest   string            `hcl:"digest"`
+	Alpha    float64           `hcl:"alpha"`
+	Layers   map[string]string `hcl:"layers"`
 }
 
 type dataText struct {
@@ -265,7 +272,7 @@ func Parse(src []byte, name string) (*File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: adapter %q: %w", name, a.Source, err)
 		}
-		if f.Adapter(out.Source) != nil {
+		if f.Adapter(out.Source, out.Revision) != nil {
 			return nil, fmt.Errorf("%s: adapter %q has two entries", name, a.Source)
 		}
 		f.Adapters = append(f.Adapters, out)
@@ -283,7 +290,7 @@ func Parse(src []byte, name string) (*File, error) {
 }
 
 func (a *adapterText) adapter() (Adapter, error) {
-	out := Adapter{Source: a.Source, Digest: a.Digest, Alpha: a.Alpha}
+	out := Adapter{Source: a.Source, Revision: a.Revision, Commit: a.Commit, Digest: a.Digest, Alpha: a.Alpha}
 	for _, pattern := range slices.Sorted(maps.Keys(a.Layers)) {
 		var l AdapterLayer
 		spec := a.Layers[pattern]

@@ -142,7 +142,7 @@ var Adapter = &passes.Pass{
 		out := &passes.Model{From: c.Node}
 		res := passes.Result{Model: out}
 		var ds diag.List
-		if a.Model.Type == nil || a.Adapter.Base == nil || a.Adapter.Base.Type == nil {
+		if a.Model.Type == nil || !a.Adapter.Known() {
 			return res, ds
 		}
 		if ds = a.fits(); ds.HasErrors() {
