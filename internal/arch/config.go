@@ -31,7 +31,9 @@ type Config struct {
 	MLPOutBias       bool // down has a bias
 	QKNorm           bool // RMSNorm over every query and key head
 
-	LayerNorm      bool   // norms subtract the mean and have biases
+	Norm           string // of blocks and before the head: NormRMS, NormLayer or NormCompressed
+	NormBias       bool   // these norms have biases beside their gains
+	HeadBias       bool   // the head has a bias
 	Plain          bool   // the MLP has no gate
 	Activation     string // in the MLP: ActSiLU, ActGELUTanh, ActReLU; a gated one has ActSiLU
 	Learned        bool   // positions are rows added to the embedding, and nothing is rotated
@@ -89,12 +91,16 @@ type hfConfig struct {
 	AttentionBias *bool `json:"attention_bias"`
 	MLPBias       *bool `json:"mlp_bias"`
 
-	// Keys of our own, for what the others cannot say; see shapes.go.
-	AttentionOutBias *bool `json:"attention_out_bias"`
-	MLPOutBias       *bool `json:"mlp_out_bias"`
-	LayerHeads       []int `json:"num_attention_heads_per_layer"`
-	LayerKVHeads     []int `json:"num_key_value_heads_per_layer"`
-	LayerSizes       []int `json:"intermediate_size_per_layer"`
+	// Keys of our own, for what the others cannot say; see shapes.go and norms.go.
+	AttentionOutBias *bool   `json:"attention_out_bias"`
+	MLPOutBias       *bool   `json:"mlp_out_bias"`
+	NormKind         *string `json:"norm_kind"`
+	NormBias         *bool   `json:"norm_bias"`
+	HeadBias         *bool   `json:"head_bias"`
+	OwnHeadDim       *int    `json:"attention_head_dim"`
+	LayerHeads       []int   `json:"num_attention_heads_per_layer"`
+	LayerKVHeads     []int   `json:"num_key_value_heads_per_layer"`
+	LayerSizes       []int   `json:"intermediate_size_per_layer"`
 
 	SlidingWindow    *int     `json:"sliding_window"`
 	UseSlidingWindow *bool    `json:"use_sliding_window"`
@@ -158,6 +164,7 @@ func ParseConfig(raw []byte) (*Config, error) {
 	if err := json.Unmarshal(raw, &h); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
+	h.ModelType = strings.TrimPrefix(h.ModelType, NativePrefix)
 	if !slices.Contains(Supported(), h.ModelType) {
 		found := fmt.Sprintf("model_type is %q", h.ModelType)
 		if h.ModelType == "" {
@@ -198,6 +205,9 @@ func ParseConfig(raw []byte) (*Config, error) {
 		c.QKNorm = true
 	}
 	if err := c.readShapes(&h); err != nil {
+		return nil, err
+	}
+	if err := c.readNorms(&h); err != nil {
 		return nil, err
 	}
 	c.Tied = h.Tied != nil && *h.Tied
@@ -389,7 +399,7 @@ func (c *Config) JSON() ([]byte, error) {
 		raw[key] = b
 		return nil
 	}
-	if c.LayerNorm {
+	if c.Renamed() {
 		if err := c.setLayerNorm(raw, set); err != nil {
 			return nil, err
 		}
@@ -437,6 +447,9 @@ func (c *Config) JSON() ([]byte, error) {
 		}
 	}
 	if err := c.setShapes(raw, set); err != nil {
+		return nil, err
+	}
+	if err := c.setNorms(raw, set); err != nil {
 		return nil, err
 	}
 	if c.windowed != nil {

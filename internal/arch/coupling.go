@@ -49,7 +49,7 @@ func (c Coupling) Expand(s []float32, width int) []float32 {
 func (c *Config) Couplings() []Coupling {
 	var out []Coupling
 	norm := func(gain, bias string) []string {
-		if c.LayerNorm {
+		if c.NormBias {
 			return []string{gain, bias}
 		}
 		return []string{gain}

@@ -14,8 +14,7 @@ const (
 	ActReLU     = "relu"     // OPT
 )
 
-// The names, inside a block, of the biases of its norms where they are
-// LayerNorm.
+// The names, inside a block, of the biases of its norms where they have any.
 const (
 	InputNormBiasName = "input_layernorm.bias"
 	PostNormBiasName  = "post_attention_layernorm.bias"
@@ -26,7 +25,7 @@ const (
 func (c *Config) PositionName() string { return "model.embed_positions.weight" }
 
 // FinalNormBiasName is the name of the bias [hidden] of the norm before the head
-// where it is LayerNorm.
+// where it has one.
 func (c *Config) FinalNormBiasName() string { return "model.norm.bias" }
 
 // PositionRows is the number of rows in the table of learned positions.
@@ -50,13 +49,16 @@ func (c *Config) readLayerNorm(raw []byte, h hfConfig) error {
 	if c.MaxPosition < 1 || c.MaxPosition > maxSize {
 		return fmt.Errorf("config.json: learned positions need their number, found %d; expected 1 to %d", c.MaxPosition, maxSize)
 	}
-	c.LayerNorm, c.Plain, c.Learned = true, true, true
+	c.Plain, c.Learned = true, true
 	c.AttentionBias, c.AttentionOutBias, c.MLPBias, c.MLPOutBias = true, true, true, true
 	c.RopeTheta = 10000 // not used: positions are learned
 	c.Tied = h.Tied == nil || *h.Tied
 	c.BOS, c.EOS = h.BOS, h.EOS
 	h.AttentionOutBias, h.MLPOutBias, h.LayerKVHeads = nil, nil, h.LayerHeads
-	return c.readShapes(&h)
+	if err := c.readShapes(&h); err != nil {
+		return err
+	}
+	return c.readNorms(&h)
 }
 
 func (c *Config) readGPT2(raw []byte, h *hfConfig) error {
@@ -110,7 +112,7 @@ func (c *Config) readGPT2(raw []byte, h *hfConfig) error {
 	}
 	h.Hidden, h.Intermediate, h.Layers, h.Heads = g.Hidden, g.Inner, g.Layers, g.Heads
 	h.MaxPosition, h.RMSEps = g.Positions, g.Eps
-	h.KVHeads, h.HeadDim = nil, nil // GPT-2 has neither, whatever a file says
+	h.KVHeads, h.HeadDim = nil, h.OwnHeadDim // GPT-2 has neither, whatever a file says
 	if h.RMSEps == nil {
 		h.RMSEps = new(layerEps)
 	}
@@ -157,7 +159,7 @@ func (c *Config) readOPT(raw []byte, h *hfConfig) error {
 	if o.Inner != nil {
 		h.Intermediate = o.Inner
 	}
-	h.KVHeads, h.HeadDim = nil, nil // OPT has neither, whatever a file says
+	h.KVHeads, h.HeadDim = nil, h.OwnHeadDim // OPT has neither, whatever a file says
 	h.RMSEps = new(layerEps)
 	c.PositionOffset = 2 // OPTLearnedPositionalEmbedding: the first two rows are for padding
 	return nil
@@ -193,7 +195,16 @@ func (c *Config) setLayerNorm(raw map[string]json.RawMessage, set func(string, a
 			return err
 		}
 	}
-	return c.setShapes(raw, set)
+	// These families have heads of Hidden/Heads; ours may be narrower together.
+	if delete(raw, headDimKey); c.QDim() != c.Hidden {
+		if err := set(headDimKey, c.HeadDim); err != nil {
+			return err
+		}
+	}
+	if err := c.setShapes(raw, set); err != nil {
+		return err
+	}
+	return c.setNorms(raw, set)
 }
 
 // Place is where a checkpoint of a family holds a tensor that has another name

@@ -116,7 +116,7 @@ func (c *Config) BlockTensors() []TensorSpec {
 	out = append(out,
 		TensorSpec{InputNormName, []int{c.Hidden}},
 		TensorSpec{PostNormName, []int{c.Hidden}})
-	if c.LayerNorm {
+	if c.NormBias {
 		out = append(out,
 			TensorSpec{InputNormBiasName, []int{c.Hidden}},
 			TensorSpec{PostNormBiasName, []int{c.Hidden}})
@@ -154,14 +154,17 @@ func (c *Config) EmbedTensors() []TensorSpec {
 }
 
 // FinalTensors returns the tensors that make logits of hidden states: the final
-// norm, and the head where it is not tied.
+// norm, the head where it is not tied, and the head's bias.
 func (c *Config) FinalTensors() []TensorSpec {
 	out := []TensorSpec{{c.FinalNormName(), []int{c.Hidden}}}
-	if c.LayerNorm {
+	if c.NormBias {
 		out = append(out, TensorSpec{c.FinalNormBiasName(), []int{c.Hidden}})
 	}
 	if !c.Tied {
 		out = append(out, TensorSpec{c.HeadName(), []int{c.Vocab, c.Hidden}})
+	}
+	if c.HeadBias {
+		out = append(out, TensorSpec{HeadBiasName, []int{c.Vocab}})
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -143,11 +144,18 @@ func slope(p, v []float64, f func() float64) float64 {
 // Every gradient the backward pass gives, low-rank sides and the block's input
 // included, against central differences in float64.
 func TestGradientsMatchFiniteDifferences(t *testing.T) {
-	for _, name := range append([]string{"gpt2"}, fixtures...) {
+	more := map[string]string{
+		"gpt2":                ``,
+		"gpt2 rms":            `, "norm_kind": "rms", "norm_bias": false, "head_bias": true, "tie_word_embeddings": false`,
+		"gpt2 rms with bias":  `, "norm_kind": "rms", "tie_word_embeddings": false`,
+		"gpt2 crms":           `, "norm_kind": "crms", "norm_bias": false, "head_bias": true, "tie_word_embeddings": false`,
+		"gpt2 crms with bias": `, "norm_kind": "crms"`,
+	}
+	for _, name := range slices.Concat(slices.Sorted(maps.Keys(more)), fixtures) {
 		t.Run(name, func(t *testing.T) {
 			var fx *fixture
-			if name == "gpt2" {
-				fx = smallGPT2(t)
+			if keys, ok := more[name]; ok {
+				fx = smallGPT2(t, keys)
 			} else {
 				fx = openFixture(t, filepath.Join("testdata", name), "golden.safetensors")
 			}

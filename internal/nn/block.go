@@ -9,7 +9,8 @@ import (
 
 // BlockOf is one decoder block's weights. Its slices are read, never written.
 type BlockOf[T Float] struct {
-	// InputNorm and PostNorm are gains [hidden]; of LayerNorm gain and bias, [2, hidden].
+	// InputNorm and PostNorm are gains [hidden]; of norms with biases gain and
+	// bias, [2, hidden].
 	InputNorm, PostNorm []T
 	Q, K, V, O          LinearOf[T]
 	Gate, Up, Down      LinearOf[T] // a plain MLP's Gate is empty
@@ -113,7 +114,7 @@ func checked(get func(name string) ([]float32, error)) func(name string, n int) 
 // loadNorm returns a norm's tensors in one slice.
 func loadNorm(c *arch.Config, gain, bias string, tensor func(string, int) ([]float32, error)) ([]float32, error) {
 	g, err := tensor(gain, c.Hidden)
-	if err != nil || !c.LayerNorm {
+	if err != nil || !c.NormBias {
 		return g, err
 	}
 	b, err := tensor(bias, c.Hidden)
@@ -130,7 +131,7 @@ type ModelOf[T Float] struct {
 	// Positions is [arch.Config.PositionRows, hidden] where they are learned.
 	Positions []T
 	Blocks    []*BlockOf[T]
-	Norm      []T // before the head: gain [hidden]; of LayerNorm gain and bias, [2, hidden]
+	Norm      []T // before the head: gain [hidden]; of a norm with a bias gain and bias, [2, hidden]
 	// Head is [vocab, hidden]. Where it is tied, Head.W is Embed's slice.
 	Head LinearOf[T]
 }
@@ -138,10 +139,26 @@ type ModelOf[T Float] struct {
 // Model is the float32 form.
 type Model = ModelOf[float32]
 
+// LoadHead returns the head, which keeps the slices; get is as in LoadModel, and
+// embed the embedding table, read where the two are tied.
+func LoadHead(c *arch.Config, get func(name string) ([]float32, error), embed []float32) (Linear, error) {
+	tensor, h := checked(get), Linear{Out: c.Vocab, In: c.Hidden, W: embed}
+	var err error
+	if !c.Tied {
+		if h.W, err = tensor(c.HeadName(), c.Vocab*c.Hidden); err != nil {
+			return h, err
+		}
+	}
+	if c.HeadBias {
+		h.Bias, err = tensor(arch.HeadBiasName, c.Vocab)
+	}
+	return h, err
+}
+
 // LoadModel assembles a model. get returns a tensor by its full checkpoint
 // name; the model keeps the slice.
 func LoadModel(c *arch.Config, get func(name string) ([]float32, error)) (*Model, error) {
-	m := &Model{Config: c, Head: Linear{Out: c.Vocab, In: c.Hidden}}
+	m := &Model{Config: c}
 	tensor := checked(get)
 	var err error
 	if m.Embed, err = tensor(c.EmbedName(), c.Vocab*c.Hidden); err != nil {
@@ -155,11 +172,8 @@ func LoadModel(c *arch.Config, get func(name string) ([]float32, error)) (*Model
 			return nil, err
 		}
 	}
-	m.Head.W = m.Embed
-	if !c.Tied {
-		if m.Head.W, err = tensor(c.HeadName(), c.Vocab*c.Hidden); err != nil {
-			return nil, err
-		}
+	if m.Head, err = LoadHead(c, get, m.Embed); err != nil {
+		return nil, err
 	}
 	for i := range c.Layers {
 		prefix := c.BlockPrefix(i)

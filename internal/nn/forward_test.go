@@ -57,9 +57,11 @@ func randomModel(t *rapid.T) *Model {
 		QKNorm: rapid.Bool().Draw(t, "qk norm"), SlidingWindow: rapid.SampledFrom([]int{0, 0, 1, 3, 100}).Draw(t, "window"),
 	}
 	if rapid.Bool().Draw(t, "plain") {
-		c.LayerNorm, c.Plain, c.Learned, c.MaxPosition = true, true, true, 1000
+		c.Plain, c.Learned, c.MaxPosition = true, true, 1000
 		c.Activation = rapid.SampledFrom([]string{arch.ActSiLU, arch.ActGELUTanh, arch.ActReLU}).Draw(t, "activation")
 	}
+	c.Norm = rapid.SampledFrom([]string{arch.NormRMS, arch.NormLayer, arch.NormCompressed}).Draw(t, "norm")
+	c.NormBias, c.HeadBias = rapid.Bool().Draw(t, "norm bias"), rapid.Bool().Draw(t, "head bias")
 	seed := rapid.Uint64().Draw(t, "seed")
 	m, err := LoadModel(c, func(name string) ([]float32, error) { return noise(&seed, elements(c, name), 0.5), nil })
 	if err != nil {

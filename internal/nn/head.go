@@ -54,7 +54,7 @@ func (r *RunnerOf[T]) Logits(norm []T, head *LinearOf[T], x []T, rows int) []T {
 func (r *RunnerOf[T]) normed(norm, x []T, rows int) {
 	h := &r.head
 	h.normed = grown(&h.normed, rows*r.c.Hidden)
-	r.norm(h.normed, x, norm, rows, grown(&h.inv, rows*normTensors(r.c)))
+	r.norm(h.normed, x, norm, rows, grown(&h.inv, rows*normStats(r.c)))
 }
 
 // columns is the part of a linear layer that gives outputs [lo, hi).

@@ -1,9 +1,11 @@
 package nn
 
+import "github.com/compressc/compressc/internal/arch"
+
 // HeadGradOf says which gradients of the final norm and the head are wanted.
 // Head.Weight is not available: the head is worked through in pieces.
 type HeadGradOf[T Float] struct {
-	Norm []T // [hidden]
+	Norm []T // as in ModelOf
 	Head LinearGradOf[T]
 }
 
@@ -82,7 +84,7 @@ func (r *RunnerOf[T]) lossPiece(norm []T, head *LinearOf[T], x []T, rows int, ta
 		})
 		part.backward(r.pool, h.normed, piece, rows, hidden, g.Head.columns(lo, hi, head), 1, dNormed, &r.grad.linear)
 	}
-	if r.c.LayerNorm {
+	if r.c.Norm != arch.NormRMS || r.c.NormBias {
 		clear(dx)
 		r.normBackward(dx, dNormed, x, norm, rows, h.inv, g.Norm)
 		return sum(nll)

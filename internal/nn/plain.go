@@ -10,49 +10,6 @@ import (
 // What decoders such as GPT-2 and OPT have apart from Llama's: LayerNorm,
 // learned positions, an MLP without a gate.
 
-// normTensors is how many vectors [hidden] lie in a norm's slice: its gain and,
-// where it is LayerNorm, its bias after it.
-func normTensors(c *arch.Config) int {
-	if c.LayerNorm {
-		return 2
-	}
-	return 1
-}
-
-// norm normalises rows of the residual stream x [rows, hidden] into y. What the
-// way back needs goes to stats [normTensors·rows], if that is not nil: the
-// rows' factors, then their means.
-func (r *RunnerOf[T]) norm(y, x, norm []T, rows int, stats []T) {
-	if !r.c.LayerNorm {
-		rms(r.pool, y, x, norm, rows, r.c.RMSEps, stats)
-		return
-	}
-	d := r.c.Hidden
-	var mean, inv []T
-	if stats != nil {
-		inv, mean = stats[:rows], stats[rows:2*rows]
-	}
-	LayerNorm(r.pool, y, x, norm[:d], norm[d:], rows, r.c.RMSEps, mean, inv)
-}
-
-// normBackward adds the gradient through norm to dx [rows, hidden], and the
-// norm's own to g, laid out as the norm is, if that is not nil.
-func (r *RunnerOf[T]) normBackward(dx, dy, x, norm []T, rows int, stats, g []T) {
-	if !r.c.LayerNorm {
-		if g != nil {
-			addGainGradient(r.pool, g, dy, x, rows, stats)
-		}
-		rmsBackward(r.pool, dx, dy, x, norm, rows, stats)
-		return
-	}
-	d := r.c.Hidden
-	var dGain, dBias []T
-	if g != nil {
-		dGain, dBias = g[:d], g[d:]
-	}
-	LayerNormBackward(r.pool, dx, dy, x, norm[:d], rows, stats[rows:2*rows], stats[:rows], dGain, dBias, true)
-}
-
 // AddPositions adds the learned positions of windows of n rows each to x
 // [windows·n, hidden]. table is [arch.Config.PositionRows, hidden]. It panics
 // where a window is longer than the table.

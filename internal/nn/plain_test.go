@@ -9,11 +9,12 @@ import (
 )
 
 // smallGPT2 is a decoder like GPT-2 with drawn weights, gains and biases of
-// norms included, in the layout of its family's checkpoints.
-func smallGPT2(t testing.TB) *fixture {
+// norms included, in the layout of its family's checkpoints; keys are further
+// ones of its config.json.
+func smallGPT2(t testing.TB, keys string) *fixture {
 	t.Helper()
 	c, err := arch.ParseConfig([]byte(`{"model_type": "gpt2", "n_embd": 12, "n_head": 2, "n_layer": 2,
-		"n_inner": 20, "n_positions": 32, "vocab_size": 40, "activation_function": "gelu_new"}`))
+		"n_inner": 20, "n_positions": 32, "vocab_size": 40, "activation_function": "gelu_new"` + keys + `}`))
 	if err != nil {
 		t.Fatal(err)
 	}

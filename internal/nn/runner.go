@@ -105,7 +105,7 @@ type activations[T Float] struct {
 	h2         []T // after the post-attention norm: site mlp_in
 	gate, up   []T
 	mid        []T // silu(gate)·up, or the activations of up: site mlp_mid
-	inv1, inv2 []T // factors of the two norms, a row each; of LayerNorm then the means
+	inv1, inv2 []T // factors of the two norms, a row each; then the means, where the norm takes them
 	invQ, invK []T // factors of the query and key norms, a row and head each
 	hidden     [7][]T
 

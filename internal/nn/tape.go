@@ -25,7 +25,7 @@ func (a *activations[T]) keep(c *arch.Config, b *BlockOf[T], rows int) {
 	a.x, a.h1, a.x1, a.h2 = take(d), take(d), take(d), take(d)
 	a.q, a.k, a.v, a.att = take(q), take(kv), take(kv), take(q)
 	a.gate, a.up, a.mid = take(f), take(f), take(f)
-	a.inv1, a.inv2 = take(normTensors(c)), take(normTensors(c))
+	a.inv1, a.inv2 = take(normStats(c)), take(normStats(c))
 	a.qIn, a.kIn = a.q, a.k
 	if c.QKNorm {
 		a.qIn, a.kIn = take(q), take(kv)
@@ -47,7 +47,7 @@ func (a *activations[T]) keep(c *arch.Config, b *BlockOf[T], rows int) {
 // for each token, sides apart.
 func tapeWidth(c *arch.Config, heads, kvHeads, f int) int {
 	q, kv := heads*c.HeadDim, kvHeads*c.HeadDim
-	n := 4*c.Hidden + 2*q + 2*kv + 3*f + 2*normTensors(c)
+	n := 4*c.Hidden + 2*q + 2*kv + 3*f + 2*normStats(c)
 	if c.QKNorm {
 		n += q + kv + heads + kvHeads
 	}

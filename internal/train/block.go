@@ -25,8 +25,8 @@ type block[T nn.Float] struct {
 type changed[T nn.Float] struct {
 	name  string
 	param *ParamOf[T]
-	// bias is, of a norm in a block, the name that its bias has where it is
-	// LayerNorm; "" elsewhere.
+	// bias is, of a norm in a block, the name that its bias has where norms have
+	// one; "" elsewhere.
 	bias string
 }
 
@@ -134,11 +134,11 @@ func (b *block[T]) fits() []adapter[T] {
 	return as
 }
 
-// yieldNorm yields a norm's gain and, where it is LayerNorm, its bias, which
+// yieldNorm yields a norm's gain and, where norms have one, its bias, which
 // follows the gain in p.
 func yieldNorm[T nn.Float](c *arch.Config, p *ParamOf[T], bias string, yield func(name string, shape []int, data []T) error) error {
 	d := []int{c.Hidden}
-	if err := yield(p.Name, d, p.Data[:c.Hidden]); err != nil || !c.LayerNorm {
+	if err := yield(p.Name, d, p.Data[:c.Hidden]); err != nil || !c.NormBias {
 		return err
 	}
 	return yield(bias, d, p.Data[c.Hidden:])

@@ -23,7 +23,9 @@ type Geometry struct {
 	QKNorm       bool              `json:"qk_norm,omitempty"`
 	Window       int               `json:"window,omitempty"`
 	Tied         bool              `json:"tied,omitempty"`
-	LayerNorm    bool              `json:"layer_norm,omitempty"`
+	Norm         string            `json:"norm,omitempty"`
+	NormBias     bool              `json:"norm_bias,omitempty"`
+	HeadBias     bool              `json:"head_bias,omitempty"`
 	Plain        bool              `json:"plain_mlp,omitempty"`
 	Activation   string            `json:"activation,omitempty"`
 	Learned      bool              `json:"learned_positions,omitempty"`
@@ -38,18 +40,18 @@ func BlockGeometry(c *arch.Config, i int) Geometry {
 	return Geometry{Hidden: c.Hidden, Intermediate: c.Intermediate, Heads: c.Heads, KVHeads: c.KVHeads,
 		HeadDim: c.HeadDim, RMSEps: c.RMSEps, RopeTheta: c.RopeTheta, RopeScaling: c.RopeScaling,
 		AttnBias: c.AttentionBias, AttnOutBias: c.AttentionOutBias, MLPBias: c.MLPBias, MLPOutBias: c.MLPOutBias, QKNorm: c.QKNorm,
-		Window: window, LayerNorm: c.LayerNorm, Plain: c.Plain, Activation: c.Activation, Learned: c.Learned}
+		Window: window, Norm: c.Norm, NormBias: c.NormBias, Plain: c.Plain, Activation: c.Activation, Learned: c.Learned}
 }
 
 // ModelGeometry returns what the embedding and the head of c depend on.
 func ModelGeometry(c *arch.Config) Geometry {
-	g := Geometry{Hidden: c.Hidden, RMSEps: c.RMSEps, LayerNorm: c.LayerNorm}
+	g := Geometry{Hidden: c.Hidden, RMSEps: c.RMSEps, Norm: c.Norm, NormBias: c.NormBias}
 	return g.WithOuter(c)
 }
 
 // WithOuter returns g with what only the embedding and the head depend on.
 func (g Geometry) WithOuter(c *arch.Config) Geometry {
-	g.Vocab, g.Tied = c.Vocab, c.Tied
+	g.Vocab, g.Tied, g.HeadBias = c.Vocab, c.Tied, c.HeadBias
 	if g.Learned = c.Learned; g.Learned {
 		g.Positions, g.Offset = c.MaxPosition, c.PositionOffset
 	}
@@ -62,5 +64,5 @@ func (g Geometry) Config() *arch.Config {
 		Heads: g.Heads, KVHeads: g.KVHeads, HeadDim: g.HeadDim, RMSEps: g.RMSEps, RopeTheta: g.RopeTheta,
 		RopeScaling: g.RopeScaling, Vocab: g.Vocab, AttentionBias: g.AttnBias, AttentionOutBias: g.AttnOutBias,
 		MLPBias: g.MLPBias, MLPOutBias: g.MLPOutBias, QKNorm: g.QKNorm, SlidingWindow: g.Window, Tied: g.Tied,
-		LayerNorm: g.LayerNorm, Plain: g.Plain, Activation: g.Activation, Learned: g.Learned, MaxPosition: g.Positions, PositionOffset: g.Offset}
+		Norm: g.Norm, NormBias: g.NormBias, HeadBias: g.HeadBias, Plain: g.Plain, Activation: g.Activation, Learned: g.Learned, MaxPosition: g.Positions, PositionOffset: g.Offset}
 }

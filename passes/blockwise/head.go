@@ -22,11 +22,12 @@ func Head(c *action.Context, g Geometry) (norm []float32, head *nn.Linear, err e
 	if norm, err = nn.LoadFinalNorm(cfg, c.Input("final").Float32); err != nil {
 		return nil, nil, err
 	}
-	head = &nn.Linear{Out: g.Vocab, In: g.Hidden}
+	var embed []float32
 	if g.Tied {
-		head.W, err = c.Input("embed").Float32(cfg.EmbedName())
-	} else {
-		head.W, err = c.Input("final").Float32(cfg.HeadName())
+		if embed, err = c.Input("embed").Float32(cfg.EmbedName()); err != nil {
+			return nil, nil, err
+		}
 	}
-	return norm, head, err
+	h, err := nn.LoadHead(cfg, c.Input("final").Float32, embed)
+	return norm, &h, err
 }

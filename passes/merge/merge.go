@@ -181,6 +181,8 @@ func (j job) fits(m, to *passes.Model) (ds diag.List) {
 	}
 	ga, gb := blockwise.BlockGeometry(a, 0), blockwise.BlockGeometry(b, 0)
 	switch {
+	case ga.Norm != gb.Norm:
+		ds.Errorf("models", "Models of different norms", "%s has %s, %s has %s, so that equal weights compute something else. Expected fine-tunes of one model.", m.From, arch.NormName(ga.Norm), to.From, arch.NormName(gb.Norm))
 	case ga.Heads != gb.Heads || ga.KVHeads != gb.KVHeads || ga.HeadDim != gb.HeadDim:
 		ds.Errorf("models", "Models of different shapes", "%s has %d heads of %d (%d of keys), %s has %d of %d (%d of keys): rows of equal place belong to different heads. Expected fine-tunes of one model.",
 			m.From, ga.Heads, ga.HeadDim, ga.KVHeads, to.From, gb.Heads, gb.HeadDim, gb.KVHeads)

@@ -119,7 +119,7 @@ type loaded struct {
 // load reads the whole model and makes its trainer.
 func (s *Spec) load(c *action.Context) (*loaded, error) {
 	cfg := s.config()
-	m := &nn.Model{Config: cfg, Head: nn.Linear{Out: cfg.Vocab, In: cfg.Hidden}}
+	m := &nn.Model{Config: cfg}
 	var err error
 	if m.Embed, err = c.Input("embed").Float32(cfg.EmbedName()); err != nil {
 		return nil, err
@@ -133,11 +133,8 @@ func (s *Spec) load(c *action.Context) (*loaded, error) {
 			return nil, err
 		}
 	}
-	m.Head.W = m.Embed
-	if !cfg.Tied {
-		if m.Head.W, err = final.Float32(cfg.HeadName()); err != nil {
-			return nil, err
-		}
+	if m.Head, err = nn.LoadHead(cfg, final.Float32, m.Embed); err != nil {
+		return nil, err
 	}
 	plan := train.Plan{Biases: s.Biases, Norms: s.Norms, Embedding: s.Embedding, Init: s.Init, Seed: s.Seed,
 		Head: s.Head.plan(nil), Budget: s.Budget}
