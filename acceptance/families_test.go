@@ -111,6 +111,104 @@ export "safetensors" "pruned" {
 }
 `
 
+// normsPipeline takes the mean out of the residual stream of familyPipeline's
+// model, and compresses what comes out.
+const normsPipeline = `
+transform "rmsnorm" "rms" {
+  model  = model.m
+  verify = data.golden
+}
+transform "rmsnorm" "affine" {
+  model       = model.m
+  fold_affine = false
+  verify      = data.golden
+}
+transform "rmsnorm" "twice" {
+  model = transform.rms
+}
+transform "crmsnorm" "crms" {
+  model  = model.m
+  verify = data.golden
+}
+transform "rmsnorm" "sided" {
+  model  = compensate.lorc
+  verify = data.golden
+}
+retrain "lora" "source" {
+  model = model.m
+  data  = data.calib
+  rank  = 2
+  steps = 20
+}
+merge "adapter" "kept" {
+  model   = model.m
+  adapter = retrain.source.adapter
+  merge   = "keep"
+}
+transform "crmsnorm" "narrow" {
+  model  = merge.kept
+  verify = data.golden
+}
+compensate "lorc" "lorc" {
+  model     = prune.readers
+  reference = model.m
+  targets   = ["*.o_proj", "*.down_proj", "*.q_proj"]
+  rank      = 3
+}
+prune "magnitude" "readers" {
+  model    = model.m
+  sparsity = 0.5
+  targets  = ["*.k_proj", "*.up_proj"]
+}
+`
+
+// after compresses the model of a block of normsPipeline.
+const after = `
+prune "flap" "KIND_flap" {
+  model = transform.KIND
+  data  = data.calib
+  ratio = 0.2
+}
+prune "sparsegpt" "KIND_pruned" {
+  model    = transform.KIND
+  data     = data.calib
+  sparsity = 0.3
+}
+quantize "gptq" "KIND_coded" {
+  model      = prune.KIND_pruned
+  data       = data.calib
+  bits       = 4
+  group_size = -1
+}
+compensate "eora" "KIND_eora" {
+  model     = quantize.KIND_coded
+  reference = transform.KIND
+  data      = data.calib
+  rank      = 4
+}
+transform "smooth" "KIND_smooth" {
+  model = transform.KIND
+  data  = data.calib
+}
+retrain "lora" "KIND_lora" {
+  model = transform.KIND
+  data  = data.calib
+  rank  = 2
+  steps = 3
+}
+retrain "perp" "KIND_perp" {
+  model = prune.KIND_pruned
+  data  = data.calib
+  train = ["lora", "biases", "norms"]
+  mode  = "retrain"
+  rank  = 2
+  steps = 3
+}
+merge "linear" "KIND_mean" {
+  models = [transform.KIND, retrain.KIND_lora]
+}
+`
+
 // evaluated are the models of familyPipeline that are measured.
 var evaluated = []string{"model.m", "prune.magnitude", "prune.wanda", "prune.sparsegpt", "prune.flap", "quantize.rtn", "quantize.gptq",
 	"compensate.eora", "retrain.lora", "retrain.perp", "retrain.whole", "merge.mean", "transform.smooth"}
@@ -126,15 +224,7 @@ func TestFamilies(t *testing.T) {
 	r := reference(t)
 	for _, name := range []string{"gpt2", "opt"} {
 		t.Run(name, func(t *testing.T) {
-			ids, logits := tinyGolden(t, r, name)
-			dir := t.TempDir()
-			words, tok := spelled(t, ids)
-			if err := os.CopyFS(filepath.Join(dir, "tiny"), os.DirFS(r.Tiny(name))); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Remove(filepath.Join(dir, "tiny", "golden.safetensors")); err != nil {
-				t.Fatal(err)
-			}
+			dir, ids, logits := familyFolder(t, r, name)
 			text := strings.ReplaceAll(familyPipeline, "MODEL", "tiny")
 			for _, m := range evaluated {
 				text += lossOf(m)
@@ -145,9 +235,6 @@ func TestFamilies(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			write("tiny/tokenizer.json", tok)
-			write("golden.txt", words)
-			write("text.txt", []byte(strings.Repeat("A weight that is small on an input that is large may matter. ", 20)))
 			path, store := filepath.Join(dir, "f.pipeline.hcl"), filepath.Join(dir, "cache")
 			write("f.pipeline.hcl", []byte(text))
 			rec := runChain(t, RunOptions{Pipeline: path, CacheDir: store})
@@ -189,6 +276,96 @@ func TestFamilies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The transformations of norms keep what GPT-2 and OPT compute, and what follows
+// them runs.
+func TestNorms(t *testing.T) {
+	r := reference(t)
+	for _, name := range []string{"gpt2", "opt"} {
+		t.Run(name, func(t *testing.T) {
+			dir, ids, logits := familyFolder(t, r, name)
+			text := strings.ReplaceAll(familyPipeline, "MODEL", "tiny")
+			text, _, _ = strings.Cut(text, "\nprune ")
+			text += normsPipeline
+			models := []string{"model.m", "transform.rms", "transform.affine", "transform.twice", "transform.crms", "compensate.lorc", "transform.sided", "merge.kept", "transform.narrow"}
+			same := map[string]string{"transform.sided": "compensate.lorc", "transform.narrow": "merge.kept"}
+			exact := len(models)
+			for _, kind := range []string{"rms", "affine", "crms"} {
+				text += strings.ReplaceAll(after, "KIND", kind)
+				for _, m := range []string{"prune.KIND_flap", "quantize.KIND_coded", "compensate.KIND_eora", "transform.KIND_smooth", "retrain.KIND_lora", "retrain.KIND_perp", "merge.KIND_mean"} {
+					models = append(models, strings.ReplaceAll(m, "KIND", kind))
+				}
+			}
+			for _, m := range models {
+				text += lossOf(m)
+			}
+			path := filepath.Join(dir, "f.pipeline.hcl")
+			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			rec := runChain(t, RunOptions{Pipeline: path, CacheDir: filepath.Join(dir, "cache")})
+			nll := func(model string) float64 {
+				t.Helper()
+				e := FindEvaluation(rec, "evaluate."+strings.ReplaceAll(model, ".", "_"), "")
+				if e == nil || e.Metrics["nll"] == nil {
+					t.Fatalf("%s was not measured", model)
+				}
+				return *e.Metrics["nll"]
+			}
+			want := meanLoss(ids, logits)
+			for i, m := range models {
+				if i < exact && m != "compensate.lorc" && m != "merge.kept" {
+					of := want
+					if before, ok := same[m]; ok {
+						of = nll(before)
+					}
+					if x := nll(m); !(math.Abs(x-of) < 1e-5) {
+						t.Errorf("%s: loss %.7f, expected %.7f", m, x, of)
+					}
+				}
+				if x := nll(m); !(x > 0 && x < 20) {
+					t.Errorf("%s: loss %v", m, x)
+				}
+				t.Logf("%-24s %.6f", m, nll(m))
+			}
+			for _, node := range []string{"transform.rms", "transform.affine", "transform.crms", "transform.sided", "transform.narrow"} {
+				n := FindNode(rec, node, "")
+				if n == nil {
+					t.Fatalf("no node %s", node)
+				}
+				numbers := n.Layers["logits"]
+				t.Logf("%s: %v", node, numbers)
+				if d, ok := numbers["largest_difference"]; !ok || d > 1e-4 || numbers["same_argmax"] != 1 {
+					t.Errorf("%s: logits %v", node, numbers)
+				}
+			}
+		})
+	}
+}
+
+// familyFolder returns a folder with the tiny model of a family, as "tiny", and
+// texts, and the model's golden tokens and logits.
+func familyFolder(t *testing.T, r Reference, name string) (dir string, ids []int32, logits []float32) {
+	t.Helper()
+	ids, logits = tinyGolden(t, r, name)
+	dir = t.TempDir()
+	words, tok := spelled(t, ids)
+	if err := os.CopyFS(filepath.Join(dir, "tiny"), os.DirFS(r.Tiny(name))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "tiny", "golden.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	for file, data := range map[string][]byte{
+		"tiny/tokenizer.json": tok, "golden.txt": words,
+		"text.txt": []byte(strings.Repeat("A weight that is small on an input that is large may matter. ", 20)),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, ids, logits
 }
 
 // spelled returns a text whose tokens are ids, and the tokenizer.json by which

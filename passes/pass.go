@@ -152,17 +152,20 @@ type Result struct {
 	Report     *Report
 	Export     *Export
 	// Layers are the reports of the decoder blocks that were changed, one or
-	// more a block.
+	// more a block, and of what lies outside them.
 	Layers []LayerReport
 	// Logs are JSON leaves called "log", one a chunk of training steps: losses
 	// by step.
 	Logs []action.Ref
 }
 
+// Outside, in the place of a block's number, is what lies outside the blocks.
+const Outside = -1
+
 // LayerReport is a JSON leaf called "report" about layers of a decoder block:
 // linear → numbers such as relative_output_error. The block stands beside the
 // reference because equal blocks share one action, whose label is that of
-// whoever asked for it first.
+// whoever asked for it first. Outside the blocks names are whole.
 type LayerReport struct {
 	Block int
 	Ref   action.Ref

@@ -20,6 +20,7 @@ import (
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/record"
 	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/passes"
 )
 
 // RunOptions configure a run.
@@ -770,7 +771,12 @@ func (r *execution) readLayers(s *Step, out *layerNumbers) (whole bool) {
 		whole = whole && err == nil
 		return err == nil
 	}
-	prefix := func(b int) string { return s.Node.Result.Model.Type.Config.BlockPrefix(b) }
+	prefix := func(b int) string {
+		if b == passes.Outside {
+			return ""
+		}
+		return s.Node.Result.Model.Type.Config.BlockPrefix(b)
+	}
 	for _, l := range s.Layers {
 		var block map[string]map[string]float64
 		if !read(l.Ref, "report", &block) {

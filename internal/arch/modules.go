@@ -34,6 +34,14 @@ func (l LinearSpec) Weight() string { return l.Name + ".weight" }
 // BiasName is the checkpoint name, inside the block, of the layer's bias.
 func (l LinearSpec) BiasName() string { return l.Name + ".bias" }
 
+// ReadsStream reports whether the layer's input is the residual stream, through a
+// norm.
+func (l LinearSpec) ReadsStream() bool { return l.Site == SiteAttnIn || l.Site == SiteMLPIn }
+
+// WritesStream reports whether the layer's output is added to the residual
+// stream.
+func (l LinearSpec) WritesStream() bool { return l.Role == "attn.o" || l.Role == "mlp.down" }
+
 // TensorSpec names a tensor and gives its shape, outermost first.
 type TensorSpec struct {
 	Name  string

@@ -405,6 +405,16 @@ func Stream(g *action.Graph, node string, m *passes.Model, d *passes.Data, needs
 	return st
 }
 
+// Through walks a whole model as it is and returns the last block's output.
+func Through(g *action.Graph, node string, m *passes.Model, d *passes.Data) action.Ref {
+	tokens := int64(d.Type.Windows) * int64(d.Type.SequenceLength)
+	hidden := Embed(g, node, m, d)
+	for b, block := range m.Blocks {
+		_, hidden = Walk(g, node, m.Type.Config, b, block, hidden, tokens, Needs{}, true, action.Transient)
+	}
+	return hidden
+}
+
 // Grams walks a model as it is and returns XᵀX of every site for each block
 // that wants reports.
 func Grams(g *action.Graph, node string, m *passes.Model, d *passes.Data, wants func(block int) bool) []action.Ref {

@@ -2,6 +2,7 @@ package blockwise
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/nn"
@@ -14,6 +15,9 @@ import (
 func sideLeaf(linear string, i int, which string) string {
 	return fmt.Sprintf("%s.side%d.%s", linear, i, which)
 }
+
+// OfSide reports whether a leaf is part of a side path of a linear layer.
+func OfSide(leaf, linear string) bool { return strings.HasPrefix(leaf, linear+".side") }
 
 // SideCount returns the number of side paths of a linear layer.
 func SideCount(v *artifact.Value, linear string) int {

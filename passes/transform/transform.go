@@ -5,4 +5,4 @@ package transform
 import "github.com/compressc/compressc/passes"
 
 // All lists the methods of the verb.
-func All() []*passes.Pass { return []*passes.Pass{Smooth} }
+func All() []*passes.Pass { return []*passes.Pass{Smooth, RMSNorm, CRMSNorm} }

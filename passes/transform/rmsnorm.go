@@ -1,0 +1,152 @@
+package transform
+
+import (
+	"github.com/compressc/compressc/internal/action"
+	"github.com/compressc/compressc/internal/arch"
+	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/model"
+	"github.com/compressc/compressc/passes"
+	"github.com/compressc/compressc/passes/blockwise"
+	"github.com/compressc/compressc/passes/prune"
+)
+
+// RMSNormArgs are the arguments of transform "rmsnorm".
+type RMSNormArgs struct {
+	Model      *passes.Model `arg:"model" doc:"the model to rewrite"`
+	FoldAffine bool          `arg:"fold_affine" default:"true" doc:"move gains and biases of the norms into the layers behind them; the head then has a bias. With false the norms keep both, and only what is added to the residual stream is rewritten"`
+	Verified
+}
+
+// RMSNorm turns LayerNorm into RMSNorm, exactly.
+//
+// Jiang et al. 2023, arXiv:2305.14858. Departures: gains and biases can be
+// folded, and a tied head becomes one of its own.
+var RMSNorm = &passes.Pass{
+	Verb: "transform", Method: "rmsnorm",
+	Summary: "Turns LayerNorm into RMSNorm, exactly: the mean goes out of what is added to the residual stream.",
+	Doc: `A decoder with LayerNorm before attention and MLP (GPT-2, OPT) takes the mean out of
+its residual stream in every norm. Here it is taken out of the embedding, the positions
+and the layers o_proj and down_proj instead, once, in the weights; LayerNorm of what has
+no mean is RMSNorm. What the model computes stays, but for rounding in float32.
+
+A head that was the embedding becomes a table of its own, which adds as many
+parameters. Transform before pruning (a mean taken out fills zeros) and before
+quantising. Methods that follow give the layers a mean again, which RMSNorm does not
+take out: what they do is measured with it.
+
+No other program has these models: export "safetensors" with
+` + "`layout = \"native\"`" + `, which can be read as a source again.
+`,
+	Paper:   "Jiang et al. 2023, arXiv:2305.14858",
+	NewArgs: func() any { return &RMSNormArgs{} },
+	Type: func(c *passes.Call) (passes.Result, diag.List) {
+		a := c.Args.(*RMSNormArgs)
+		return a.recentring().typed(c.Node, a.Model)
+	},
+	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
+		a := c.Args.(*RMSNormArgs)
+		return a.recentring().lowered(c.Node, g, a.Model, r, a.Verified)
+	},
+}
+
+func (a *RMSNormArgs) recentring() recentring { return recentring{Fold: a.FoldAffine} }
+
+// kind is the norm that a model ends up with.
+func (r recentring) kind() string {
+	if r.Drop {
+		return arch.NormCompressed
+	}
+	return arch.NormRMS
+}
+
+// typed is the type rule. A model that already has the norm stays as it is.
+func (r recentring) typed(node string, m *passes.Model) (passes.Result, diag.List) {
+	res := passes.Result{Model: &passes.Model{From: node}}
+	if m.Type == nil {
+		return res, nil
+	}
+	var ds diag.List
+	ty := m.Type.Clone()
+	res.Model.Type = ty
+	switch old := ty.Config; {
+	case old.Norm == r.kind():
+		ds.Warnf("model", "Nothing to transform", "The norms of %s are %s already, so the block changes nothing.", m.From, arch.NormName(old.Norm))
+		return res, ds
+	case old.Norm == arch.NormRMS:
+		ds.Errorf("model", "The stream may have a mean", "The norms of %s are RMSNorm: the mean of the residual stream is part of what the model computes, and its last entry does not follow from the others. CRMSNorm is made of LayerNorm, which takes the mean out; give the block such a model.", m.From)
+		return res, ds
+	case old.Norm == arch.NormCompressed:
+		ds.Errorf("model", "The stream has lost an entry", "The norms of %s are CRMSNorm, and its residual stream has no last entry any more. Give the block the model from before that transformation.", m.From)
+		ds.Since(m.From)
+		return res, ds
+	case r.Drop && old.Hidden < 2:
+		ds.Errorf("model", "Nothing to leave out", "The residual stream of %s has one entry.", m.From)
+		return res, ds
+	}
+	ds = append(ds, r.refusals(ty)...)
+	ty.Config = r.config(ty.Config)
+	for b := range ty.Config.Layers {
+		specs := ty.Config.At(b).Linears()
+		for i, l := range ty.Block(b) {
+			s := specs[i]
+			if l.Out, l.In, l.HasBias = s.Out, s.In, s.Bias; r.rewrites(s) {
+				l.StoredBits = prune.DenseBits
+				l.ScaledBy = append(append([]string(nil), l.ScaledBy...), node)
+				if len(l.Sides) > 0 {
+					l.SideBits = prune.DenseBits
+				}
+			}
+		}
+	}
+	ty.OtherBytes = (ty.Config.Parameters() - ty.Config.LinearParameters()) * 4
+	return res, ds
+}
+
+// refusals reports layers that cannot be rewritten.
+func (r recentring) refusals(ty *model.Type) (ds diag.List) {
+	var packed, masked []*model.Linear
+	var first arch.LinearSpec // of masked
+	for b := range ty.Config.Layers {
+		specs := ty.Config.At(b).Linears()
+		for i, l := range ty.Block(b) {
+			switch s := specs[i]; {
+			case !r.rewrites(s):
+			case l.Format.Quantized():
+				packed = append(packed, l)
+			case l.Masked() && (r.Drop || s.WritesStream()):
+				if masked == nil {
+					first = s
+				}
+				masked = append(masked, l)
+			}
+		}
+	}
+	if len(packed) > 0 {
+		ds.Errorf("model", "Rewriting codes", "%s: the weights are %s since %s, from which no mean and no gain can be taken without rounding again. Transform before quantising.",
+			blockwise.Paths(packed), packed[0].Format, packed[0].QuantizedBy)
+		ds.Since(packed[0].QuantizedBy)
+	}
+	if len(masked) > 0 {
+		what := "taking the mean out of its columns"
+		if !first.WritesStream() {
+			what = "reading one entry of the stream by the others"
+		}
+		ds.Errorf("model", "Zeros would be filled", "%s are pruned to %s since %s, and %s fills the zeros. Transform first, then prune.",
+			blockwise.Paths(masked), masked[0].Mask, masked[0].MaskedBy, what)
+		ds.Since(masked[0].MaskedBy)
+	}
+	return ds
+}
+
+// lowered adds the rewriting, and the comparison where one is wanted.
+func (r recentring) lowered(node string, g *action.Graph, m *passes.Model, res passes.Result, v Verified) passes.Result {
+	next := *m
+	next.Type, next.From = res.Model.Type, node
+	out := passes.Result{Model: &next}
+	if m.Type.Config.Norm == r.kind() {
+		return out
+	}
+	out.Layers = r.lower(node, g, m, &next)
+	out.Layers = append(out.Layers, v.lower(node, g, m, &next)...)
+	return out
+}
