@@ -84,9 +84,9 @@ type Linear struct {
 	// MaskedBy, QuantizedBy and SidedBy are the addresses of the blocks that the
 	// mask, the format and the newest side path are from.
 	MaskedBy, QuantizedBy, SidedBy string
-	// ScaledBy are the addresses of the blocks that scaled rows or columns of the
-	// weights without changing what the model computes, oldest first. Weights
-	// of the same layer that were scaled differently cannot be compared.
+	// ScaledBy are the addresses of the blocks that scaled or recentred rows or
+	// columns of the weights without changing what the model computes, oldest
+	// first. Weights of the same layer of which that differs cannot be compared.
 	ScaledBy []string
 }
 

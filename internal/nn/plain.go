@@ -25,6 +25,15 @@ func (r *RunnerOf[T]) AddPositions(table []T, x []T, n int) {
 	}
 }
 
+// AddPositionGradient adds the gradient dx [n, hidden] at one window's rows to g,
+// that of the table of AddPositions.
+func (r *RunnerOf[T]) AddPositionGradient(g, dx []T) {
+	d := r.c.Hidden
+	mustLen("g", len(g), r.c.PositionRows()*d)
+	at := r.c.PositionOffset * d
+	add(g[at:at+len(dx)], dx)
+}
+
 // activate sets y to the activation of x, a chunk of rows at a time. y may be x.
 func (r *RunnerOf[T]) activate(y, x []T) {
 	overElements(r.pool, len(x), func(lo, hi int) { activation(r.c.Activation, y[lo:hi], x[lo:hi]) })

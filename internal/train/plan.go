@@ -68,7 +68,8 @@ type Plan struct {
 	Linear func(block int, l arch.LinearSpec) LinearPlan
 	Biases bool // biases of the linear layers that have one
 	Norms  bool // gains of all norms, the final one included
-	// Embedding trains the embedding table. Where the head is tied to it the two
+	// Embedding trains the embedding table, and the positions where they are
+	// learned. Where the head is tied to it the two
 	// are one parameter, and training one trains both.
 	Embedding bool
 	// Head plans the head: frozen, Full or LoRA. LoRA on a tied head adds to the

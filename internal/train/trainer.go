@@ -36,7 +36,11 @@ type TrainerOf[T nn.Float] struct {
 	headGrad nn.HeadGradOf[T]
 	headFit  adapter[T] // nil: frozen, or one with the embedding
 	embedded *ParamOf[T]
-	normed   *ParamOf[T]
+	// placed are the learned positions in training, or nil; positions are those
+	// that passes use.
+	placed    *ParamOf[T]
+	positions []T
+	normed    *ParamOf[T]
 
 	ownsWeights bool // each block has memory for its formed weights
 	formed      int  // block whose weights are in the shared memory; −1: none
@@ -67,7 +71,7 @@ func New[T nn.Float](m *nn.ModelOf[T], plan Plan, pool *linalg.Pool, o Options) 
 	common := shared[T]{}
 	t := &TrainerOf[T]{
 		core: core[T]{pool: pool, opt: o.Optimizer}, model: m, run: nn.NewRunnerOf[T](c, pool),
-		embed: m.Embed, norm: m.Norm, head: m.Head, memory: o.Memory,
+		embed: m.Embed, positions: m.Positions, norm: m.Norm, head: m.Head, memory: o.Memory,
 		lowest: len(m.Blocks), formed: -1,
 	}
 	// Tapes save a forward pass, formed weights a product of low rank: tapes
@@ -81,6 +85,11 @@ func New[T nn.Float](m *nn.ModelOf[T], plan Plan, pool *linalg.Pool, o Options) 
 		t.embed = t.embedded.Data
 		t.params = append(t.params, t.embedded)
 		t.lowest = 0
+	}
+	if plan.Embedding && m.Positions != nil {
+		t.placed = newParam(c.PositionName(), append([]T(nil), m.Positions...), c.PositionRows(), c.Hidden)
+		t.positions = t.placed.Data
+		t.params = append(t.params, t.placed)
 	}
 	var shared [7][]T
 	for i, given := range m.Blocks {
@@ -293,8 +302,8 @@ func (t *TrainerOf[T]) enter(ids []int32) []T {
 	}
 	x := t.x[:n]
 	t.run.Embed(t.embed, ids, x)
-	if t.model.Positions != nil {
-		t.run.AddPositions(t.model.Positions, x, len(ids))
+	if t.positions != nil {
+		t.run.AddPositions(t.positions, x, len(ids))
 	}
 	t.targets = append(append(t.targets[:0], ids[1:]...), -1)
 	return x
@@ -359,6 +368,9 @@ func (t *TrainerOf[T]) window(ids []int32, scale T) float64 {
 	if t.embedded != nil {
 		t.run.AddEmbedGradient(t.embedded.grad, ids, dx)
 	}
+	if t.placed != nil {
+		t.run.AddPositionGradient(t.placed.grad, dx)
+	}
 	return nll
 }
 
@@ -370,6 +382,11 @@ func (t *TrainerOf[T]) window(ids []int32, scale T) float64 {
 func (t *TrainerOf[T]) Merged(yield func(name string, shape []int, data []T) error) error {
 	c := t.model.Config
 	if p := t.embedded; p != nil {
+		if err := yield(p.Name, p.Shape, p.Data); err != nil {
+			return err
+		}
+	}
+	if p := t.placed; p != nil {
 		if err := yield(p.Name, p.Shape, p.Data); err != nil {
 			return err
 		}

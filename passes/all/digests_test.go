@@ -255,6 +255,54 @@ compensate "lorc" "lorc" {
   reference = train.base
   rank      = 4
 }
+train "language_model" "gpt2" {
+  data              = data.bytes
+  architecture      = "gpt2"
+  hidden_size       = 32
+  intermediate_size = 48
+  layers            = 2
+  heads             = 4
+  steps             = 3
+  batch_size        = 2
+}
+train "language_model" "opt" {
+  data              = data.bytes
+  architecture      = "opt"
+  hidden_size       = 32
+  intermediate_size = 48
+  layers            = 1
+  heads             = 2
+  steps             = 2
+}
+transform "rmsnorm" "rms" {
+  model  = train.gpt2
+  verify = data.random
+}
+transform "rmsnorm" "affine" {
+  model       = train.opt
+  fold_affine = false
+}
+transform "crmsnorm" "crms" {
+  model = train.gpt2
+}
+retrain "lora" "crms" {
+  model = transform.crms
+  data  = data.bytes
+  rank  = 2
+  steps = 2
+}
+evaluate "perplexity" "crms" {
+  model = retrain.crms
+  data  = data.random
+}
+evaluate "perplexity" "rms" {
+  model = transform.rms
+  data  = data.random
+}
+evaluate "perplexity" "affine" {
+  model = transform.affine
+  data  = data.random
+}
 transform "smooth" "smooth" {
   model = prune.nm2
   data  = data.bytes

@@ -65,7 +65,7 @@ func CheckReference(ty *model.Type, ref *passes.Model) (ds diag.List) {
 	if ty.SameShape(ref.Type) {
 		if l, m := ty.ScaledApart(ref.Type); l != nil {
 			by := slices.Concat(l.ScaledBy, m.ScaledBy)
-			ds.Errorf("reference", "Reference is scaled differently", "Channels of %s were scaled by %s, and weights or inputs from before that cannot be compared with those after it. Use as reference a model with the same scaling, such as the one that the scaling yields.",
+			ds.Errorf("reference", "Reference is scaled differently", "Channels of %s were rewritten by %s, and weights or inputs from before that cannot be compared with those after it. Use as reference a model that was rewritten alike, such as the one that %[2]s yields.",
 				l.Path, strings.Join(slices.Compact(by), ", "))
 			ds.Since(by[len(by)-1])
 		}

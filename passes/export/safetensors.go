@@ -21,12 +21,12 @@ import (
 // SafetensorsArgs are the arguments of export "safetensors".
 type SafetensorsArgs struct {
 	Common
-	Layout string `arg:"layout" default:"auto" enum:"auto|dense|compressed-tensors" doc:"how codes are stored: packed as compressed-tensors does, or as the floating point numbers they stand for; auto packs what is quantised"`
+	Layout string `arg:"layout" default:"auto" enum:"auto|dense|compressed-tensors|native" doc:"how codes are stored: packed as compressed-tensors does, or as the floating point numbers they stand for; auto packs what is quantised. native holds what no other program knows, such as blocks of different shapes, as floating point numbers; only compressc reads it back"`
 }
 
 // packs reports whether layers on a grid are written as codes.
 func (a *SafetensorsArgs) packs(ty *model.Type) bool {
-	if a.Layout == "dense" {
+	if a.Layout == "dense" || a.Layout == "native" {
 		return false
 	}
 	for _, l := range ty.Linears {
@@ -42,6 +42,7 @@ type safetensorsParams struct {
 	Packed bool   `json:"packed"`
 	Merge  bool   `json:"merge"`
 	Sides  bool   `json:"sides"`
+	Native bool   `json:"native,omitempty"`
 }
 
 // Safetensors writes a Hugging Face folder: config.json, generation_config.json,
@@ -59,13 +60,23 @@ zero points, so choose ` + "`symmetric = true`" + ` or ` + "`layout = \"dense\"`
 layers are stored with their zeros.
 
 Side paths go into the folder's subfolder adapter, for PEFT.
+
+What no class of transformers knows (blocks of different shapes, RMSNorm in a GPT-2)
+is refused, unless ` + "`layout = \"native\"`" + ` says that the folder is for compressc alone:
+its config.json has keys of our own and a model_type that other programs refuse, where
+they would take it for a model of the family and compute something else.
 `,
 	NewArgs: func() any { return &SafetensorsArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
 		a := c.Args.(*SafetensorsArgs)
 		ds := a.check()
 		if a.Model.Type != nil {
-			ds = append(ds, knownToTransformers(a.Model.Type, a.Model.From)...)
+			foreign := knownToTransformers(a.Model.Type, a.Model.From)
+			if a.Layout != "native" {
+				ds = append(ds, foreign...)
+			} else if len(foreign) == 0 {
+				ds.Warnf("layout", "Other programs know this model", "%s has nothing that a Hugging Face %s model has no place for, and in the native layout compressc alone reads it. Use layout = \"dense\".", a.Model.From, a.Model.Type.Config.ModelType)
+			}
 			if a.Adapters == "file" {
 				ds = append(ds, adaptable(a.Model)...)
 			}
@@ -82,7 +93,7 @@ Side paths go into the folder's subfolder adapter, for PEFT.
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*SafetensorsArgs)
 		m := a.Model
-		p := safetensorsParams{DType: a.DType, Packed: a.packs(m.Type), Merge: a.Adapters == "merge", Sides: a.Adapters == "file" && hasSides(m.Type)}
+		p := safetensorsParams{DType: a.DType, Packed: a.packs(m.Type), Merge: a.Adapters == "merge", Sides: a.Adapters == "file" && hasSides(m.Type), Native: a.Layout == "native"}
 		layers, tok := len(m.Blocks), m.Tokenizer.Valid()
 		r.Export = &passes.Export{Kernel: "export.safetensors", Impl: 1, Params: p, Inputs: inputs(m), Files: a.files(),
 			Write: func(ctx context.Context, load loader, create creator) error {
@@ -172,7 +183,11 @@ func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string
 	}
 	groups.Ignore("lm_head")
 	config := o.config
-	if to := switchedBiases(o.cfg); to != nil {
+	if p.Native {
+		if config, err = nativeConfig(config); err != nil {
+			return err
+		}
+	} else if to := switchedBiases(o.cfg); to != nil {
 		if config, err = to.JSON(); err != nil {
 			return err
 		}
@@ -220,9 +235,20 @@ func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string
 // knownToTransformers reports what no configuration class of transformers says.
 func knownToTransformers(ty *model.Type, from string) (ds diag.List) {
 	c := ty.Config
+	norm, bias := c.FamilyNorm()
 	switch {
+	case c.Norm != norm || c.NormBias != bias || c.HeadBias:
+		head := ""
+		if c.HeadBias {
+			head = " and a bias of the head"
+		}
+		ds.Errorf("model", "The format has other norms", "%s has %s%s, and a Hugging Face %s model has %s: programs that load it would compute something else. Use layout = \"native\", which compressc reads back, or export the model from before that transformation.", from, arch.NormName(c.Norm), head, c.ModelType, arch.NormName(norm))
+		ds.Since(from)
 	case !c.Uniform() || ty.Undecided != "":
-		ds.Errorf("model", "The format has one shape for all blocks", "The blocks of %s differ in heads or width, and a Hugging Face %s model has one number for all. Export \"gguf\", or prune with structure = \"ul-um\", or mode = \"mask\".", from, c.ModelType)
+		ds.Errorf("model", "The format has one shape for all blocks", "The blocks of %s differ in heads or width, and a Hugging Face %s model has one number for all. Export \"gguf\", or prune with structure = \"ul-um\", or mode = \"mask\"; layout = \"native\" holds it for compressc alone.", from, c.ModelType)
+		ds.Since(from)
+	case c.Renamed() && c.QDim() != c.Hidden:
+		ds.Errorf("model", "The format has no width of heads", "%s has %d heads of %d beside a residual stream of %d, and in a Hugging Face %s model the heads are as wide as that together. Use layout = \"native\", which compressc reads back, or prune with mode = \"mask\".", from, c.Heads, c.HeadDim, c.Hidden, c.ModelType)
 		ds.Since(from)
 	case c.Renamed(): // these have all biases
 	case c.ModelType != "llama" && (c.MLPOutBias || c.ModelType == "mistral" && c.AttentionOutBias || c.ModelType == "qwen2" && c.AttentionOutBias || c.AttentionOutBias != c.AttentionBias && c.ModelType == "qwen3"):
@@ -259,6 +285,26 @@ func zeroBiases(c, to *arch.Config, dt tensor.DType) (ts []safetensors.WriteTens
 		}
 	}
 	return ts
+}
+
+// nativeConfig puts a prefix before model_type, so that programs that do not know
+// the keys of our own do not take the folder for a model of the family.
+func nativeConfig(config []byte) ([]byte, error) {
+	var cfg map[string]json.RawMessage
+	if err := json.Unmarshal(config, &cfg); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	var family string
+	if err := json.Unmarshal(cfg["model_type"], &family); err != nil {
+		return nil, fmt.Errorf("config.json: model_type: %w", err)
+	}
+	b, err := json.Marshal(arch.NativePrefix + family)
+	if err != nil {
+		return nil, err
+	}
+	cfg["model_type"] = b
+	delete(cfg, "architectures")
+	return json.Marshal(cfg)
 }
 
 // folderConfig is the config.json of the written model: the source's, with what

@@ -63,6 +63,12 @@ func (a *AdapterArgs) fits() (ds diag.List) {
 			ds.Since(a.Adapter.From)
 			return ds
 		}
+		if !slices.Equal(l.ScaledBy, b.ScaledBy) {
+			by := slices.Concat(l.ScaledBy, b.ScaledBy)
+			ds.Errorf("adapter", "Adapter of other weights", "Channels of %s were rewritten by %s, and %s was trained on weights that were not rewritten alike. Merge the adapter first, then transform.", b.Path, by[len(by)-1], a.Adapter.From)
+			ds.Since(by[len(by)-1])
+			return ds
+		}
 	}
 	return ds
 }

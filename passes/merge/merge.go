@@ -175,7 +175,7 @@ func (j job) fits(m, to *passes.Model) (ds diag.List) {
 	}
 	if l, o := m.Type.ScaledApart(to.Type); l != nil {
 		by := slices.Concat(l.ScaledBy, o.ScaledBy)
-		ds.Errorf("models", "Models are scaled differently", "Channels of %s were scaled by %s, so that its weights mean something else in %s than in %s. Merge first, then scale.", l.Path, strings.Join(slices.Compact(by), ", "), m.From, to.From)
+		ds.Errorf("models", "Models are scaled differently", "Channels of %s were rewritten by %s, so that its weights mean something else in %s than in %s. Merge first, then transform.", l.Path, strings.Join(slices.Compact(by), ", "), m.From, to.From)
 		ds.Since(by[len(by)-1])
 		return ds
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/arch"
@@ -24,11 +25,12 @@ func All() []*passes.Pass { return []*passes.Pass{LanguageModel} }
 type LanguageModelArgs struct {
 	Data         *passes.Data `arg:"data" doc:"training windows, tokenised byte by byte (a data block without tokenizer)"`
 	Hidden       int          `arg:"hidden_size" default:"128" min:"8" doc:"width of the residual stream"`
+	Architecture string       `arg:"architecture" default:"llama" enum:"llama|gpt2|opt" doc:"what the decoder is built like: gpt2 and opt have LayerNorm, learned positions, biases and an MLP without a gate"`
 	Intermediate int          `arg:"intermediate_size" default:"352" min:"8" doc:"width inside the MLP"`
 	Layers       int          `arg:"layers" default:"4" min:"1" doc:"decoder blocks"`
 	Heads        int          `arg:"heads" default:"4" min:"1" doc:"query heads"`
-	KVHeads      int          `arg:"kv_heads" default:"2" min:"1" doc:"key and value heads; divides heads"`
-	RopeTheta    float64      `arg:"rope_theta" default:"10000" above:"1" doc:"base of the rotary embedding"`
+	KVHeads      int          `arg:"kv_heads" default:"2" min:"1" doc:"key and value heads of a llama; divides heads"`
+	RopeTheta    float64      `arg:"rope_theta" default:"10000" above:"1" doc:"base of the rotary embedding of a llama"`
 	InitStd      float64      `arg:"init_std" default:"0.02" above:"0" doc:"standard deviation of the initial weights"`
 	training.Run
 }
@@ -36,13 +38,30 @@ type LanguageModelArgs struct {
 const rate = 3e-3
 
 func (a *LanguageModelArgs) configJSON() []byte {
-	b, err := json.Marshal(map[string]any{
+	c := map[string]any{
 		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "hidden_act": "silu",
 		"hidden_size": a.Hidden, "intermediate_size": a.Intermediate, "num_hidden_layers": a.Layers,
 		"num_attention_heads": a.Heads, "num_key_value_heads": a.KVHeads, "head_dim": a.Hidden / a.Heads,
 		"rms_norm_eps": 1e-5, "rope_theta": a.RopeTheta, "vocab_size": tokenizer.ByteLevel().VocabSize(),
 		"max_position_embeddings": a.Data.Type.SequenceLength, "tie_word_embeddings": true,
-	})
+	}
+	switch a.Architecture {
+	case "gpt2":
+		c = map[string]any{
+			"architectures": []string{"GPT2LMHeadModel"}, "model_type": "gpt2", "activation_function": "gelu_new",
+			"n_embd": a.Hidden, "n_inner": a.Intermediate, "n_layer": a.Layers, "n_head": a.Heads,
+			"n_positions": a.Data.Type.SequenceLength, "layer_norm_epsilon": 1e-5,
+			"vocab_size": tokenizer.ByteLevel().VocabSize(), "tie_word_embeddings": true,
+		}
+	case "opt":
+		c = map[string]any{
+			"architectures": []string{"OPTForCausalLM"}, "model_type": "opt", "activation_function": "relu",
+			"hidden_size": a.Hidden, "ffn_dim": a.Intermediate, "num_hidden_layers": a.Layers, "num_attention_heads": a.Heads,
+			"max_position_embeddings": a.Data.Type.SequenceLength, "word_embed_proj_dim": a.Hidden, "do_layer_norm_before": true,
+			"vocab_size": tokenizer.ByteLevel().VocabSize(), "tie_word_embeddings": true,
+		}
+	}
+	b, err := json.Marshal(c)
 	if err != nil {
 		panic(fmt.Sprintf("train: configuration does not encode: %v", err))
 	}
@@ -70,31 +89,38 @@ var initKernel = action.NewKernel("train.init", 1, func(c *action.Context, p ini
 		}
 		return w
 	}
-	ones := func(n int) []float32 {
-		w := make([]float32, n)
+	// Gains are 1, biases 0.
+	constant := func(t arch.TensorSpec) []float32 {
+		w := make([]float32, t.Elements())
+		if strings.HasSuffix(t.Name, ".bias") {
+			return w
+		}
 		for i := range w {
 			w[i] = 1
 		}
 		return w
 	}
-	c.Output("embed").PutFloat32(cfg.EmbedName(), []int{cfg.Vocab, cfg.Hidden}, draw(cfg.EmbedName(), cfg.Vocab*cfg.Hidden, p.Std))
-	c.Output("final").PutFloat32(cfg.FinalNormName(), []int{cfg.Hidden}, ones(cfg.Hidden))
+	for _, t := range cfg.EmbedTensors() {
+		c.Output("embed").PutFloat32(t.Name, t.Shape, draw(t.Name, int(t.Elements()), p.Std))
+	}
+	for _, t := range cfg.FinalTensors() {
+		c.Output("final").PutFloat32(t.Name, t.Shape, constant(t))
+	}
 	small := p.Std / math.Sqrt(float64(2*cfg.Layers))
 	for b := 0; b < cfg.Layers; b++ {
 		out := c.Output(fmt.Sprintf("block%d", b))
 		std := map[string]float64{}
 		for _, l := range cfg.Linears() {
 			std[l.Weight()] = p.Std
-			if l.Role == "attn.o" || l.Role == "mlp.down" {
+			if l.WritesStream() {
 				std[l.Weight()] = small
 			}
 		}
 		for _, t := range cfg.BlockTensors() {
-			n := int(t.Elements())
 			if s, ok := std[t.Name]; ok {
-				out.PutFloat32(t.Name, t.Shape, draw(cfg.BlockPrefix(b)+t.Name, n, s))
+				out.PutFloat32(t.Name, t.Shape, draw(cfg.BlockPrefix(b)+t.Name, int(t.Elements()), s))
 			} else {
-				out.PutFloat32(t.Name, t.Shape, ones(n))
+				out.PutFloat32(t.Name, t.Shape, constant(t))
 			}
 		}
 	}
@@ -104,10 +130,10 @@ var initKernel = action.NewKernel("train.init", 1, func(c *action.Context, p ini
 	return c.Output("tokenizer").PutJSON("tokenizer.json", json.RawMessage(tokenizer.ByteLevel().ToJSON()))
 })
 
-// LanguageModel trains every weight of a small Llama on bytes of text.
+// LanguageModel trains every weight of a small decoder on bytes of text.
 var LanguageModel = &passes.Pass{
 	Verb: "train", Method: "language_model",
-	Summary: "Trains a small Llama from random weights; its tokens are bytes.",
+	Summary: "Trains a small Llama, GPT-2 or OPT from random weights; its tokens are bytes.",
 	Paper:   "the architecture: Touvron et al. 2023, arXiv:2302.13971; the optimizer: Loshchilov and Hutter 2017, arXiv:1711.05101",
 	NewArgs: func() any { return &LanguageModelArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
@@ -117,7 +143,7 @@ var LanguageModel = &passes.Pass{
 		if a.Hidden%a.Heads != 0 || a.Hidden/a.Heads%2 != 0 {
 			ds.Errorf("heads", "Heads do not divide the width", "hidden_size = %d in %d heads is %.4g a head; a head needs an even whole number.", a.Hidden, a.Heads, float64(a.Hidden)/float64(a.Heads))
 		}
-		if a.Heads%a.KVHeads != 0 {
+		if a.Architecture == "llama" && a.Heads%a.KVHeads != 0 {
 			ds.Errorf("kv_heads", "Key heads do not divide the heads", "%d query heads cannot share %d key and value heads evenly.", a.Heads, a.KVHeads)
 		}
 		bytes := tokenizer.ByteLevel().Digest()
@@ -134,7 +160,7 @@ var LanguageModel = &passes.Pass{
 		}
 		out.Type = model.New(cfg, c.Node, func(string) float64 { return 32 })
 		out.Type.Tokenizer = bytes
-		out.Type.OtherBytes = int64(cfg.Vocab*cfg.Hidden) * 4
+		out.Type.OtherBytes = (cfg.Parameters() - cfg.LinearParameters()) * 4
 		return passes.Result{Model: out}, ds
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
@@ -158,7 +184,7 @@ var LanguageModel = &passes.Pass{
 				j.Spec.Linears[b] = append(j.Spec.Linears[b], training.Linear{Name: l.Name, Kind: train.Full})
 			}
 		}
-		j.Spec.Embedding, j.Spec.Norms = true, true
+		j.Spec.Embedding, j.Spec.Norms, j.Spec.Biases = true, true, cfg.MLPBias
 		a.Run.Apply(&j, rate, c.Seed)
 		next := *start
 		logs := j.Merge(g, &next)

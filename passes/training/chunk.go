@@ -197,6 +197,9 @@ func (j Job) trained() int64 {
 	if j.Spec.Embedding || j.Spec.Head.Kind == train.Full {
 		n += int64(cfg.Vocab) * int64(cfg.Hidden)
 	}
+	if j.Spec.Embedding && cfg.Learned {
+		n += int64(cfg.PositionRows()) * int64(cfg.Hidden)
+	}
 	if j.Spec.Norms {
 		n += int64(2*cfg.Layers+1) * int64(cfg.Hidden)
 	}

@@ -57,7 +57,7 @@ func outputs(m map[string]*artifact.Builder) []string {
 // place says in which part of the model a tensor lies, and its name there.
 func place(cfg *arch.Config, name string) (part, leaf string) {
 	switch name {
-	case cfg.EmbedName():
+	case cfg.EmbedName(), cfg.PositionName():
 		return "embed", name
 	case cfg.FinalNormName(), cfg.FinalNormBiasName(), "lm_head.weight":
 		return "final", name

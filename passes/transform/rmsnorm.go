@@ -92,13 +92,10 @@ func (r recentring) typed(node string, m *passes.Model) (passes.Result, diag.Lis
 			if l.Out, l.In, l.HasBias = s.Out, s.In, s.Bias; r.rewrites(s) {
 				l.StoredBits = prune.DenseBits
 				l.ScaledBy = append(append([]string(nil), l.ScaledBy...), node)
-				if len(l.Sides) > 0 {
-					l.SideBits = prune.DenseBits
-				}
 			}
 		}
 	}
-	ty.OtherBytes = (ty.Config.Parameters() - ty.Config.LinearParameters()) * 4
+	ty.OtherBytes = (ty.Config.Parameters() - ty.Config.LinearParameters()) * prune.DenseBits / 8
 	return res, ds
 }
 
