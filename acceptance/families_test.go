@@ -300,6 +300,10 @@ func TestNorms(t *testing.T) {
 			for _, m := range models {
 				text += lossOf(m)
 			}
+			exported := []string{"prune.rms_flap", "retrain.affine_lora", "retrain.crms_perp"}
+			for _, m := range exported {
+				text += fmt.Sprintf("export \"safetensors\" %[1]q {\n  model  = %s\n  path   = %[1]q\n  dtype  = \"f32\"\n  layout = \"native\"\n%[3]s}\n", strings.ReplaceAll(m, ".", "_"), m, map[bool]string{true: "  adapters = \"merge\"\n"}[strings.Contains(m, "lora")])
+			}
 			path := filepath.Join(dir, "f.pipeline.hcl")
 			if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 				t.Fatal(err)
@@ -338,6 +342,18 @@ func TestNorms(t *testing.T) {
 				t.Logf("%s: %v", node, numbers)
 				if d, ok := numbers["largest_difference"]; !ok || d > 1e-4 || numbers["same_argmax"] != 1 {
 					t.Errorf("%s: logits %v", node, numbers)
+				}
+			}
+			// A native folder is a source that computes what the model did.
+			for _, m := range exported {
+				folder := strings.ReplaceAll(m, ".", "_")
+				again := strings.ReplaceAll(text[:strings.Index(text, "\ntransform ")], `"tiny"`, fmt.Sprintf("%q", folder)) + "\n" + lossOf("model.m")
+				if err := os.WriteFile(filepath.Join(dir, "again.pipeline.hcl"), []byte(again), 0o666); err != nil {
+					t.Fatal(err)
+				}
+				back := FindEvaluation(runChain(t, RunOptions{Pipeline: filepath.Join(dir, "again.pipeline.hcl"), CacheDir: filepath.Join(dir, "cache")}), "evaluate.model_m", "")
+				if back == nil || !(math.Abs(*back.Metrics["nll"]-nll(m)) < 1e-6) {
+					t.Errorf("%s was exported, and has another loss than %v", m, nll(m))
 				}
 			}
 		})

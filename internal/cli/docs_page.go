@@ -279,5 +279,7 @@ var exampleValues = map[string]string{
 	`compensate "eora" model`:     "quantize.small",
 	`compensate "lorc" model`:     "quantize.small",
 	`train "language_model" data`: "data.calib",
+	`transform "rmsnorm" model`:   "train.gpt2",
+	`transform "crmsnorm" model`:  "train.gpt2",
 	`export "peft" model`:         "compensate.final",
 }

@@ -84,6 +84,14 @@ compensate "lorc" "final" {
   rank      = 2
 }
 
+train "language_model" "gpt2" {
+  data         = data.calib
+  architecture = "gpt2"
+  hidden_size  = 32
+  layers       = 1
+  steps        = 2
+}
+
 retrain "lora" "prose" {
   model = model.base
   data  = data.calib

@@ -24,8 +24,8 @@ func All() []*passes.Pass { return []*passes.Pass{LanguageModel} }
 // LanguageModelArgs are the arguments of train "language_model".
 type LanguageModelArgs struct {
 	Data         *passes.Data `arg:"data" doc:"training windows, tokenised byte by byte (a data block without tokenizer)"`
-	Hidden       int          `arg:"hidden_size" default:"128" min:"8" doc:"width of the residual stream"`
 	Architecture string       `arg:"architecture" default:"llama" enum:"llama|gpt2|opt" doc:"what the decoder is built like: gpt2 and opt have LayerNorm, learned positions, biases and an MLP without a gate"`
+	Hidden       int          `arg:"hidden_size" default:"128" min:"8" doc:"width of the residual stream"`
 	Intermediate int          `arg:"intermediate_size" default:"352" min:"8" doc:"width inside the MLP"`
 	Layers       int          `arg:"layers" default:"4" min:"1" doc:"decoder blocks"`
 	Heads        int          `arg:"heads" default:"4" min:"1" doc:"query heads"`
