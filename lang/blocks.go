@@ -159,8 +159,12 @@ func (l *loader) blockSchema(b *Block, def hcl.Range) *schema.Schema {
 			return
 		}
 		b.Broken = true
-		l.errorAt(def, "Unknown "+what, "There is no %s %q.%s Known are %s.", what, b.Method,
-			didyoumean.Hint(b.Method, known), strings.Join(known, ", "))
+		are := "Known are"
+		if len(known) == 1 {
+			are = "Known is"
+		}
+		l.errorAt(def, "Unknown "+what, "There is no %s %q.%s %s %s.", what, b.Method,
+			didyoumean.Hint(b.Method, known), are, strings.Join(known, ", "))
 	}
 	switch b.Kind {
 	case KindModel:

@@ -379,8 +379,8 @@ func (l *loader) checkWhereRefsStand(b *Block) {
 			if metric := l.reaches(r, func(r Ref) bool { return r.Block.Yields() == YieldsReport }); metric != "" &&
 				(!reads && b.Kind != KindSweep || a.Name == "enabled" || a.Name == "require") {
 				a.Broken = true
-				l.errorAt(r.Range, "Metric outside of gate, select and output",
-					"%s is known only after a run. It may stand in gate, select and output, but nothing that runs can depend on it.", metric)
+				l.errorAt(r.Range, "Metric outside of gate, select, search and output",
+					"%s is known only after a run. It may stand in gate, select, search and output, but nothing that runs can depend on it. To go by a result, sweep the value and let a select or a search choose the point.", metric)
 			}
 			if b.Kind == KindLocal || (b.Kind == KindModel || b.Kind == KindData) && a.Name == "token" {
 				continue

@@ -195,7 +195,7 @@ func (x *expander) axis(b *lang.Block, attr *lang.Attr) (*Axis, bool) {
 		_, e := it.Element()
 		text := pointText(e)
 		if i := slices.Index(a.Texts, text); i >= 0 && e.IsWhollyKnown() {
-			x.errorAt(b, nil, attr.Expr.Range(), "Value given twice", "The axis %s has the value %s twice; its points could not be told apart.", a.ID(), text)
+			x.errorAt(b, nil, attr.Expr.Range(), "Value given twice", "The axis %s has the value %s twice; its points could not be told apart. Leave one of them out.", a.ID(), text)
 			return nil, false
 		}
 		a.Values, a.Texts = append(a.Values, e), append(a.Texts, text)

@@ -109,7 +109,7 @@ func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.Li
 	}
 	o := r.open(path)
 	if o.err != nil {
-		ds.Errorf("source", "Model cannot be read", "%s", o.err)
+		ds.Errorf("source", "Model cannot be read", "%s", sentence(o.err, path))
 		return m, ds
 	}
 	if entry != nil {
@@ -414,6 +414,16 @@ func unusedToken(token string, ds *diag.List) {
 	if token != "" {
 		ds.Warnf("token", "Credential is not used", "This version reads sources from this machine only, so there is nothing to present the token to. Remove it.")
 	}
+}
+
+// sentence is what opening a source failed with, and where there is nothing at
+// its path, the name beside it that may be meant.
+func sentence(err error, path string) string {
+	text := strings.TrimSuffix(err.Error(), ": "+fs.ErrNotExist.Error())
+	if _, at := os.Stat(path); errors.Is(at, fs.ErrNotExist) {
+		text += "." + near(path)
+	}
+	return text
 }
 
 // near names files in the same folder that are spelled alike.

@@ -52,7 +52,7 @@ func (r *Resolver) Adapter(addr string, a *lang.AdapterArgs) (*passes.Adapter, d
 	} else {
 		var err error
 		if cp, err = checkpoint.OpenAdapter(path); err != nil {
-			ds.Errorf("source", "Adapter cannot be read", "%s", err)
+			ds.Errorf("source", "Adapter cannot be read", "%s", sentence(err, path))
 			return out, ds
 		}
 		layers, alpha = lockLayers(cp), commonAlpha(cp)

@@ -16,6 +16,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/compressc/compressc/lang"
+	"github.com/compressc/compressc/passes/all"
 )
 
 // client is an editor: it speaks to the program over its standard input and
@@ -507,5 +510,68 @@ func TestLanguageServerOnExamples(t *testing.T) {
 		if len(list) < 3 {
 			t.Errorf("%s: %d arguments of %s", file, len(list), heads[0][0])
 		}
+	}
+}
+
+// Every method there is has a hover and is offered after its verb, and in its
+// block every argument is offered and has a hover of its own.
+func TestLanguageServerOnMethods(t *testing.T) {
+	reg, err := lang.NewRegistry(all.Passes()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startClient(t, t.TempDir())
+	c.call("initialize", map[string]any{"capabilities": map[string]any{}})
+	labels := func(list any) (out []string) {
+		for _, i := range list.(map[string]any)["items"].([]any) {
+			out = append(out, i.(map[string]any)["label"].(string))
+		}
+		return out
+	}
+	n := 0
+	for _, f := range lang.Forms(reg) {
+		for _, m := range f.Methods {
+			var want []string
+			for _, a := range f.Args {
+				want = append(want, a.Name)
+			}
+			var args strings.Builder
+			if m.Schema != nil {
+				for _, a := range m.Schema.Args {
+					want = append(want, a.Name)
+					fmt.Fprintf(&args, "  %s = null\n", a.Name)
+				}
+			}
+			n++
+			file := fmt.Sprintf("m%d.pipeline.hcl", n)
+			head := fmt.Sprintf("%s %q \"x%d\" {\n", f.Type, m.Name, n)
+			c.open(file, head+"  \n}\n")
+			name := f.Type + " " + m.Name
+			if text := hoverText(c.call("textDocument/hover", c.at(file, f.Type+` "‸`+m.Name))); !strings.Contains(text, "`"+m.Name+"`") {
+				t.Errorf("%s: hover is %q", name, text)
+			}
+			if got := labels(c.call("textDocument/completion", c.at(file, f.Type+` "‸`+m.Name))); !slices.Contains(got, m.Name) {
+				t.Errorf("%s is not offered: %q", name, got)
+			}
+			got := labels(c.call("textDocument/completion", c.at(file, head+"  ‸")))
+			for _, a := range want {
+				if !slices.Contains(got, a) {
+					t.Errorf("%s: %s is not offered: %q", name, a, got)
+				}
+			}
+			full := fmt.Sprintf("f%d.pipeline.hcl", n)
+			c.open(full, strings.Replace(head, "\"x", "\"y", 1)+args.String()+"}\n")
+			if m.Schema == nil {
+				continue
+			}
+			for _, a := range m.Schema.Args {
+				if text := hoverText(c.call("textDocument/hover", c.at(full, "\n  ‸"+a.Name+" ="))); !strings.Contains(text, a.Name) {
+					t.Errorf("%s: hover of %s is %q", name, a.Name, text)
+				}
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("only %d methods", n)
 	}
 }

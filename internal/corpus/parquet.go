@@ -37,8 +37,24 @@ func catch(err *error) {
 	}
 }
 
+// bracketed reports whether a file has the marks that the format begins and ends
+// with: the library's own words about one that has not are hard to read.
+func bracketed(r io.ReaderAt, size int64) bool {
+	const mark = "PAR1"
+	var ends [2 * len(mark)]byte
+	if size < int64(len(ends)) {
+		return false
+	}
+	_, first := r.ReadAt(ends[:len(mark)], 0)
+	_, last := r.ReadAt(ends[len(mark):], size-int64(len(mark)))
+	return first == nil && (last == nil || last == io.EOF) && string(ends[:]) == mark+mark
+}
+
 // textColumn opens a file and finds a column of texts in it.
 func textColumn(r io.ReaderAt, size int64, column string) (*parquet.File, *parquet.Column, error) {
+	if !bracketed(r, size) {
+		return nil, nil, errors.New("not a Parquet file, or one that is cut off: it does not begin and end with PAR1")
+	}
 	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, nil, fmt.Errorf("not a Parquet file: %w", err)

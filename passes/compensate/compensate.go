@@ -39,7 +39,7 @@ func (a Common) typeOf(node string, rank func(*model.Linear) int) (passes.Result
 			continue
 		}
 		if a.Reference.Type != nil && i < len(a.Reference.Type.Linears) && a.Reference.Type.Linears[i].Format.Quantized() {
-			ds.Errorf("reference", "Reference is compressed", "%s was quantised by %s; compensation brings a model back to its original, so reference must be the model before compression.",
+			ds.Errorf("reference", "Reference is compressed", "The weights of %s are codes since %s; compensation brings a model back to its original. Name the model from before that block.",
 				a.Reference.From, a.Reference.Type.Linears[i].QuantizedBy)
 			ds.Since(a.Reference.Type.Linears[i].QuantizedBy)
 			break

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/compressc/compressc/internal/action"
@@ -141,7 +142,7 @@ var LanguageModel = &passes.Pass{
 		out := &passes.Model{From: c.Node}
 		ds := a.Run.Check(a.Data.Type.SequenceLength)
 		if a.Hidden%a.Heads != 0 || a.Hidden/a.Heads%2 != 0 {
-			ds.Errorf("heads", "Heads do not divide the width", "hidden_size = %d in %d heads is %.4g a head; a head needs an even whole number.", a.Hidden, a.Heads, float64(a.Hidden)/float64(a.Heads))
+			ds.Errorf("heads", "Heads do not divide the width", "hidden_size = %d in %d heads is %.4g a head; a head needs an even whole number. Numbers of heads that give one: %s.", a.Hidden, a.Heads, float64(a.Hidden)/float64(a.Heads), evenHeads(a.Hidden))
 		}
 		if a.Architecture == "llama" && a.Heads%a.KVHeads != 0 {
 			ds.Errorf("kv_heads", "Key heads do not divide the heads", "%d query heads cannot share %d key and value heads evenly.", a.Heads, a.KVHeads)
@@ -190,4 +191,18 @@ var LanguageModel = &passes.Pass{
 		logs := j.Merge(g, &next)
 		return passes.Result{Model: &next, Logs: logs}
 	},
+}
+
+// evenHeads lists the numbers of heads that part a width into even ones.
+func evenHeads(width int) string {
+	var list []string
+	for n := 1; n <= width/2; n++ {
+		if width%n == 0 && width/n%2 == 0 {
+			list = append(list, strconv.Itoa(n))
+		}
+	}
+	if len(list) == 0 {
+		return "none, for hidden_size is odd"
+	}
+	return strings.Join(list, ", ")
 }
