@@ -43,6 +43,10 @@ var claims = []claim{
 	{"vptq", "VPTQ: codebooks of vectors", vptq},
 	{"allocate", "Rate and distortion: a level for each half block", shares},
 	{"smooth", "SmoothQuant: ranges moved into weights", smooth},
+	{"sensitivity", "Sensitivity to rounding", sensitivity},
+	{"adalora", "AdaLoRA: ranks that change while training", adalora},
+	{"bone", "Bone: blocks changed by themselves", bone},
+	{"compacter", "Compacter: sums of Kronecker products", compacter},
 }
 
 const introduction = `# Methods on a real model

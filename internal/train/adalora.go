@@ -18,6 +18,9 @@ const (
 	keptSlot        = "kept"
 )
 
+// energySuffix ends the name of the parameter E of an update.
+const energySuffix = ".lora_E"
+
 func countTriplets(p LinearPlan, out, in int) int64 { return int64(p.Rank) * int64(out+in+1) }
 
 // triplets is AdaLoRA: directions (row of A, number in E, column of B) whose E
@@ -31,7 +34,7 @@ func newTriplets[T nn.Float](s site[T]) adapter[T] {
 	l, r := s.layer, s.plan.Rank
 	t := &triplets[T]{derived: newDerived(s, r, T(s.plan.Scale))}
 	t.a = newParam(s.name+".lora_A", make([]T, r*l.In), r, l.In)
-	t.e = newParam(s.name+".lora_E", make([]T, r), r)
+	t.e = newParam(s.name+energySuffix, make([]T, r), r)
 	t.b = newParam(s.name+".lora_B", make([]T, l.Out*r), l.Out, r)
 	t.e.NoDecay = true // decay would fight importance
 	for _, p := range []*ParamOf[T]{t.a, t.e, t.b} {

@@ -1,6 +1,8 @@
 package train
 
 import (
+	"strings"
+
 	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/nn"
 )
@@ -85,4 +87,25 @@ func Factors(p LinearPlan, name string, out, in int, params map[string]*Param) (
 		}
 	}
 	return rank, a, b
+}
+
+// Ranks are how many directions a budget left of each update in a state, by the
+// updates' names.
+func Ranks(s State) map[string]int {
+	out := map[string]int{}
+	for _, p := range s.Params {
+		for _, slot := range p.Slots {
+			if slot.Name != keptSlot {
+				continue
+			}
+			n := 0
+			for _, x := range slot.Data {
+				if x != 0 {
+					n++
+				}
+			}
+			out[strings.TrimSuffix(p.Name, energySuffix)] = n
+		}
+	}
+	return out
 }

@@ -158,16 +158,15 @@ func (u update) lower(c *passes.Call, g *action.Graph, r passes.Result) passes.R
 	}
 	next := *u.model
 	next.Type, next.From = r.Model.Type, c.Node
-	res := passes.Result{Model: &next}
+	state, logs := j.Chunks(g)
+	res := passes.Result{Model: &next, Layers: j.Ranks(g, state)}
 	if side {
-		state, logs := j.Chunks(g)
 		next.Blocks, _ = j.Adapters(g, state, true, r.Adapter != nil && r.Adapter.Alpha == 0)
 		res.Logs = logs
 	} else {
 		res.Logs = j.Merge(g, &next)
 	}
 	if ad := r.Adapter; ad != nil {
-		state, _ := j.Chunks(g)
 		filled := *ad
 		_, filled.Blocks = j.Adapters(g, state, side, ad.Alpha == 0)
 		res.Adapter = &filled

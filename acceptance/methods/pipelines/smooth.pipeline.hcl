@@ -91,43 +91,43 @@ evaluate "perplexity" "exact" {
 }
 
 evaluate "perplexity" "plain_tensor" {
-  model = quantize.plain
-  data  = data.test
+  model           = quantize.plain
+  data            = data.test
   activation_bits = 8
-  activation = "tensor"
-  calibration = data.calib
+  activation      = "tensor"
+  calibration     = data.calib
 }
 
 evaluate "perplexity" "plain_token" {
-  model = quantize.plain
-  data  = data.test
+  model           = quantize.plain
+  data            = data.test
   activation_bits = 8
 }
 
 evaluate "perplexity" "two_tensor" {
-  model = quantize.two
-  data  = data.test
+  model           = quantize.two
+  data            = data.test
   activation_bits = 8
-  activation = "tensor"
-  calibration = data.calib
+  activation      = "tensor"
+  calibration     = data.calib
 }
 
 evaluate "perplexity" "two_token" {
-  model = quantize.two
-  data  = data.test
+  model           = quantize.two
+  data            = data.test
   activation_bits = 8
 }
 
 evaluate "perplexity" "all_tensor" {
-  model = quantize.all
-  data  = data.test
+  model           = quantize.all
+  data            = data.test
   activation_bits = 8
-  activation = "tensor"
-  calibration = data.calib
+  activation      = "tensor"
+  calibration     = data.calib
 }
 
 evaluate "perplexity" "all_token" {
-  model = quantize.all
-  data  = data.test
+  model           = quantize.all
+  data            = data.test
   activation_bits = 8
 }
