@@ -67,10 +67,33 @@ func TestOrthogonalityPenalty(t *testing.T) {
 	}
 }
 
-// Three maps whose hidden updates have ranks 6, 2 and 0 share 8 directions.
+// Three maps whose hidden updates have ranks 6, 2 and 0 share 8 directions. Of 24
+// seeds 19 find them, the others end at 7, 1, 0; a penalty of 0.5 for what is not
+// orthogonal finds them on 23. LoRA, given 3, 3 and 2, is left with three singular
+// values.
 func TestAdaLoRAFindsRanks(t *testing.T) {
+	adaptive := &Budget{Target: 8, Steps: 1500, Warmup: 100, Final: 500, Interval: 10, Beta1: 0.85, Beta2: 0.85, Orthogonality: 0.1}
+	found := 0
+	for seed := range uint64(4) {
+		ranks, loss := fitRanks(t, seed, AdaLoRA, []int{8, 8, 8}, adaptive)
+		if _, fixed := fitRanks(t, seed, LoRA, []int{3, 3, 2}, nil); !(fixed >= 2.9 && fixed < 3.1) {
+			t.Errorf("seed %d: LoRA leaves %v; expected 3", seed, fixed)
+		}
+		t.Logf("seed %d: ranks %v, residual %.5f", seed, ranks, loss)
+		if slices.Equal(ranks, []int{6, 2, 0}) && loss < 0.01 {
+			found++
+		}
+	}
+	if found < 3 {
+		t.Errorf("the ranks 6, 2, 0 with a residual below 0.01 were found on %d of 4 seeds; expected 3", found)
+	}
+}
+
+// fitRanks trains updates of the given ranks on the maps that a seed draws, and
+// returns the ranks that a budget leaves and the squared distance that is left.
+func fitRanks(t *testing.T, start uint64, kind Kind, given []int, limit *Budget) (ranks []int, loss float64) {
 	const n, steps = 32, 1500
-	seed := uint64(11)
+	seed := 11 + 7*start
 	var fits []adapter[float64]
 	var want [][]float64
 	for i, rank := range []int{6, 2, 0} {
@@ -84,7 +107,7 @@ func TestAdaLoRAFindsRanks(t *testing.T) {
 			}
 		}
 		want = append(want, d)
-		s := site[float64]{LinearPlan{Kind: AdaLoRA, Rank: 8, Scale: 2}, string(rune('a' + i)), i, starter{Kaiming, 4},
+		s := site[float64]{LinearPlan{Kind: kind, Rank: given[i], Scale: 2}, string(rune('a' + i)), i, starter{Kaiming, 4 + start},
 			&nn.LinearOf[float64]{Out: n, In: n, W: make([]float64, n*n)}, nil}
 		fits = append(fits, newAdapter(s))
 	}
@@ -92,13 +115,14 @@ func TestAdaLoRAFindsRanks(t *testing.T) {
 	for _, a := range fits {
 		c.params = append(c.params, a.params()...)
 	}
-	var err error
-	if c.budget, err = newBudget(Budget{Target: 8, Steps: steps, Warmup: 100, Final: 500, Interval: 10, Beta1: 0.85, Beta2: 0.85, Orthogonality: 0.1}, fits); err != nil {
-		t.Fatal(err)
+	if limit != nil {
+		var err error
+		if c.budget, err = newBudget(*limit, fits); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c.begin()
 	w := make([]float64, n*n)
-	var loss float64
 	for range steps {
 		loss = 0
 		c.zeroGradients()
@@ -119,7 +143,9 @@ func TestAdaLoRAFindsRanks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var ranks []int
+	if limit == nil {
+		return given, loss
+	}
 	for _, a := range fits {
 		r := 0
 		for _, k := range a.(*triplets[float64]).kept() {
@@ -127,9 +153,7 @@ func TestAdaLoRAFindsRanks(t *testing.T) {
 		}
 		ranks = append(ranks, r)
 	}
-	if !slices.Equal(ranks, []int{6, 2, 0}) || !(loss < 0.01) {
-		t.Errorf("ranks %v, residual %v; expected 6, 2, 0 and below 0.01", ranks, loss)
-	}
+	return ranks, loss
 }
 
 // orthonormal draws count orthonormal vectors of n.
@@ -271,6 +295,36 @@ func TestSettingRoundTrip(t *testing.T) {
 	for _, raw := range []string{`{}`, `{"sgd": {}}`, `{"adamw": 3}`, `[]`} {
 		if json.Unmarshal([]byte(raw), &s) == nil {
 			t.Errorf("%s is taken for an optimizer", raw)
+		}
+	}
+}
+
+// Trained numbers of a linear [12, 8] by hand: LoRA of rank 2, AdaLoRA of 2
+// directions, Bone with blocks of 4, and of Compacter's 4 products what is the
+// layer's own, which stands beside 4·4·4 numbers for all layers.
+func TestTrainedNumbers(t *testing.T) {
+	const out, in = 12, 8
+	for _, c := range []struct {
+		plan        LinearPlan
+		own, shared int
+	}{
+		{LinearPlan{Kind: LoRA, Rank: 2, Scale: 1}, 2 * (out + in), 0},
+		{LinearPlan{Kind: AdaLoRA, Rank: 2, Scale: 1}, 2 * (out + in + 1), 0},
+		{LinearPlan{Kind: BoneAffine, Rank: 4}, out * 4, 0},
+		{LinearPlan{Kind: BoneAdditive, Rank: 4}, out * 4, 0},
+		{LinearPlan{Kind: Compacter, Rank: 1, Order: 4}, out + in, 64},
+	} {
+		a := newAdapter(site[float64]{plan: c.plan, name: "l", start: starter{Kaiming, 1}, shared: shared[float64]{},
+			layer: &nn.LinearOf[float64]{Out: out, In: in, W: make([]float64, out*in)}})
+		n := 0
+		for _, p := range a.params() {
+			n += len(p.Data)
+		}
+		if got := c.plan.Trained(out, in); got != int64(c.own) {
+			t.Errorf("%s plans %d numbers of a layer's own; expected %d", c.plan.Kind, got, c.own)
+		}
+		if n != c.own+c.shared {
+			t.Errorf("%s trains %d numbers; expected %d and %d shared", c.plan.Kind, n, c.own, c.shared)
 		}
 	}
 }
