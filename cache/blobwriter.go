@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/compressc/compressc/cache/fault"
 )
@@ -103,14 +104,16 @@ type BlobWriter struct {
 // bypass it.
 const writerBuffer = 256 << 10
 
+var writerBuffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, writerBuffer) }}
+
 // Writer starts a new blob.
 func (s *Store) Writer() (*BlobWriter, error) {
 	f, err := s.createTemp()
 	if err != nil {
 		return nil, s.writeError("a new blob", -1, err)
 	}
-	w := &BlobWriter{s: s, file: f, hash: sha256.New()}
-	w.buf = bufio.NewWriterSize(faultyFile{s.fault, f}, writerBuffer)
+	w := &BlobWriter{s: s, file: f, hash: sha256.New(), buf: writerBuffers.Get().(*bufio.Writer)}
+	w.buf.Reset(faultyFile{s.fault, f})
 	return w, nil
 }
 
@@ -165,10 +168,20 @@ func (w *BlobWriter) flush() error {
 	if w.err == nil {
 		w.err = w.s.writeError("a blob", w.size, w.buf.Flush())
 	}
+	w.giveBuffer()
 	if w.err != nil {
 		w.Abort()
 	}
 	return w.err
+}
+
+// giveBuffer hands the buffer to the next writer. Nothing is written after it.
+func (w *BlobWriter) giveBuffer() {
+	if w.buf != nil {
+		w.buf.Reset(nil)
+		writerBuffers.Put(w.buf)
+		w.buf = nil
+	}
 }
 
 // finish gives the file, whose bytes have digest d, its place. d is leased.
@@ -187,6 +200,7 @@ func (w *BlobWriter) Abort() {
 		return
 	}
 	w.done = true
+	w.giveBuffer()
 	if err := errors.Join(w.file.Close(), removeIfThere(w.file.Name())); err != nil {
 		w.s.logf("cache: dropping %s: %v", w.file.Name(), err)
 	}

@@ -180,12 +180,12 @@ func (p *Pool) mulLowerTransposed(m, n int, w []float64, ldw int, b []float64, l
 		for i := range m {
 			copy(tri[i*ld:i*ld+i+1], w[i*ldw:])
 		}
-		out := takeBuffer[float64](m * n)
-		p.Dgemm(true, false, m, n, m, 1, tri[:], ld, b, ldb, 0, out.s, n)
+		out := TakeBuffer[float64](m * n)
+		p.Dgemm(true, false, m, n, m, 1, tri[:], ld, b, ldb, 0, out.S, n)
 		for i := range m {
-			copy(b[i*ldb:i*ldb+n], out.s[i*n:])
+			copy(b[i*ldb:i*ldb+n], out.S[i*n:])
 		}
-		out.give()
+		out.Give()
 		return
 	}
 	h := triSplit(m)

@@ -118,10 +118,10 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 	}
 	if part == whole && n == 1 {
 		if rows != nil {
-			row := takeBuffer[T](k)
-			defer row.give()
-			rows(row.s, 0, 0, k)
-			b = row.s
+			row := TakeBuffer[T](k)
+			defer row.Give()
+			rows(row.S, 0, 0, k)
+			b = row.S
 		}
 		inc := ldb
 		if tB {
@@ -146,12 +146,12 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 	kcMax := kBlock(k)
 	panelsA := (m + mr - 1) / mr
 	ncMax := columnsMax / nr * nr
-	aBuf := takeBuffer[T](panelsA*mr*min(kcMax, k) + kernel.PanelSlack)
-	bBuf := takeBuffer[T]((min(n, ncMax)+nr-1)/nr*nr*min(kcMax, k) + kernel.PanelSlack)
-	scratch := takeBuffer[T](p.Threads() * kernel.MaxTile)
+	aBuf := TakeBuffer[T](panelsA*mr*min(kcMax, k) + kernel.PanelSlack)
+	bBuf := TakeBuffer[T]((min(n, ncMax)+nr-1)/nr*nr*min(kcMax, k) + kernel.PanelSlack)
+	scratch := TakeBuffer[T](p.Threads() * kernel.MaxTile)
 	t := takeTiling[T]()
 	t.kernel, t.part, t.alpha = kn, part, alpha
-	t.m, t.a, t.b, t.c, t.ldc, t.scratch = m, aBuf.s, bBuf.s, c, ldc, scratch.s
+	t.m, t.a, t.b, t.c, t.ldc, t.scratch = m, aBuf.S, bBuf.S, c, ldc, scratch.S
 	t.panelsA = panelsA
 	for jc := 0; jc < n; jc += ncMax {
 		nc := min(ncMax, n-jc)
@@ -161,17 +161,17 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 			t.n, t.jc, t.kc = nc, jc, kc
 			t.panelsB = (nc + nr - 1) / nr
 			t.packs = [2]packing[T]{
-				{dst: bBuf.s, src: b, decode: rows, ld: ldb, trans: !tB, first: jc, count: nc, rows: n, width: nr, k0: pc, kc: kc},
-				{dst: aBuf.s, src: a, ld: lda, trans: tA, count: m, rows: m, width: mr, k0: pc, kc: kc},
+				{dst: bBuf.S, src: b, decode: rows, ld: ldb, trans: !tB, first: jc, count: nc, rows: n, width: nr, k0: pc, kc: kc},
+				{dst: aBuf.S, src: a, ld: lda, trans: tA, count: m, rows: m, width: mr, k0: pc, kc: kc},
 			}
 			p.For(t.packs[0].groups()+t.packs[1].groups(), t.packTask)
 			p.For(t.taskRows()*t.taskColumns(), t.tileTask)
 		}
 	}
 	t.give()
-	aBuf.give()
-	bBuf.give()
-	scratch.give()
+	aBuf.Give()
+	bBuf.Give()
+	scratch.Give()
 }
 
 // packing is the work of packing one operand, or a stretch of it, into panels.
@@ -200,12 +200,12 @@ func (p *packing[T]) group(g int) {
 	lo := g * p.perGroup()
 	hi := min(p.panels(), lo+p.perGroup())
 	if p.decode != nil {
-		flat := takeBuffer[T](p.width * p.kc)
+		flat := TakeBuffer[T](p.width * p.kc)
 		for q := lo; q < hi; q++ {
 			cnt := min(p.width, p.count-q*p.width)
-			packDecoded(p.dst[q*p.width*p.kc:], flat.s, p.decode, p.first+q*p.width, cnt, p.width, p.k0, p.kc)
+			packDecoded(p.dst[q*p.width*p.kc:], flat.S, p.decode, p.first+q*p.width, cnt, p.width, p.k0, p.kc)
 		}
-		flat.give()
+		flat.Give()
 		return
 	}
 	depth := p.kc

@@ -14,16 +14,16 @@ func gemv[T kernel.Float](p *Pool, trans bool, rows, k int, alpha T, a []T, lda 
 	kn := kernel.SelectVector[T]()
 	w, kcMax := kn.Width, kBlock(k)
 	size := w*min(kcMax, k) + kernel.PanelSlack
-	panels := takeBuffer[T](p.Threads()*(size+w) + k)
+	panels := TakeBuffer[T](p.Threads()*(size+w) + k)
 	if incX != 1 {
-		flat := panels.s[len(panels.s)-k:]
+		flat := panels.S[len(panels.S)-k:]
 		for i := range flat {
 			flat[i] = x[i*incX]
 		}
 		x = flat
 	}
 	p.For((rows+w-1)/w, func(worker, task int) {
-		buf := panels.s[worker*(size+w):][:size+w]
+		buf := panels.S[worker*(size+w):][:size+w]
 		out := buf[size:]
 		i := task * w
 		cnt := min(w, rows-i)
@@ -44,9 +44,9 @@ func gemv[T kernel.Float](p *Pool, trans bool, rows, k int, alpha T, a []T, lda 
 			case trans:
 				kernel.Pack(buf[:size], a[pc*lda+i:], lda, kc, w, cnt, rows-i, true)
 			case decode != nil:
-				flat := takeBuffer[T](w * kc)
-				packDecoded(buf[:size], flat.s, decode, i, cnt, w, pc, kc)
-				flat.give()
+				flat := TakeBuffer[T](w * kc)
+				packDecoded(buf[:size], flat.S, decode, i, cnt, w, pc, kc)
+				flat.Give()
 			default:
 				kernel.Pack(buf[:size], a[i*lda+pc:], lda, kc, w, cnt, rows-i, false)
 			}
@@ -62,5 +62,5 @@ func gemv[T kernel.Float](p *Pool, trans bool, rows, k int, alpha T, a []T, lda 
 			}
 		}
 	})
-	panels.give()
+	panels.Give()
 }

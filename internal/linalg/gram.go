@@ -21,24 +21,24 @@ func (p *Pool) GramAdd(c []float64, x []float32, rows, n int) {
 	kn := kernel.Select[float32](n)
 	mr, nr := kn.MR, kn.NR
 	panelsA, panelsB := (n+mr-1)/mr, (n+nr-1)/nr
-	aBuf := takeBuffer[float32](panelsA*mr*rows + kernel.PanelSlack)
-	bBuf := takeBuffer[float32](panelsB*nr*rows + kernel.PanelSlack)
-	scratch := takeBuffer[float32](p.Threads() * kernel.MaxTile)
+	aBuf := TakeBuffer[float32](panelsA*mr*rows + kernel.PanelSlack)
+	bBuf := TakeBuffer[float32](panelsB*nr*rows + kernel.PanelSlack)
+	scratch := TakeBuffer[float32](p.Threads() * kernel.MaxTile)
 	g := takeTiling[float32]()
 	g.kernel, g.m, g.n, g.kc = kn, n, n, rows
 	g.panelsA, g.panelsB = panelsA, panelsB
-	g.a, g.b, g.scratch = aBuf.s, bBuf.s, scratch.s
+	g.a, g.b, g.scratch = aBuf.S, bBuf.S, scratch.S
 	g.packs = [2]packing[float32]{
-		{dst: bBuf.s, src: x, ld: n, trans: true, count: n, rows: n, width: nr, kc: rows},
-		{dst: aBuf.s, src: x, ld: n, trans: true, count: n, rows: n, width: mr, kc: rows},
+		{dst: bBuf.S, src: x, ld: n, trans: true, count: n, rows: n, width: nr, kc: rows},
+		{dst: aBuf.S, src: x, ld: n, trans: true, count: n, rows: n, width: mr, kc: rows},
 	}
 	g.sum = c
 	p.For(g.packs[0].groups()+g.packs[1].groups(), g.packTask)
 	p.For(g.taskRows()*panelsB, g.gramTask)
 	g.give()
-	aBuf.give()
-	bBuf.give()
-	scratch.give()
+	aBuf.Give()
+	bBuf.Give()
+	scratch.Give()
 }
 
 // gram adds the tiles of a stretch of A panels and one B panel to sum [n, n].

@@ -138,10 +138,10 @@ func (m *merge) rebuild(p *Pool, lam, vecs []float64) {
 		count[m.kind[i]]++
 	}
 	kTop, kBottom := count[top]+count[mixed], count[mixed]+count[bottom]
-	old := takeBuffer[float64](kTop*n1 + kBottom*n2 + len(m.dead)*m.n)
-	fresh := takeBuffer[float64](k * m.n)
-	first, last := old.s[:kTop*n1], old.s[kTop*n1:][:kBottom*n2]
-	dead := old.s[kTop*n1+kBottom*n2:]
+	old := TakeBuffer[float64](kTop*n1 + kBottom*n2 + len(m.dead)*m.n)
+	fresh := TakeBuffer[float64](k * m.n)
+	first, last := old.S[:kTop*n1], old.S[kTop*n1:][:kBottom*n2]
+	dead := old.S[kTop*n1+kBottom*n2:]
 	if k > 0 {
 		for j, c := range m.columnOrder() {
 			row := m.q[m.live[j]*m.ld:][:m.n]
@@ -159,7 +159,7 @@ func (m *merge) rebuild(p *Pool, lam, vecs []float64) {
 	// The m.keep largest values are among as many of the live rows' values, which
 	// ascend: products for those alone.
 	if skip := max(0, k-m.keep); skip < k {
-		out := fresh.s[skip*m.n:]
+		out := fresh.S[skip*m.n:]
 		p.Dgemm(false, false, k-skip, n1, kTop, 1, vecs[skip*k:], k, first, n1, 0, out, m.n)
 		p.Dgemm(false, false, k-skip, n2, kBottom, 1, vecs[skip*k+k-kBottom:], k, last, n2, 0, out[n1:], m.n)
 	}
@@ -169,7 +169,7 @@ func (m *merge) rebuild(p *Pool, lam, vecs []float64) {
 	}
 	rows := make([]row, 0, m.n)
 	for i, v := range lam {
-		rows = append(rows, row{v, fresh.s[i*m.n : (i+1)*m.n]})
+		rows = append(rows, row{v, fresh.S[i*m.n : (i+1)*m.n]})
 	}
 	for j, i := range m.dead {
 		rows = append(rows, row{m.d[i], dead[j*m.n : (j+1)*m.n]})
@@ -179,6 +179,6 @@ func (m *merge) rebuild(p *Pool, lam, vecs []float64) {
 		m.d[i] = r.value
 		copy(m.q[i*m.ld:i*m.ld+m.n], r.from)
 	}
-	old.give()
-	fresh.give()
+	old.Give()
+	fresh.Give()
 }

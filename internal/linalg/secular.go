@@ -8,8 +8,8 @@ type secular struct {
 	k        int
 	d, z, z2 []float64
 	rho      float64
-	gaps     *buffer[float64] // [k, k]: row i has d_j - λ_i, to full relative accuracy
-	vecs     *buffer[float64]
+	gaps     *Buffer[float64] // [k, k]: row i has d_j - λ_i, to full relative accuracy
+	vecs     *Buffer[float64]
 }
 
 const secularGroup = 16 // roots, or columns, a task works on
@@ -20,13 +20,13 @@ func newSecular(d, z []float64, rho float64) *secular {
 	for j, v := range z {
 		s.z2[j] = float64(v * v)
 	}
-	s.gaps, s.vecs = takeBuffer[float64](k*k), takeBuffer[float64](k*k)
+	s.gaps, s.vecs = TakeBuffer[float64](k*k), TakeBuffer[float64](k*k)
 	return s
 }
 
 func (s *secular) give() {
-	s.gaps.give()
-	s.vecs.give()
+	s.gaps.Give()
+	s.vecs.Give()
 }
 
 // roots returns the ascending roots and fills gaps.
@@ -34,7 +34,7 @@ func (s *secular) roots(p *Pool) []float64 {
 	lam := make([]float64, s.k)
 	p.For((s.k+secularGroup-1)/secularGroup, func(_, task int) {
 		for i := task * secularGroup; i < min(s.k, (task+1)*secularGroup); i++ {
-			lam[i] = s.root(i, s.gaps.s[i*s.k:(i+1)*s.k])
+			lam[i] = s.root(i, s.gaps.S[i*s.k:(i+1)*s.k])
 		}
 	})
 	return lam
@@ -204,10 +204,10 @@ func (s *secular) vectors(p *Pool, pos []int) []float64 {
 		j0, j1 := task*secularGroup, min(k, (task+1)*secularGroup)
 		prod := zh[j0:j1]
 		for j := range prod {
-			prod[j] = -s.gaps.s[(j0+j)*k+j0+j]
+			prod[j] = -s.gaps.S[(j0+j)*k+j0+j]
 		}
 		for i := range k {
-			row := s.gaps.s[i*k+j0 : i*k+j1]
+			row := s.gaps.S[i*k+j0 : i*k+j1]
 			di := s.d[i]
 			for j := range prod {
 				if j0+j != i {
@@ -221,18 +221,18 @@ func (s *secular) vectors(p *Pool, pos []int) []float64 {
 	})
 	p.For((k+secularGroup-1)/secularGroup, func(_, task int) {
 		for i := task * secularGroup; i < min(k, (task+1)*secularGroup); i++ {
-			row := s.gaps.s[i*k : (i+1)*k]
+			row := s.gaps.S[i*k : (i+1)*k]
 			var sum float64
 			for j := range row {
 				row[j] = zh[j] / row[j]
 				sum += float64(row[j] * row[j])
 			}
 			norm := math.Sqrt(sum)
-			out := s.vecs.s[i*k : (i+1)*k]
+			out := s.vecs.S[i*k : (i+1)*k]
 			for j, v := range row {
 				out[pos[j]] = v / norm
 			}
 		}
 	})
-	return s.vecs.s
+	return s.vecs.S
 }

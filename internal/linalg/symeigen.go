@@ -26,8 +26,8 @@ func (p *Pool) SymEigen(n int, a []float64) (w []float64) {
 	checkMatrix("eigenvectors", "A", n, n, n, len(a))
 	w, rows, ld := p.symEigen(n, a, n)
 	if n > 0 {
-		transpose(p, n, n, rows.s, ld, a, n)
-		rows.give()
+		transpose(p, n, n, rows.S, ld, a, n)
+		rows.Give()
 	}
 	return w
 }
@@ -45,36 +45,36 @@ func (p *Pool) LeadingEigen(n int, a []float64, k int) (w, v []float64) {
 	w, rows, ld := p.symEigen(n, a, k)
 	v = make([]float64, n*k)
 	for j := range k {
-		for i, x := range rows.s[(n-1-j)*ld:][:n] {
+		for i, x := range rows.S[(n-1-j)*ld:][:n] {
 			v[i*k+j] = x
 		}
 	}
 	if n > 0 {
-		rows.give()
+		rows.Give()
 	}
 	return w, v
 }
 
 // symEigen returns the eigenvalues and, in the last k of n rows of stride ld, the
 // eigenvectors of the k largest, signs fixed. rows is nil for n = 0.
-func (p *Pool) symEigen(n int, a []float64, k int) (w []float64, rows *buffer[float64], ld int) {
+func (p *Pool) symEigen(n int, a []float64, k int) (w []float64, rows *Buffer[float64], ld int) {
 	if n == 0 {
 		return nil, nil, 0
 	}
 	ld = paddedStride(n)
-	vecs := takeBuffer[float64](n * ld)
+	vecs := TakeBuffer[float64](n * ld)
 	exp, ok := scaleExponent(n, a)
 	if !ok {
 		w = make([]float64, n)
-		for _, x := range [][]float64{w, vecs.s} {
+		for _, x := range [][]float64{w, vecs.S} {
 			for i := range x {
 				x[i] = math.NaN()
 			}
 		}
 		return w, vecs, ld
 	}
-	buf := takeBuffer[float64](n * ld)
-	t := tridiagonal{n: n, ld: ld, a: buf.s}
+	buf := TakeBuffer[float64](n * ld)
+	t := tridiagonal{n: n, ld: ld, a: buf.S}
 	for i := range n {
 		row := t.a[i*ld : (i+1)*ld]
 		for j := i; j < n; j++ {
@@ -84,18 +84,18 @@ func (p *Pool) symEigen(n int, a []float64, k int) (w []float64, rows *buffer[fl
 	}
 	mirrorUpper(p, n, t.a, ld)
 	t.reduce(p)
-	clear(vecs.s)
-	d := divide{n: n, ld: ld, d: t.d, e: t.e, q: vecs.s, keep: k}
+	clear(vecs.S)
+	d := divide{n: n, ld: ld, d: t.d, e: t.e, q: vecs.S, keep: k}
 	d.solve(p)
 	if k > 0 {
-		wanted := vecs.s[(n-k)*ld:]
+		wanted := vecs.S[(n-k)*ld:]
 		t.applyReflectors(p, k, wanted, ld)
 		fixSigns(p, k, wanted, n, ld)
 	}
 	for i := range t.d {
 		t.d[i] = math.Ldexp(t.d[i], exp)
 	}
-	buf.give()
+	buf.Give()
 	return t.d, vecs, ld
 }
 

@@ -40,8 +40,8 @@ func (t *tridiagonal) reduce(p *Pool) {
 	t.d, t.e, t.tau = make([]float64, n), make([]float64, max(n-1, 0)), make([]float64, n)
 	// Rows 2q and 2q+1 of vw are v and w of the panel's column q, in wv swapped:
 	// the update A -= V·Wᵀ + W·Vᵀ is then one product vwᵀ·wv.
-	vwBuf, wvBuf := takeBuffer[float64](2*tridiagonalPanel*ld), takeBuffer[float64](2*tridiagonalPanel*ld)
-	vw, wv := vwBuf.s, wvBuf.s
+	vwBuf, wvBuf := TakeBuffer[float64](2*tridiagonalPanel*ld), TakeBuffer[float64](2*tridiagonalPanel*ld)
+	vw, wv := vwBuf.S, wvBuf.S
 	var coef, dots [2 * tridiagonalPanel]float64
 	for p0 := 0; p0 < n; p0 += tridiagonalPanel {
 		p1 := min(n, p0+tridiagonalPanel)
@@ -96,8 +96,8 @@ func (t *tridiagonal) reduce(p *Pool) {
 			mirrorUpper(p, m, c, ld)
 		}
 	}
-	vwBuf.give()
-	wvBuf.give()
+	vwBuf.Give()
+	wvBuf.Give()
 }
 
 // symv sets w[first-lo:] to the trailing matrix, rows from first on, times v;
@@ -153,15 +153,15 @@ func (t *tridiagonal) applyReflectors(p *Pool, rows int, z []float64, ldz int) {
 // applyBlock multiplies each row of z [rows, n] from the right by the product
 // P = H_0·H_1⋯H_(k-1) of reflectors, or by Pᵀ; vt [k, n] holds them as rows.
 func applyBlock(p *Pool, rows, n, k int, z []float64, ldz int, vt []float64, ldv int, tau []float64, transposed bool) {
-	tri := takeBuffer[float64](k * k)
-	reflectorTriangle(p, n, k, vt, ldv, tau, tri.s)
-	x, y := takeBuffer[float64](rows*k), takeBuffer[float64](rows*k)
-	p.Dgemm(false, true, rows, k, n, 1, z, ldz, vt, ldv, 0, x.s, k)
-	p.Dgemm(false, transposed, rows, k, k, 1, x.s, k, tri.s, k, 0, y.s, k)
-	p.Dgemm(false, false, rows, n, k, -1, y.s, k, vt, ldv, 1, z, ldz)
-	x.give()
-	y.give()
-	tri.give()
+	tri := TakeBuffer[float64](k * k)
+	reflectorTriangle(p, n, k, vt, ldv, tau, tri.S)
+	x, y := TakeBuffer[float64](rows*k), TakeBuffer[float64](rows*k)
+	p.Dgemm(false, true, rows, k, n, 1, z, ldz, vt, ldv, 0, x.S, k)
+	p.Dgemm(false, transposed, rows, k, k, 1, x.S, k, tri.S, k, 0, y.S, k)
+	p.Dgemm(false, false, rows, n, k, -1, y.S, k, vt, ldv, 1, z, ldz)
+	x.Give()
+	y.Give()
+	tri.Give()
 }
 
 // reflectorTriangle fills the upper triangular tri [k, k] with which the product

@@ -81,7 +81,7 @@ func (p *Pool) triSolveBase(left, upper, trans, unit bool, m, n int, a []float64
 		order, sides = m, n
 	}
 	// neg holds -op(A), or -op(A)ᵀ for a right solve, row-major.
-	neg := takeBuffer[float64](order * order)
+	neg := TakeBuffer[float64](order * order)
 	flip := trans == left
 	for i := range order {
 		for j := range order {
@@ -90,9 +90,9 @@ func (p *Pool) triSolveBase(left, upper, trans, unit bool, m, n int, a []float64
 			}
 			v := -a[i*lda+j]
 			if flip {
-				neg.s[j*order+i] = v
+				neg.S[j*order+i] = v
 			} else {
-				neg.s[i*order+j] = v
+				neg.S[i*order+j] = v
 			}
 		}
 	}
@@ -105,16 +105,16 @@ func (p *Pool) triSolveBase(left, upper, trans, unit bool, m, n int, a []float64
 		s0 := task * solveChunk
 		w := min(solveChunk, sides-s0)
 		const ld = solveChunk
-		x := takeBuffer[float64](order * ld)
+		x := TakeBuffer[float64](order * ld)
 		if w < ld {
-			clear(x.s)
+			clear(x.S)
 		}
 		if left {
 			for i := range order {
-				copy(x.s[i*ld:i*ld+w], b[i*ldb+s0:])
+				copy(x.S[i*ld:i*ld+w], b[i*ldb+s0:])
 			}
 		} else {
-			kernel.Transpose(w, order, b[s0*ldb:], ldb, x.s, ld)
+			kernel.Transpose(w, order, b[s0*ldb:], ldb, x.S, ld)
 		}
 		w8 := (w + 7) &^ 7
 		for step := range order {
@@ -123,22 +123,22 @@ func (p *Pool) triSolveBase(left, upper, trans, unit bool, m, n int, a []float64
 				i = order - 1 - step
 				lo, hi = i+1, order
 			}
-			row := x.s[i*ld : i*ld+w8]
+			row := x.S[i*ld : i*ld+w8]
 			if hi > lo {
-				kernel.GemvCols(hi-lo, w8, x.s[lo*ld:], ld, neg.s[i*order+lo:i*order+hi], row)
+				kernel.GemvCols(hi-lo, w8, x.S[lo*ld:], ld, neg.S[i*order+lo:i*order+hi], row)
 			}
 			if !unit {
-				kernel.Divide(row, -neg.s[i*order+i])
+				kernel.Divide(row, -neg.S[i*order+i])
 			}
 		}
 		if left {
 			for i := range order {
-				copy(b[i*ldb+s0:], x.s[i*ld:i*ld+w])
+				copy(b[i*ldb+s0:], x.S[i*ld:i*ld+w])
 			}
 		} else {
-			kernel.Transpose(order, w, x.s, ld, b[s0*ldb:], ldb)
+			kernel.Transpose(order, w, x.S, ld, b[s0*ldb:], ldb)
 		}
-		x.give()
+		x.Give()
 	})
-	neg.give()
+	neg.Give()
 }

@@ -29,7 +29,10 @@ func OutputEnergy(p *linalg.Pool, w, minus []float32, out, n int, h []float64) f
 	if len(w) != out*n || len(h) != n*n || minus != nil && len(minus) != len(w) {
 		panic(fmt.Sprintf("obs: %d weights for [%d, %d] and a Hessian of %d", len(w), out, n, len(h)))
 	}
-	d := make([]float64, len(w))
+	dBuf, gBuf := linalg.TakeBuffer[float64](len(w)), linalg.TakeBuffer[float64](n*n)
+	defer dBuf.Give()
+	defer gBuf.Give()
+	d, g := dBuf.S, gBuf.S
 	for i, v := range w {
 		d[i] = float64(v)
 	}
@@ -37,7 +40,6 @@ func OutputEnergy(p *linalg.Pool, w, minus []float32, out, n int, h []float64) f
 		d[i] -= float64(v)
 	}
 	// tr(DHDᵀ) = Σ_ij H_ij·(DᵀD)_ij: a quarter of the products that DH needs.
-	g := make([]float64, n*n)
 	p.Dsyrk(true, true, n, out, 1, d, n, 0, g, n)
 	rows := make([]float64, n)
 	p.For(n, func(_, i int) {

@@ -33,6 +33,7 @@ func Refine(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Res
 		return nil
 	}
 	s := newRefinement(p, f, h, w, out, r)
+	defer s.give()
 	for range passes {
 		if !s.pass() {
 			break
@@ -72,14 +73,26 @@ type refinement struct {
 	width  int             // the largest number of columns of a block
 	gain   []float64       // [out]: what a row's loss has fallen by
 	moved  []bool          // [out]: whether the pass has changed the row
+	bufs   []*linalg.Buffer[float64]
+}
+
+// give hands back what s works in.
+func (s *refinement) give() {
+	for _, b := range s.bufs {
+		b.Give()
+	}
 }
 
 func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Result) *refinement {
 	n := f.N
+	hBuf, dBuf := linalg.TakeBuffer[float64](n*n), linalg.TakeBuffer[float64](out*n)
+	clear(hBuf.S)
+	clear(dBuf.S)
 	s := &refinement{
 		p: p, out: out, n: n, q: r.Quantized,
-		h:     make([]float64, n*n),
-		d:     make([]float64, out*n),
+		h:     hBuf.S,
+		d:     dBuf.S,
+		bufs:  []*linalg.Buffer[float64]{hBuf, dBuf},
 		free:  make([]bool, out*n),
 		gain:  make([]float64, out),
 		moved: make([]bool, out),
@@ -149,15 +162,16 @@ func (s *refinement) pass() bool {
 // gradient in the rest of the block. Unquantised weights are one group.
 func (s *refinement) runRows(i1, i2, r1, r2 int) {
 	var steps [rowsPerTask * innerColumns]float64
-	var scratch []float64
+	var scratch *linalg.Buffer[float64] // of the widest group, the first
 	for lo := i1; lo < i2; {
 		hi := i2
 		if s.q != nil {
 			_, hi = s.q.Columns(s.q.Group(lo), s.n)
 			if scratch == nil {
-				scratch = make([]float64, 3*(r2-r1)*(hi-lo))
+				scratch = linalg.TakeBuffer[float64](3 * (r2 - r1) * (hi - lo))
+				defer scratch.Give()
 			}
-			s.refit(i1, lo, hi, r1, r2, scratch)
+			s.refit(i1, lo, hi, r1, r2, scratch.S)
 		}
 		for lo < hi {
 			next := min(lo+innerColumns, hi)

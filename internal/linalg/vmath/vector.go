@@ -2,6 +2,7 @@ package vmath
 
 import (
 	"math"
+	"sync"
 	"unsafe"
 )
 
@@ -116,6 +117,15 @@ func mapped(f func(n int, dst, x *float32), dst, x []float32) {
 	}
 }
 
+// softmaxRow is what Softmax works in. It would be on the heap in every call, as
+// the functions of a table are not known to leave it alone.
+type softmaxRow struct {
+	pad  [vectorStep]float32
+	sums [lanes]float64
+}
+
+var softmaxScratch = sync.Pool{New: func() any { return new(softmaxRow) }}
+
 // Softmax overwrites row with e^(x-max)/Σ e^(x-max): exponentials rounded to
 // float32, their sum in eight float64 lanes, one rounding per quotient (error
 // below 1.1 ulp). A row of -Inf only, or one with a NaN or +Inf, becomes NaN.
@@ -129,7 +139,9 @@ func Softmax(row []float32) {
 	if n > 0 {
 		low = t.maximum(n, &row[0], low)
 	}
-	var pad [vectorStep]float32
+	z := softmaxScratch.Get().(*softmaxRow)
+	defer softmaxScratch.Put(z)
+	pad := &z.pad
 	for i := range pad { // e^(-Inf) adds nothing to any lane
 		pad[i] = float32(math.Inf(-1))
 	}
@@ -146,14 +158,14 @@ func Softmax(row []float32) {
 		}
 		return
 	}
-	var l [lanes]float64
+	z.sums = [lanes]float64{}
 	if n > 0 {
-		t.expShift(n, &row[0], top, &l)
+		t.expShift(n, &row[0], top, &z.sums)
 	}
 	if len(rest) > 0 {
-		t.expShift(vectorStep, &pad[0], top, &l)
+		t.expShift(vectorStep, &pad[0], top, &z.sums)
 	}
-	inv := 1 / total(&l)
+	inv := 1 / total(&z.sums)
 	if n > 0 {
 		t.scale(n, &row[0], inv)
 	}
