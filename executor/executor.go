@@ -85,6 +85,7 @@ type Executor struct {
 	sampleShare float64 // see the constant
 
 	gcPercent int
+	scratch   int64
 	gcLimit   int64
 	closeOnce sync.Once
 
@@ -121,6 +122,8 @@ const (
 	// bytes are in large slices without pointers, so that collecting often
 	// costs next to nothing.
 	gcPercent = 20
+	// maxScratch is what kernels may leave lying for the next one to work in.
+	maxScratch = 128 << 20
 )
 
 // usable is the part of a budget that may be planned with: the rest is for
@@ -168,6 +171,7 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 	e.mem = newMemory(usable(o.Memory), filepath.Join(o.Store.Dir(), "tmp"), e.logf)
 	e.ev = &sender{f: o.Events, mem: e.mem}
 	e.gcPercent = debug.SetGCPercent(gcPercent)
+	e.scratch = linalg.BoundScratch(min(maxScratch, usable(o.Memory)/16))
 	e.gcLimit = debug.SetMemoryLimit(o.Memory - o.Memory/16)
 	return e, nil
 }
@@ -182,6 +186,7 @@ func (e *Executor) Close() {
 		e.writeMemos()
 		e.pool.Close()
 		debug.SetGCPercent(e.gcPercent)
+		linalg.BoundScratch(e.scratch)
 		debug.SetMemoryLimit(e.gcLimit)
 	})
 }

@@ -3,6 +3,7 @@ package linalg
 import (
 	"math/bits"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/compressc/compressc/internal/linalg/kernel"
@@ -12,19 +13,32 @@ import (
 // arbitrary when taken. It belongs to its taker until Give.
 type Buffer[T kernel.Float] struct{ S []T }
 
-// shelfBytes bounds what lies on a shelf unused. It is about what a product of
-// a decoder's largest layers and a factorization beside it need; more is left
-// to the garbage collector.
-const shelfBytes = 64 << 20
+// defaultIdle is what may lie unused unless BoundScratch says otherwise: about
+// what a product of a decoder's largest layers, its forward pass and a
+// factorization beside them need.
+const defaultIdle = 128 << 20
+
+// idle counts the bytes on the shelves against their bound.
+var idle = struct{ now, bound atomic.Int64 }{}
+
+func init() { idle.bound.Store(defaultIdle) }
+
+// BoundScratch sets how many bytes of scratch memory may lie unused between two
+// uses, instead of being left to the garbage collector, and returns the bound
+// that it replaces. What lies unused now goes. It is of the whole process.
+func BoundScratch(bytes int64) (was int64) {
+	was = idle.bound.Swap(bytes)
+	shelf32.clear()
+	shelf64.clear()
+	return was
+}
 
 // A shelf holds the buffers that nobody has, by size, so that a small one does
-// not displace a large one: class c holds capacities of 2^c elements. A
-// sync.Pool would lose them at each collection, and collections are frequent:
-// see executor's gcPercent.
+// not displace a large one. A sync.Pool would lose them at each collection, and
+// collections are frequent: see executor's gcPercent.
 type shelf[T kernel.Float] struct {
-	mu    sync.Mutex
-	bytes int
-	free  [bits.UintSize][]*Buffer[T]
+	mu   sync.Mutex
+	free [4 * bits.UintSize][]*Buffer[T]
 }
 
 var (
@@ -48,43 +62,56 @@ func (s *shelf[T]) take(class int) *Buffer[T] {
 	}
 	b := free[len(free)-1]
 	s.free[class] = free[:len(free)-1]
-	s.bytes -= b.bytes()
+	idle.now.Add(-b.bytes())
 	return b
 }
 
 func (s *shelf[T]) give(b *Buffer[T]) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.bytes+b.bytes() > shelfBytes {
+	if n := b.bytes(); idle.now.Add(n) > idle.bound.Load() {
+		idle.now.Add(-n)
 		return
 	}
-	class := b.class()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	class, _ := sizeClass(cap(b.S))
 	s.free[class] = append(s.free[class], b)
-	s.bytes += b.bytes()
 }
 
 func (s *shelf[T]) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bytes, s.free = 0, [bits.UintSize][]*Buffer[T]{}
+	for class, free := range s.free {
+		for _, b := range free {
+			idle.now.Add(-b.bytes())
+		}
+		s.free[class] = nil
+	}
+}
+
+// sizeClass returns the class of buffers for n elements and what they have room
+// for: four sizes to each power of two.
+func sizeClass(n int) (class, room int) {
+	n = max(n, 8)
+	e := bits.Len(uint(n-1)) - 1 // 2^e < n <= 2^(e+1)
+	quarter := 1 << e / 4
+	k := (n - 1<<e + quarter - 1) / quarter
+	return 4*e + k, 1<<e + k*quarter
 }
 
 // TakeBuffer returns scratch memory of n elements.
 func TakeBuffer[T kernel.Float](n int) *Buffer[T] {
-	class := bits.Len(uint(max(n, 1) - 1))
+	class, room := sizeClass(n)
 	if b := shelfOf[T]().take(class); b != nil {
 		b.S = b.S[:n]
 		return b
 	}
-	return &Buffer[T]{make([]T, n, 1<<class)}
+	return &Buffer[T]{make([]T, n, room)}
 }
 
 // Give hands the buffer back; its elements must not be used any more.
 func (b *Buffer[T]) Give() { shelfOf[T]().give(b) }
 
-func (b *Buffer[T]) class() int { return bits.Len(uint(cap(b.S)) - 1) }
-
-func (b *Buffer[T]) bytes() int {
+func (b *Buffer[T]) bytes() int64 {
 	var z T
-	return cap(b.S) * int(unsafe.Sizeof(z))
+	return int64(cap(b.S)) * int64(unsafe.Sizeof(z))
 }

@@ -257,7 +257,7 @@ func TestForwardReusesScratch(t *testing.T) {
 	x := noise(&seed, n*fx.config.Hidden, 1)
 	var tape Tape
 	where := func() []*float32 {
-		return []*float32{&r.free.buf[0], &r.tiles[0][0], &r.rope.cos[0], &r.grad.mid[0], &r.grad.partK[0], &tape.act.buf[0]}
+		return []*float32{&r.free.lent.S[0], &r.tiles[0][0], &r.rope.cos[0], &r.grad.mid[0], &r.grad.partK[0], &tape.act.buf[0]}
 	}
 	dx := slices.Clone(x)
 	once := func(n int) {

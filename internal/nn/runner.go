@@ -110,7 +110,28 @@ type activations[T Float] struct {
 	hidden     [7][]T
 
 	buf, side []T
+	lent      *linalg.Buffer[T] // scratch's
 }
+
+// borrow returns n elements that are the passes' until Release.
+func (a *activations[T]) borrow(n int) []T {
+	if a.lent == nil || cap(a.lent.S) < n {
+		a.release()
+		a.lent = linalg.TakeBuffer[T](n)
+	}
+	return a.lent.S[:n]
+}
+
+func (a *activations[T]) release() {
+	if a.lent != nil {
+		a.lent.Give()
+		a.lent = nil
+	}
+}
+
+// Release hands back the memory that forward passes worked in. The runner may be
+// used again.
+func (r *RunnerOf[T]) Release() { r.free.release() }
 
 // scratch points the activations at memory that is reused from block to block.
 func (a *activations[T]) scratch(c *arch.Config, b *BlockOf[T], rows int, keepX bool) {
@@ -120,7 +141,7 @@ func (a *activations[T]) scratch(c *arch.Config, b *BlockOf[T], rows int, keepX 
 	if keepX {
 		need += rows * d
 	}
-	rest := grown(&a.buf, need)
+	rest := a.borrow(need)
 	take := func(n int) []T {
 		s := rest[: n*rows : n*rows]
 		rest = rest[n*rows:]

@@ -82,6 +82,7 @@ var roundedKernel = action.NewKernel("walk.rounded", 1, func(c *action.Context, 
 		return err
 	}
 	r := nn.NewRunner(cfg, c.Pool)
+	defer r.Release()
 	x := append([]float32(nil), in...)
 	step := T * g.Hidden
 	for w := range windows {

@@ -29,6 +29,7 @@ func Inputs(c *action.Context, cfg *arch.Config, block, hidden *artifact.Value, 
 	}
 	out := map[string][]float32{}
 	r := nn.NewRunner(cfg, c.Pool)
+	defer r.Release()
 	x = append([]float32(nil), x[:windows*T*cfg.Hidden]...)
 	r.ForwardWindows(b, x, windows, T, func(_ int, site string, rows []float32, _ int) {
 		out[site] = append(out[site], rows...)

@@ -51,6 +51,7 @@ var spreadKernel = action.NewKernel("trial.spread", 1, func(c *action.Context, p
 	}
 	out := make([]float32, 0, p.Trials*len(in))
 	r := nn.NewRunner(cfg, c.Pool)
+	defer r.Release()
 	for i := range p.Trials {
 		b, err := LoadForward(cfg, c.Input(trialInput(i)))
 		if err != nil {
@@ -98,6 +99,7 @@ var compareKernel = action.NewKernel("trial.compare", 1, func(c *action.Context,
 		return err
 	}
 	r := nn.NewRunner(p.Geometry.Config(), c.Pool)
+	defer r.Release()
 	kl, mse := make([]float64, p.Trials*windows), make([]float64, p.Trials*windows)
 	others, k, m := make([][]float32, p.Trials), make([][]float64, p.Trials), make([][]float64, p.Trials)
 	for i := range p.Trials {

@@ -30,6 +30,7 @@ var embedKernel = action.NewKernel("embed", 1, func(c *action.Context, g Geometr
 		}
 	}
 	r := nn.NewRunner(cfg, c.Pool)
+	defer r.Release()
 	r.Embed(table, ids, x)
 	if g.Learned {
 		if shape[1] > g.Positions {
@@ -75,6 +76,7 @@ var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry)
 		tap = col.add
 	}
 	r := nn.NewRunner(cfg, c.Pool)
+	defer r.Release()
 	x := append([]float32(nil), in...)
 	// A few windows at a time bound the scratch memory; the bits do not depend
 	// on how many.

@@ -109,6 +109,7 @@ func windowLosses(c *action.Context, g blockwise.Geometry) (losses []float64, T 
 		return nil, 0, err
 	}
 	r := nn.NewRunner(g.Config(), c.Pool)
+	defer r.Release()
 	targets := make([]int32, T)
 	buf := make([]float32, T*g.Hidden)
 	for w := 0; w < windows; w++ {

@@ -70,6 +70,7 @@ var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.
 		return err
 	}
 	run := nn.NewRunner(refCfg, c.Pool)
+	defer run.Release()
 	target := append([]float32(nil), x...)
 	run.ForwardWindows(want, target, windows, n, nil, false)
 	example := func(w int) train.Example {
