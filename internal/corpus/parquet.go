@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/compressc/compressc/internal/didyoumean"
 )
@@ -37,23 +39,34 @@ func catch(err *error) {
 	}
 }
 
-// bracketed reports whether a file has the marks that the format begins and ends
-// with: the library's own words about one that has not are hard to read.
-func bracketed(r io.ReaderAt, size int64) bool {
+// framed checks what a file begins and ends with: PAR1, and at the end the length
+// of the footer before it, which the library would make room for unseen.
+func framed(r io.ReaderAt, size int64) error {
 	const mark = "PAR1"
-	var ends [2 * len(mark)]byte
-	if size < int64(len(ends)) {
-		return false
+	var head [len(mark)]byte
+	var tail [4 + len(mark)]byte
+	if size < int64(len(head)+len(tail)) {
+		return errors.New("not a Parquet file: it is too short to be one")
 	}
-	_, first := r.ReadAt(ends[:len(mark)], 0)
-	_, last := r.ReadAt(ends[len(mark):], size-int64(len(mark)))
-	return first == nil && (last == nil || last == io.EOF) && string(ends[:]) == mark+mark
+	if _, err := r.ReadAt(head[:], 0); err != nil {
+		return err
+	}
+	if _, err := r.ReadAt(tail[:], size-int64(len(tail))); err != nil && err != io.EOF {
+		return err
+	}
+	if string(head[:]) != mark || string(tail[4:]) != mark {
+		return errors.New("not a Parquet file, or one that is cut off: it does not begin and end with PAR1")
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > size-int64(len(head)+len(tail)) {
+		return fmt.Errorf("not a sound Parquet file: its footer would be %d bytes long, and the file is %d", n, size)
+	}
+	return nil
 }
 
 // textColumn opens a file and finds a column of texts in it.
 func textColumn(r io.ReaderAt, size int64, column string) (*parquet.File, *parquet.Column, error) {
-	if !bracketed(r, size) {
-		return nil, nil, errors.New("not a Parquet file, or one that is cut off: it does not begin and end with PAR1")
+	if err := framed(r, size); err != nil {
+		return nil, nil, err
 	}
 	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
@@ -75,6 +88,12 @@ func textColumn(r io.ReaderAt, size int64, column string) (*parquet.File, *parqu
 	case !isText(c):
 		return nil, nil, fmt.Errorf("the column %q does not hold a text a row; those that do are %s. Name the one to read with column = …", column, strings.Join(texts, ", "))
 	}
+	for _, g := range f.Metadata().RowGroups {
+		// The library asks for ever more room where such bytes are damaged.
+		if i := c.Index(); i < len(g.Columns) && g.Columns[i].MetaData.Codec == format.Lz4Raw {
+			return nil, nil, fmt.Errorf("the column %q is compressed with LZ4, which is not read here. Write the file with snappy, zstd, gzip or brotli", column)
+		}
+	}
 	return f, c, nil
 }
 
@@ -87,11 +106,11 @@ func isText(c *parquet.Column) bool {
 // without one, and empty ones, are no documents.
 func readParquet(path string, raw []byte, column string) (docs []string, replaced int, err error) {
 	defer func() {
-		catch(&err)
 		if err != nil {
 			docs, err = nil, fmt.Errorf("corpus: %s: %w", path, err)
 		}
 	}()
+	defer catch(&err) // itself deferred: in the function above it would catch nothing
 	f, c, err := textColumn(bytes.NewReader(raw), int64(len(raw)), column)
 	if err != nil {
 		return nil, 0, err

@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -91,6 +92,31 @@ func TestParquetMistakes(t *testing.T) {
 	}
 	if _, err := Parse("f.parquet", raw, Options{}); err == nil || !strings.Contains(err.Error(), "holds no text") {
 		t.Errorf("a column without texts: %v", err)
+	}
+}
+
+// A byte that is not what it was makes an error, other text, or nothing different:
+// no panic, and no room for what the file only says it holds.
+func TestDamagedParquet(t *testing.T) {
+	word := "word"
+	raw := parquetFile(t, []parquetRow{{Text: &word, Body: "b"}, {Body: "c"}}, 1)
+	for i := range raw {
+		for _, b := range []byte{0xff, 0, raw[i] ^ 0x80, raw[i] ^ 0x10, raw[i] + 1} {
+			damaged := bytes.Clone(raw)
+			damaged[i] = b
+			if c, err := Parse("f.parquet", damaged, Options{}); err == nil && len(c.Documents) == 0 {
+				t.Errorf("byte %d is %#x: no documents and no error", i, b)
+			}
+		}
+	}
+	long := bytes.Clone(raw)
+	binary.LittleEndian.PutUint32(long[len(long)-8:], 0xff000301)
+	if _, err := Parse("f.parquet", long, Options{}); err == nil || !strings.Contains(err.Error(), "its footer would be 4278190849 bytes long") {
+		t.Errorf("a footer longer than the file: %v", err)
+	}
+	packed := parquetFile(t, []parquetRow{{Text: &word}}, 1, parquet.Compression(&parquet.Lz4Raw))
+	if _, err := Parse("f.parquet", packed, Options{}); err == nil || !strings.Contains(err.Error(), "compressed with LZ4") {
+		t.Errorf("LZ4: %v", err)
 	}
 }
 
