@@ -373,7 +373,7 @@ func TestPairsThatUsersWriteRun(t *testing.T) {
 		methods = append(methods, p.Method)
 	}
 	chains := orders([]string{"sparsegpt", "lora", "gptq", "eora"})
-	chains = append(chains, []string{"smooth", "gptq"}, []string{"flap", "gptq", "eora"})
+	chains = append(chains, []string{"smooth", "gptq"}, []string{"flap", "gptq", "eora"}, []string{"wanda", "awq"}, []string{"awq", "lora"}, []string{"awq", "eora"}, []string{"smooth", "gptq", "eora"})
 	for _, m := range methods {
 		chains = append(chains, []string{"linear", m}, []string{"ties", m})
 	}

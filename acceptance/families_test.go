@@ -92,6 +92,12 @@ retrain "perp" "whole" {
   rank  = 2
   steps = 3
 }
+quantize "awq" "awq" {
+  model      = model.m
+  data       = data.calib
+  bits       = 8
+  group_size = -1
+}
 transform "smooth" "smooth" {
   model = model.m
   data  = data.calib
@@ -210,7 +216,7 @@ merge "linear" "KIND_mean" {
 `
 
 // evaluated are the models of familyPipeline that are measured.
-var evaluated = []string{"model.m", "prune.magnitude", "prune.wanda", "prune.sparsegpt", "prune.flap", "quantize.rtn", "quantize.gptq",
+var evaluated = []string{"model.m", "prune.magnitude", "prune.wanda", "prune.sparsegpt", "prune.flap", "quantize.rtn", "quantize.gptq", "quantize.awq",
 	"compensate.eora", "retrain.lora", "retrain.perp", "retrain.whole", "merge.mean", "transform.smooth"}
 
 func lossOf(model string) string {
@@ -256,8 +262,10 @@ func TestFamilies(t *testing.T) {
 					t.Errorf("%s: loss %v", m, x)
 				}
 			}
-			if d := math.Abs(nll("quantize.rtn") - want); d > 0.01 {
-				t.Errorf("8 bits move the loss by %v", d)
+			for _, m := range []string{"quantize.rtn", "quantize.awq"} {
+				if d := math.Abs(nll(m) - want); d > 0.01 {
+					t.Errorf("%s: 8 bits move the loss by %v", m, d)
+				}
 			}
 			if d := math.Abs(nll("transform.smooth") - want); d > 1e-5 {
 				t.Errorf("smoothing moves the loss by %v", d)

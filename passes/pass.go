@@ -32,6 +32,18 @@ type Model struct {
 	Blocks []action.Ref
 	// Final holds model.norm.weight and, when untied, lm_head.weight.
 	Final action.Ref
+	// Scalings are what the blocks in Type.Linears[…].ScaledBy did, oldest first.
+	Scalings []Scaling
+}
+
+// Scaling is a rewriting of channels that left what the model computes as it was.
+// By it a model from before can be scaled alike, so that the two can be compared.
+type Scaling struct {
+	// By is the address of the block that scaled.
+	By string
+	// Blocks hold a leaf F32 [factors] for each site, named like it, whose inputs
+	// were divided; they are not valid where nothing was scaled.
+	Blocks []action.Ref
 }
 
 // RefKind names the kind in messages.

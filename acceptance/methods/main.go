@@ -39,6 +39,7 @@ type claim struct {
 var claims = []claim{
 	{"global", "Magnitudes compared over all layers", global},
 	{"flap", "FLAP", flap},
+	{"awq", "AWQ: scales and ranges by activations", awq},
 	{"bitstack", "BitStack: signs and low-rank magnitudes", bitstack},
 	{"vptq", "VPTQ: codebooks of vectors", vptq},
 	{"allocate", "Rate and distortion: a level for each half block", shares},

@@ -181,6 +181,18 @@ func (t *Type) ScaledApart(u *Type) (l, m *Linear) {
 	return nil, nil
 }
 
+// ScaledOnFrom returns a layer, as t and as u have it, that no further scaling of u
+// makes like t's, or nil, nil. The types have the same shape.
+func (t *Type) ScaledOnFrom(u *Type) (l, m *Linear) {
+	for i, l := range t.Linears {
+		m := u.Linears[i]
+		if n := len(m.ScaledBy); n > len(l.ScaledBy) || !slices.Equal(l.ScaledBy[:n], m.ScaledBy) || n < len(l.ScaledBy) && m.Format.Quantized() {
+			return l, m
+		}
+	}
+	return nil, nil
+}
+
 // Parameters counts weights and side paths.
 func (t *Type) Parameters() int64 {
 	n := t.parameters

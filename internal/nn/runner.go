@@ -186,12 +186,7 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 	}
 	r.norm(a.h1, x, b.InputNorm, rows, a.inv1)
 	see(arch.SiteAttnIn, a.h1, c.Hidden)
-	b.Q.forward(r.pool, a.h1, 0, a.qIn, rows, a.hidden[0])
-	b.K.forward(r.pool, a.h1, 0, a.kIn, rows, a.hidden[1])
-	b.V.forward(r.pool, a.h1, 0, a.v, rows, a.hidden[2])
-	r.turn(b, a, rows, n)
-	at := r.attention(b)
-	at.forward(r.pool, a.q, a.k, a.v, a.att, windows, n, r.tile(n))
+	r.attend(b, a, windows, n)
 	see(arch.SiteAttnOut, a.att, b.O.In)
 
 	x1 := x
@@ -202,6 +197,31 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 	b.O.forward(r.pool, a.att, 1, x1, rows, a.hidden[3])
 	r.norm(a.h2, x1, b.PostNorm, rows, a.inv2)
 	see(arch.SiteMLPIn, a.h2, c.Hidden)
+	r.gated(b, a, rows)
+	see(arch.SiteMLPMid, a.mid, b.Down.In)
+	if skipDown {
+		return
+	}
+	if a.x1 != nil {
+		copy(x, x1)
+	}
+	b.Down.forward(r.pool, a.mid, 1, x, rows, a.hidden[6])
+}
+
+// attend goes from the normed rows at h1 to the heads' outputs.
+func (r *RunnerOf[T]) attend(b *BlockOf[T], a *activations[T], windows, n int) {
+	rows := windows * n
+	b.Q.forward(r.pool, a.h1, 0, a.qIn, rows, a.hidden[0])
+	b.K.forward(r.pool, a.h1, 0, a.kIn, rows, a.hidden[1])
+	b.V.forward(r.pool, a.h1, 0, a.v, rows, a.hidden[2])
+	r.turn(b, a, rows, n)
+	at := r.attention(b)
+	at.forward(r.pool, a.q, a.k, a.v, a.att, windows, n, r.tile(n))
+}
+
+// gated goes from the normed rows at h2 to what the down projection reads.
+func (r *RunnerOf[T]) gated(b *BlockOf[T], a *activations[T], rows int) {
+	c := r.c
 	b.Up.forward(r.pool, a.h2, 0, a.up, rows, a.hidden[5])
 	if c.Plain {
 		r.activate(a.mid, a.up)
@@ -216,14 +236,6 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 			}
 		})
 	}
-	see(arch.SiteMLPMid, a.mid, b.Down.In)
-	if skipDown {
-		return
-	}
-	if a.x1 != nil {
-		copy(x, x1)
-	}
-	b.Down.forward(r.pool, a.mid, 1, x, rows, a.hidden[6])
 }
 
 // turn applies the query and key norms, if any, and the rotary embedding.

@@ -244,6 +244,23 @@ quantize "gptq" "live" {
   refine        = 0
   propagate     = "input"
 }
+quantize "awq" "searched" {
+  model         = prune.nm2
+  data          = data.bytes
+  bits          = 3
+  group_size    = 32
+  grid          = 5
+  search_tokens = 40
+}
+quantize "awq" "unscaled" {
+  model      = prune.cut
+  data       = data.bytes
+  bits       = 4
+  group_size = -1
+  symmetric  = true
+  scale      = false
+  targets    = ["*.mlp.*"]
+}
 compensate "eora" "eora" {
   model     = quantize.gptq
   reference = train.base
@@ -547,6 +564,19 @@ evaluate "perplexity" "half" {
 }
 evaluate "perplexity" "pair" {
   model = quantize.pair
+  data  = data.random
+}
+compensate "lorc" "aligned" {
+  model     = quantize.searched
+  reference = train.base
+  rank      = 3
+}
+evaluate "perplexity" "searched" {
+  model = compensate.aligned
+  data  = data.random
+}
+evaluate "perplexity" "unscaled" {
+  model = quantize.unscaled
   data  = data.random
 }
 evaluate "perplexity" "h" {

@@ -57,9 +57,9 @@ func (a Allocated) Check(of string, ty *model.Type, t Target) (ds diag.List) {
 	return ds
 }
 
-// allocated gives arguments the number that the block's share of an allocation
-// has for a layer.
-func allocated[L any](share *artifact.Value, of, layer string, args *L) (float64, error) {
+// Allot gives arguments the number that a block's share of an allocation has for a
+// layer, and returns it. share is the input of ShareOf.
+func Allot(share *artifact.Value, of, layer string, args Allocatable) (float64, error) {
 	var all map[string]map[string]float64
 	if err := share.JSON("report", &all); err != nil {
 		return 0, err
@@ -68,12 +68,12 @@ func allocated[L any](share *artifact.Value, of, layer string, args *L) (float64
 	if !ok {
 		return 0, fmt.Errorf("the allocation has no %s for %s", of, layer)
 	}
-	any(args).(Allocatable).Allocate(x)
+	args.Allocate(x)
 	return x, nil
 }
 
-// shareOf is the input that holds block b's share, if there is an allocation.
-func shareOf(a *passes.Allocation, b int) []action.Input {
+// ShareOf is the input "allocation" that holds block b's share, if there is an allocation.
+func ShareOf(a *passes.Allocation, b int) []action.Input {
 	if a == nil {
 		return nil
 	}

@@ -159,7 +159,7 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 		}
 		w.memo = memo
 		if l.Of != "" {
-			x, err := allocated(c.Input("allocation"), l.Of, l.Name, &l.Args)
+			x, err := Allot(c.Input("allocation"), l.Of, l.Name, any(&l.Args).(Allocatable))
 			if err != nil {
 				return err
 			}
@@ -248,7 +248,7 @@ func (j Job) Stats(g *action.Graph, needs Needs, wants func(block int) bool) []S
 	}
 	src := j.Model
 	if j.Propagate == "reference" {
-		src = j.Reference
+		src = Aligned(g, j.Node, j.Model, j.Reference)
 	}
 	return Stream(g, j.Node, src, j.Data, needs, wants)
 }
@@ -308,7 +308,7 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 			s, _ = Walk(g, j.Node, cfg, b, j.Model.Blocks[b], hidden, tokens, m.Needs, false, action.Transient)
 		}
 		if work[b] != nil {
-			a := m.change(g, j.Node, cfg, b, j.Model.Blocks[b], s, work[b], action.Durable, shareOf(j.Allocation, b)...)
+			a := m.change(g, j.Node, cfg, b, j.Model.Blocks[b], s, work[b], action.Durable, ShareOf(j.Allocation, b)...)
 			next.Blocks[b] = action.Ref{Action: a, Output: "block"}
 			res.Layers = append(res.Layers, passes.LayerReport{Block: b, Ref: action.Ref{Action: a, Output: "report"}})
 		}
@@ -323,7 +323,7 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 // action for each layer, which sees nothing but that layer's tensors.
 func (m *Method[L]) tensors(g *action.Graph, j Job, b int, ls []linearParams[L]) (block action.Ref, reports []passes.LayerReport) {
 	base := j.Model.Blocks[b]
-	share := shareOf(j.Allocation, b)
+	share := ShareOf(j.Allocation, b)
 	var pieces []action.Piece
 	for i, l := range ls {
 		names := LinearLeaves(l.Name)

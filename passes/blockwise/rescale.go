@@ -146,17 +146,17 @@ func (r *Rescale) Put(out *artifact.Builder, in *artifact.Value, leave func(leaf
 	return nil
 }
 
-// Rescaled notes in ty that node scales the sites: the layers that are rewritten
+// Rescaled notes in ty that node scales the sites that sites reports: the layers that are rewritten
 // belong to node's scaling now, and their weights are floats of denseBits. It
 // reports, under title, layers that are codes and would have to be rewritten. Of
 // layers that leave reports, whose weights the caller stores, only the scaling
 // is noted.
-func Rescaled(ty *model.Type, node string, sites map[string]bool, denseBits float64, title string, leave func(*model.Linear) bool) (ds diag.List) {
+func Rescaled(ty *model.Type, node string, sites func(block int, site string) bool, denseBits float64, title string, leave func(*model.Linear) bool) (ds diag.List) {
 	var packed []*model.Linear
 	for b := range ty.Config.Layers {
 		touched := map[string]bool{}
 		for _, c := range ty.Config.Couplings() {
-			if !sites[c.Site] {
+			if !sites(b, c.Site) {
 				continue
 			}
 			touched[c.Rows] = true

@@ -2,6 +2,7 @@ package blockwise
 
 import (
 	"fmt"
+	"github.com/compressc/compressc/internal/arch"
 	"slices"
 	"strings"
 
@@ -57,15 +58,28 @@ func (c Calibrated) Check(ty *model.Type) (ds diag.List) {
 }
 
 // CheckReference reports a reference of another shape, or one whose channels are
-// scaled differently.
+// scaled differently and that Aligned cannot scale alike.
 func CheckReference(ty *model.Type, ref *passes.Model) (ds diag.List) {
 	if ty == nil || ref == nil || ref.Type == nil {
 		return nil
 	}
 	if ty.SameShape(ref.Type) {
-		if l, m := ty.ScaledApart(ref.Type); l != nil {
+		l, m := ty.ScaledOnFrom(ref.Type)
+		a, b := ty.Config, ref.Type.Config
+		switch {
+		case a.Norm != b.Norm || a.NormBias != b.NormBias:
+			ds.Errorf("reference", "Reference of other norms", "%s has %s, the model has %s, so that weights and inputs of the two cannot be compared. Use as reference a model that was transformed alike, such as the one that the transformation yields.",
+				ref.From, arch.NormName(b.Norm), arch.NormName(a.Norm))
+			ds.Since(ref.From)
+		case l == nil:
+		case m.Format.Quantized() && len(m.ScaledBy) < len(l.ScaledBy):
+			by := l.ScaledBy[len(l.ScaledBy)-1]
+			ds.Errorf("reference", "Reference cannot be scaled", "Channels of %s were scaled by %s, and the reference would have to be scaled alike, where its weights are %s since %s. Use as reference a model from before that.",
+				l.Path, by, m.Format, m.QuantizedBy)
+			ds.Since(m.QuantizedBy)
+		default:
 			by := slices.Concat(l.ScaledBy, m.ScaledBy)
-			ds.Errorf("reference", "Reference is scaled differently", "Channels of %s were rewritten by %s, and weights or inputs from before that cannot be compared with those after it. Use as reference a model that was rewritten alike, such as the one that %[2]s yields.",
+			ds.Errorf("reference", "Reference is scaled differently", "Channels of %s were scaled by %s, in the reference in another way than in the model, and so their weights or inputs cannot be compared. Use as reference the model that this one was made from.",
 				l.Path, strings.Join(slices.Compact(by), ", "))
 			ds.Since(by[len(by)-1])
 		}

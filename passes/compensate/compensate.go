@@ -192,6 +192,7 @@ func (a Common) lower(node string, g *action.Graph, r passes.Result, gram func(b
 	next.Type, next.From = r.Model.Type, node
 	next.Blocks = append([]action.Ref(nil), a.Model.Blocks...)
 	res := passes.Result{Model: &next}
+	reference := blockwise.Aligned(g, node, a.Model, a.Reference)
 	for b := 0; b < cfg.Layers; b++ {
 		var ls []layerParams
 		var ranks []int
@@ -217,7 +218,7 @@ func (a Common) lower(node string, g *action.Graph, r passes.Result, gram func(b
 		for _, l := range ls {
 			bytes += int64(min(keep, l.Out, l.In)) * int64(l.Out+l.In) * 4
 		}
-		in := []action.Input{{Name: "block", Ref: a.Model.Blocks[b]}, {Name: "reference", Ref: a.Reference.Blocks[b]}}
+		in := []action.Input{{Name: "block", Ref: a.Model.Blocks[b]}, {Name: "reference", Ref: reference.Blocks[b]}}
 		if gram != nil {
 			in = append(in, action.Input{Name: "gram", Ref: gram(b)})
 		}

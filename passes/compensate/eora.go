@@ -39,7 +39,7 @@ var EoRA = &passes.Pass{
 		a := c.Args.(*EoRAArgs)
 		src := a.Model
 		if a.Propagate == "reference" {
-			src = a.Reference
+			src = blockwise.Aligned(g, c.Node, a.Model, a.Reference)
 		}
 		grams := blockwise.Grams(g, c.Node, src, a.Data, func(b int) bool {
 			for _, l := range a.Model.Type.Block(b) {

@@ -15,17 +15,22 @@ import (
 )
 
 // All lists the methods of the verb.
-func All() []*passes.Pass { return []*passes.Pass{RTN, GPTQ, VPTQ, BitStack} }
+func All() []*passes.Pass { return []*passes.Pass{RTN, GPTQ, AWQ, VPTQ, BitStack} }
 
-// Grid are the arguments that say what codes a layer gets.
-type Grid struct {
+// Codes are the arguments that say what codes a layer gets, whatever the method.
+type Codes struct {
 	Bits         int    `arg:"bits" default:"4" enum:"2|3|4|8" per_module:"true" doc:"bits of a code"`
 	GroupSize    int    `arg:"group_size" default:"128" min:"-1" per_module:"true" doc:"inputs that share a scale; -1 is the whole row"`
-	Symmetric    bool   `arg:"symmetric" default:"true" per_module:"true" doc:"zero point in the middle of the codes; otherwise an integer zero point a group"`
 	ScaleDType   string `arg:"scale_dtype" default:"f16" enum:"f16|f32" doc:"how scales are stored; codes are chosen with the rounded scale"`
-	MSE          bool   `arg:"mse" default:"false" doc:"search each group's range for the smallest error instead of covering all weights"`
 	PartialGroup bool   `arg:"partial_group" default:"false" doc:"allow a shorter last group where group_size does not divide the inputs"`
 	blockwise.Allocated
+}
+
+// Grid are the codes of methods that fit the grids to the weights.
+type Grid struct {
+	Codes
+	Symmetric bool `arg:"symmetric" default:"true" per_module:"true" doc:"zero point in the middle of the codes; otherwise an integer zero point a group"`
+	MSE       bool `arg:"mse" default:"false" doc:"search each group's range for the smallest error instead of covering all weights"`
 }
 
 // spec is the grid in a kernel's parameters: without bits where an allocation

@@ -91,7 +91,8 @@ type smoothParams struct {
 	Windows  int                `json:"windows,omitempty"`
 }
 
-// smoothKernel rewrites one block by the statistics "norms"; a search looks at
+// smoothKernel rewrites one block by the statistics "norms" and tells the factors,
+// F32 [Free] for each site; a search looks at
 // the block's inputs "hidden" too.
 var smoothKernel = action.NewKernel("transform.smooth", 2, func(c *action.Context, p smoothParams) error {
 	cfg := p.Geometry.Config()
@@ -124,6 +125,7 @@ var smoothKernel = action.NewKernel("transform.smooth", 2, func(c *action.Contex
 			report[l] = numbers
 		}
 		r.Add(k, s)
+		c.Output("scales").PutFloat32(site, []int{k.Free}, s)
 		if err := c.Step(i+1, len(p.Sites)); err != nil {
 			return err
 		}
@@ -292,7 +294,7 @@ var Smooth = &passes.Pass{
 				ds.Errorf("sites", "Site cannot be smoothed", "What enters %q goes through an activation that is not linear, so no factor can be taken out before it in a model of type %s.", s, ty.Config.ModelType)
 			}
 		}
-		ds = append(ds, blockwise.Rescaled(ty, c.Node, sites, prune.DenseBits, "Smoothing codes", func(*model.Linear) bool { return false })...)
+		ds = append(ds, blockwise.Rescaled(ty, c.Node, func(_ int, site string) bool { return sites[site] }, prune.DenseBits, "Smoothing codes", func(*model.Linear) bool { return false })...)
 		out.Type = ty
 		return passes.Result{Model: out}, ds
 	},
@@ -308,6 +310,7 @@ var Smooth = &passes.Pass{
 				sites = append(sites, s)
 			}
 		}
+		scaling := passes.Scaling{By: c.Node, Blocks: make([]action.Ref, len(next.Blocks))}
 		stats := blockwise.Stream(g, c.Node, a.Model, a.Data, blockwise.Needs{Norms: true}, func(int) bool { return true })
 		for b := range next.Blocks {
 			cfg := a.Model.Type.Config.At(b)
@@ -315,8 +318,9 @@ var Smooth = &passes.Pass{
 			in := []action.Input{{Name: "block", Ref: a.Model.Blocks[b]}, {Name: "norms", Ref: stats[b].Norms}}
 			bytes := blockwise.BlockWeights(cfg) * 4
 			spec := action.Spec{Kernel: smoothKernel, Node: c.Node, Label: fmt.Sprintf("block %d", b),
-				Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: bytes}, {Name: "report", Class: action.Durable, Bytes: 4096}},
-				Flops:   float64(bytes), Peak: 3 * bytes}
+				Outputs: []action.Output{{Name: "block", Class: action.Durable, Bytes: bytes}, {Name: "report", Class: action.Durable, Bytes: 4096},
+					{Name: "scales", Class: action.Durable, Bytes: int64(2*cfg.Hidden+cfg.QDim()+cfg.Intermediate) * 4}},
+				Flops: float64(bytes), Peak: 3 * bytes}
 			if a.Alpha.Search {
 				p.Windows = blockwise.WindowsFor(a.Data, a.SearchTokens)
 				tokens := int64(p.Windows) * int64(a.Data.Type.SequenceLength)
@@ -326,9 +330,10 @@ var Smooth = &passes.Pass{
 			}
 			spec.Params, spec.Inputs = p, in
 			act := g.Add(spec)
-			next.Blocks[b] = action.Ref{Action: act, Output: "block"}
+			next.Blocks[b], scaling.Blocks[b] = action.Ref{Action: act, Output: "block"}, action.Ref{Action: act, Output: "scales"}
 			res.Layers = append(res.Layers, passes.LayerReport{Block: b, Ref: action.Ref{Action: act, Output: "report"}})
 		}
+		next.Scalings = append(slices.Clip(next.Scalings), scaling)
 		return res
 	},
 }
