@@ -2,10 +2,10 @@ package blockwise
 
 import (
 	"fmt"
-	"github.com/compressc/compressc/internal/arch"
 	"slices"
 	"strings"
 
+	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/schema"

@@ -74,7 +74,7 @@ func drawBlock(t *rapid.T) *awqBlock {
 		Heads: kv * rapid.IntRange(1, 3).Draw(t, "group"), HeadDim: 4, RMSEps: 1e-6, RopeTheta: 1e4, Vocab: 8,
 		AttentionBias: flag("bias"), AttentionOutBias: flag("out bias"), MLPBias: flag("mlp bias"), QKNorm: flag("qk norm")}
 	if flag("layer norm") {
-		cfg.LayerNorm, cfg.Plain, cfg.Learned, cfg.MaxPosition, cfg.QKNorm = true, true, true, 16, false
+		cfg.Norm, cfg.NormBias, cfg.Plain, cfg.Learned, cfg.MaxPosition, cfg.QKNorm = arch.NormLayer, true, true, true, 16, false
 		cfg.Activation = rapid.SampledFrom([]string{arch.ActGELUTanh, arch.ActReLU}).Draw(t, "activation")
 	}
 	b := &awqBlock{geometry: blockwise.BlockGeometry(cfg, 0), windows: 2, tokens: 5, seed: rapid.Uint64().Draw(t, "seed"), masked: map[string]bool{}}
