@@ -16,7 +16,7 @@ func global(m *measurement) error {
 	ppl := map[string]float64{}
 	m.Printf("Nothing is trained afterwards; the statistics of Wanda are the dense model's.\n\n| removed | weights compete | perplexity | most and least removed of a layer |\n|---|---|---|---|\n")
 	for _, row := range []struct{ name, amount, title string }{
-		{"dense", "0", ""},
+		{"dense", "0 %", ""},
 		{"row", "50 %", "magnitudes, in a row"},
 		{"layer", "50 %", "magnitudes, in a layer"},
 		{"global", "50 %", "magnitudes, in all layers"},

@@ -38,6 +38,7 @@ type claim struct {
 // claims in the order of the page.
 var claims = []claim{
 	{"global", "Magnitudes compared over all layers", global},
+	{"gblm", "GBLM: gradients beside activations", gblm},
 	{"flap", "FLAP", flap},
 	{"awq", "AWQ: scales and ranges by activations", awq},
 	{"bitstack", "BitStack: signs and low-rank magnitudes", bitstack},

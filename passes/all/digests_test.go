@@ -82,6 +82,20 @@ prune "wanda" "ranked" {
   data       = data.bytes
   allocation = prune.global.allocation
 }
+prune "gblm" "pulled" {
+  model    = prune.row
+  data     = data.bytes
+  sparsity = "2:4"
+  targets  = ["*.1.*"]
+}
+prune "gblm" "even" {
+  model         = train.base
+  data          = data.bytes
+  scope         = "global"
+  propagate     = "input"
+  gradient_norm = "l1"
+  combine       = "normalised"
+}
 prune "sparsegpt" "mixed" {
   model    = train.base
   data     = data.bytes
@@ -532,6 +546,14 @@ evaluate "perplexity" "d" {
 }
 evaluate "perplexity" "e" {
   model = prune.layer
+  data  = data.random
+}
+evaluate "perplexity" "pulled" {
+  model = prune.pulled
+  data  = data.random
+}
+evaluate "perplexity" "even" {
+  model = prune.even
   data  = data.random
 }
 evaluate "perplexity" "floors" {

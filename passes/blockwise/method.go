@@ -42,6 +42,7 @@ type Work struct {
 	Mask *mask.Mask
 
 	norms, gram *artifact.Value
+	gradient    *artifact.Value
 	coded       Coded
 	memo        map[string]any
 	original    []float32
@@ -54,6 +55,27 @@ func (w *Work) SumSq() ([]float64, error) { return w.norms.Float64(w.Site + ".su
 // Gram returns XᵀX [in, in] over the calibration tokens; it is shared, do not
 // write to it.
 func (w *Work) Gram() ([]float64, error) { return w.gram.Float64(w.Site) }
+
+// Gradient returns the norm over windows of the gradient of each weight, [out, in],
+// and how many windows there were; it is shared, do not write to it. Windows whose
+// gradients were not finite are reported as "skipped_windows".
+func (w *Work) Gradient() (norms []float32, windows int, err error) {
+	if norms, err = w.gradient.Float32(w.Name); err != nil {
+		return nil, 0, err
+	}
+	skipped, err := w.gradient.Int32(w.Name + skippedLeaf)
+	if err != nil {
+		return nil, 0, err
+	}
+	if skipped[0] > 0 {
+		w.Report("skipped_windows", float64(skipped[0]))
+	}
+	n, err := w.gradient.Int32(windowsLeaf)
+	if err != nil {
+		return nil, 0, err
+	}
+	return norms, int(n[0]), nil
+}
 
 // Factor returns the Hessian of the layer's inputs prepared for a column sweep,
 // one for all layers of a site. ordered visits the columns by descending
@@ -203,6 +225,9 @@ func openWork[L any](c *action.Context, l linearParams[L], n Needs) (*Work, erro
 	if n.Gram {
 		w.gram = c.Input("gram")
 	}
+	if n.Gradient {
+		w.gradient = c.Input("gradient")
+	}
 	var err error
 	if w.original, err = Dense(c.Input("block"), l.Name); err != nil {
 		return nil, err
@@ -221,6 +246,9 @@ func (s Stats) inputs(block action.Ref, n Needs) []action.Input {
 	if n.Gram {
 		in = append(in, action.Input{Name: "gram", Ref: s.Gram})
 	}
+	if n.Gradient {
+		in = append(in, action.Input{Name: "gradient", Ref: s.Gradient})
+	}
 	return in
 }
 
@@ -238,6 +266,9 @@ type Job struct {
 	Propagate string
 	// Allocation, unless nil, gives each layer its number.
 	Allocation *passes.Allocation
+	// Gradients are those of the blocks, as the function Gradients returns them, for
+	// methods that need them.
+	Gradients []action.Ref
 }
 
 // Stats lowers the statistics of a model as it is, the reference or the input, for
@@ -250,7 +281,11 @@ func (j Job) Stats(g *action.Graph, needs Needs, wants func(block int) bool) []S
 	if j.Propagate == "reference" {
 		src = Aligned(g, j.Node, j.Model, j.Reference)
 	}
-	return Stream(g, j.Node, src, j.Data, needs, wants)
+	st := Stream(g, j.Node, src, j.Data, needs, wants)
+	for b := range j.Gradients {
+		st[b].Gradient = j.Gradients[b]
+	}
+	return st
 }
 
 // Lower emits, block by block, statistics → kernel → forward, and returns the
@@ -306,6 +341,9 @@ func (m *Method[L]) Lower(g *action.Graph, j Job, of func(*model.Linear) (L, boo
 			s = st[b]
 		} else if hidden.Valid() && work[b] != nil {
 			s, _ = Walk(g, j.Node, cfg, b, j.Model.Blocks[b], hidden, tokens, m.Needs, false, action.Transient)
+			if j.Gradients != nil {
+				s.Gradient = j.Gradients[b]
+			}
 		}
 		if work[b] != nil {
 			a := m.change(g, j.Node, cfg, b, j.Model.Blocks[b], s, work[b], action.Durable, ShareOf(j.Allocation, b)...)

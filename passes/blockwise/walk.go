@@ -226,14 +226,20 @@ func (c *collector) putGram(b *artifact.Builder) {
 }
 
 // Needs says which statistics a method wants.
-type Needs struct{ Norms, Moments, Gram bool }
+type Needs struct {
+	Norms, Moments, Gram bool
+	// Gradient is a norm of each weight's gradient; see Job.Gradients.
+	Gradient bool
+}
 
 // Any reports whether any statistics are wanted.
-func (n Needs) Any() bool { return n.Norms || n.Moments || n.Gram }
+func (n Needs) Any() bool { return n.Norms || n.Moments || n.Gram || n.Gradient }
 
 // Stats are references to a block's statistics.
 type Stats struct {
 	Norms, Moments, Gram action.Ref
+	// Gradient is set by Job alone: it does not come from the walk.
+	Gradient action.Ref
 	// Hidden is the block's input.
 	Hidden action.Ref
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // All lists the methods of the verb.
-func All() []*passes.Pass { return []*passes.Pass{Magnitude, Wanda, SparseGPT, FLAP} }
+func All() []*passes.Pass { return []*passes.Pass{Magnitude, Wanda, SparseGPT, GBLM, FLAP} }
 
 // DenseBits is what a weight costs where it is stored as a 16-bit float, which
 // is how changed weights are exported unless asked otherwise.
