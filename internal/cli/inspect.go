@@ -46,6 +46,8 @@ type inspectedModel struct {
 	Vocab   int               `json:"vocab"`
 	Context int               `json:"context"`
 	Tied    bool              `json:"tied"`
+	// Norms are those of blocks and head: LayerNorm, RMSNorm or CRMSNorm.
+	Norms string `json:"norms"`
 	// Tokenizer is the digest of the tokenizer, "" where there is none.
 	Tokenizer      string `json:"tokenizer"`
 	TokenizerVocab int    `json:"tokenizer_vocab,omitempty"`
@@ -100,7 +102,7 @@ func inspect(path string) (*inspection, error) {
 	c := cp.Config
 	m := &inspectedModel{Architecture: c.ModelType, Parameters: t.Parameters(), Bytes: t.Size(), BitsPerWeight: t.BitsPerWeight(), Layers: c.Layers,
 		Hidden: c.Hidden, Intermediate: c.Intermediate, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Vocab: c.Vocab, Context: c.MaxPosition,
-		Tied: c.Tied, GroupSizes: groupSizes(t)}
+		Tied: c.Tied, Norms: arch.NormName(c.Norm), GroupSizes: groupSizes(t)}
 	if !c.Uniform() {
 		for i := range c.Layers {
 			m.Blocks = append(m.Blocks, c.Shape(i))
@@ -189,6 +191,7 @@ func (a *app) showInspection(r *inspection, tensors bool) {
 		facts.row("layers", fmt.Sprintf("%d of %d → %s → %d", m.Layers, m.Hidden, m.sizes(m.Intermediate, func(s arch.BlockShape) int { return s.Intermediate }), m.Hidden))
 		facts.row("attention", fmt.Sprintf("%s heads of %d, %s of keys and values", m.sizes(m.Heads, func(s arch.BlockShape) int { return s.Heads }), m.HeadDim,
 			m.sizes(m.KVHeads, func(s arch.BlockShape) int { return s.KVHeads })))
+		facts.row("norms", m.Norms)
 		tied := "a head of its own"
 		if m.Tied {
 			tied = "the embedding is the head"
