@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/compressc/compressc/cache"
@@ -50,23 +49,18 @@ to compute. The run is named as for show. Source models are not in it.`,
 				}
 				ids = []string{run.ID}
 			}
-			var w io.Writer = a.Out
-			if out != "-" {
-				f, err := renameio.NewPendingFile(out, renameio.WithPermissions(0o644))
-				if err != nil {
-					return err
-				}
-				defer f.Cleanup()
-				w = f
-			}
-			r, err := s.Export(c.Context(), w, ids...)
-			if err != nil {
+			var r cache.ArchiveReport
+			write := func(w io.Writer) (err error) {
+				r, err = s.Export(c.Context(), w, ids...)
 				return err
 			}
-			if f, ok := w.(*renameio.PendingFile); ok {
-				if err := f.CloseAtomicallyReplace(); err != nil {
-					return err
-				}
+			if out == "-" {
+				err = write(a.Out)
+			} else {
+				err = replaceFile(out, write)
+			}
+			if err != nil {
+				return err
 			}
 			fmt.Fprintf(a.Err, "Wrote %s.\n", archived(r))
 			return nil
