@@ -366,7 +366,7 @@ func (a *AWQArgs) lowerScales(node string, g *action.Graph, b int, p awqParams, 
 	act := g.Add(action.Spec{Kernel: awqScaleKernel, Params: awqScaleParams{p.Geometry, p.Sites, p.Layers, a.Grid, windows}, Inputs: in,
 		Node: node, Label: fmt.Sprintf("scales of block %d", b),
 		Outputs: []action.Output{{Name: "scales", Class: action.Durable, Bytes: int64(2*cfg.Hidden+cfg.QDim()+cfg.Intermediate)*4 + 1024}},
-		Flops:   float64(a.Grid) * (float64(bytes/2)*float64(tokens) + p.flops()/8),
+		Flops:   float64(a.Grid) * (float64(float64(bytes/2)*float64(tokens)) + float64(p.flops()/8)),
 		Peak:    3*bytes + p.grams() + tokens*int64(4*cfg.Hidden+3*cfg.Intermediate+3*cfg.QDim())*4})
 	return action.Ref{Action: act, Output: "scales"}
 }
@@ -377,7 +377,7 @@ func (p awqParams) flops() float64 {
 	for _, l := range p.Layers {
 		lo, hi := l.Spec.Columns(0, l.In)
 		tries := 1 + float64(float64(p.Steps)*p.Shrink)
-		f += float64(l.Out) * float64(l.In) * (float64(l.In) + float64(2*tries*float64(hi-lo)))
+		f += float64(float64(l.Out) * float64(l.In) * (float64(l.In) + float64(2*tries*float64(hi-lo))))
 	}
 	return f
 }
