@@ -16,13 +16,14 @@ type Outlook struct {
 	p   *Plan
 	pr  *Prediction
 	res *Results
-	// ends are the outcomes that were looked up.
+	// ends are the outcomes that were looked up, out the answers of Out.
 	ends map[*Node]Outcome
+	out  map[*Node]bool
 }
 
 // Outlook looks into the store; pr is a prediction of all roots.
 func (p *Plan) Outlook(pr *Prediction) *Outlook {
-	o := &Outlook{p: p, pr: pr, ends: map[*Node]Outcome{}}
+	o := &Outlook{p: p, pr: pr, ends: map[*Node]Outcome{}, out: map[*Node]bool{}}
 	o.res = p.Expansion.Results(o.outcome)
 	return o
 }
@@ -109,10 +110,13 @@ func (o *Outlook) Winner(n *Node) *Node { return o.res.Select(n).Node }
 // Out reports whether what is on record rules a node out: another candidate has
 // won, a gate before it has not passed, or a search has not come to its point.
 func (o *Outlook) Out(n *Node) bool {
-	if !o.res.Active(n) && o.res.settledChoices(n) || o.res.withheld(n) {
-		return true
+	out, known := o.out[n]
+	if !known {
+		out = !o.res.Active(n) && o.res.settledChoices(n) || o.res.withheld(n) ||
+			slices.ContainsFunc(n.DependsOn, func(d *Node) bool { return d.Block.Kind != lang.KindSelect && o.Out(d) })
+		o.out[n] = out
 	}
-	return slices.ContainsFunc(n.DependsOn, func(d *Node) bool { return d.Block.Kind != lang.KindSelect && o.Out(d) })
+	return out
 }
 
 // Chosen reports whether all choices that a node stands for have been made, for

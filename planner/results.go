@@ -69,13 +69,22 @@ func (r *Results) outcome(n *Node) Outcome {
 // withheld reports whether a gate that did not pass, or a search that did not come
 // to its point, keeps n from running.
 func (r *Results) withheld(n *Node) bool {
-	if search, over := r.Held(n); search != nil {
-		return over
+	seen := map[*Node]bool{} // what two nodes are made of is asked about once
+	var visit func(n *Node) bool
+	visit = func(n *Node) bool {
+		if seen[n] {
+			return false
+		}
+		seen[n] = true
+		if search, over := r.Held(n); search != nil {
+			return over
+		}
+		gate, pending := r.Blocked(n)
+		return gate != nil && !pending || slices.ContainsFunc(n.DependsOn, func(d *Node) bool {
+			return d.Block.Kind != lang.KindSelect && visit(d) // not all candidates are needed
+		})
 	}
-	gate, pending := r.Blocked(n)
-	return gate != nil && !pending || slices.ContainsFunc(n.DependsOn, func(d *Node) bool {
-		return d.Block.Kind != lang.KindSelect && r.withheld(d) // not all candidates are needed
-	})
+	return visit(n)
 }
 
 // status of a value that is made of n.
