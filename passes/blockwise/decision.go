@@ -18,6 +18,8 @@ type Decision struct {
 	Node, Label string
 	Kernel      *action.Kernel
 	Params      any
+	// Inputs are further ones, before the summaries.
+	Inputs []action.Input
 	// Summaries are what is known of the blocks; those that are not valid have
 	// no part in the decision, and no share.
 	Summaries []action.Ref
@@ -34,7 +36,7 @@ type Decision struct {
 // Summary, and as many outputs for the shares, see Share.
 func (d Decision) Lower(g *action.Graph) (a *action.Action, shares []action.Ref) {
 	out := append([]action.Output(nil), d.More...)
-	var in []action.Input
+	in := append([]action.Input(nil), d.Inputs...)
 	for b, s := range d.Summaries {
 		if !s.Valid() {
 			continue

@@ -240,10 +240,7 @@ func Gradients(g *action.Graph, node string, m *passes.Model, d *passes.Data, no
 		// They wait for the way back, in the store and not in memory.
 		_, enter[b+1] = Walk(g, node, cfg, b, m.Blocks[b], enter[b], tokens, Needs{}, true, action.Checkpoint)
 	}
-	in := []action.Input{{Name: "hidden", Ref: enter[cfg.Layers]}, {Name: "tokens", Ref: d.Tokens}, {Name: "final", Ref: m.Final}}
-	if cfg.Tied {
-		in = append(in, action.Input{Name: "embed", Ref: m.Embed})
-	}
+	in := append([]action.Input{{Name: "hidden", Ref: enter[cfg.Layers]}, {Name: "tokens", Ref: d.Tokens}}, HeadInputs(m)...)
 	gradient := action.Output{Name: "gradient", Class: action.Checkpoint, Bytes: states}
 	a := g.Add(action.Spec{Kernel: headGradientKernel, Params: ModelGeometry(cfg), Inputs: in, Node: node, Label: "gradient of the head",
 		Outputs: []action.Output{gradient},

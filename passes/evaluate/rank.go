@@ -39,7 +39,6 @@ type rankPart struct {
 }
 
 func settingInput(i int) string { return fmt.Sprintf("setting%d", i) }
-func blockInput(b int) string   { return fmt.Sprintf("block%d", b) }
 
 // rise is what became of the perplexity with a setting in a part.
 type rise struct {
@@ -72,7 +71,7 @@ var rankKernel = action.NewKernel("evaluate.sensitivity", 1, func(c *action.Cont
 			if u.Block != block {
 				at, block = 0, u.Block
 			}
-			losses, err := c.Input(blockInput(block)).Float64("losses")
+			losses, err := blockwise.Summary(c, block).Float64("losses")
 			if err != nil {
 				return err
 			}

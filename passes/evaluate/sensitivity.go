@@ -248,16 +248,18 @@ func (a *SensitivityArgs) lower(g *action.Graph, node string) action.Ref {
 			ranges = rangesOf(g, node, m, a.Calibration)
 		}
 	}
-	in := []action.Input{{Name: "base", Ref: lowerPerplexity(g, node, m, a.Data, nil, func(int) *blockwise.Rounding { return nil })}}
+	table := blockwise.Decision{Kernel: rankKernel, Node: node, Label: "table",
+		Inputs: []action.Input{{Name: "base", Ref: lowerPerplexity(g, node, m, a.Data, nil, func(int) *blockwise.Rounding { return nil })}}}
 	if a.Granularity == "model" {
 		for i, s := range a.Settings {
-			in = append(in, action.Input{Name: settingInput(i), Ref: a.lowerWhole(g, node, probe, i, s, ranges)})
+			table.Inputs = append(table.Inputs, action.Input{Name: settingInput(i), Ref: a.lowerWhole(g, node, probe, i, s, ranges)})
 		}
 	} else {
-		in = append(in, a.lowerParts(g, node, probe, ranges, &p)...)
+		table.Summaries = a.lowerParts(g, node, probe, ranges, &p)
 	}
-	act := g.Add(action.Spec{Kernel: rankKernel, Params: p, Inputs: in, Node: node, Label: "table",
-		Outputs: []action.Output{{Name: "report", Class: action.Durable, Bytes: int64(256 * (1 + len(p.Parts)) * len(p.Settings))}}})
+	table.Params = p
+	table.More = []action.Output{{Name: "report", Class: action.Durable, Bytes: int64(256 * (1 + len(p.Parts)) * len(p.Settings))}}
+	act, _ := table.Lower(g)
 	return action.Ref{Action: act, Output: "report"}
 }
 
@@ -278,8 +280,8 @@ func (a *SensitivityArgs) lowerWhole(g *action.Graph, node string, probe *blockw
 }
 
 // lowerParts lowers the losses of every part with every setting, for each block
-// part by part; p gets the parts in that order.
-func (a *SensitivityArgs) lowerParts(g *action.Graph, node string, probe *blockwise.Probe, ranges []blockwise.Stats, p *rankParams) (in []action.Input) {
+// part by part, as summaries for the table; p gets the parts in that order.
+func (a *SensitivityArgs) lowerParts(g *action.Graph, node string, probe *blockwise.Probe, ranges []blockwise.Stats, p *rankParams) (losses []action.Ref) {
 	ty := a.Model.Type
 	tried := blockwise.Try(g, node, a.Model, a.Data, probe, ranges, func(b int) (ts []blockwise.Trial) {
 		for _, u := range a.parts(ty, b) {
@@ -295,11 +297,12 @@ func (a *SensitivityArgs) lowerParts(g *action.Graph, node string, probe *blockw
 		return ts
 	})
 	n := int64(a.Data.Type.Windows) * int64(a.Data.Type.SequenceLength)
+	losses = make([]action.Ref, len(tried.Trials))
 	for b, hidden := range tried.Trials {
 		if count := int64(tried.Counts[b]); count > 0 {
 			out := action.Output{Name: "losses", Class: action.Durable, Bytes: count * int64(a.Data.Type.Windows) * 8}
-			in = append(in, action.Input{Name: blockInput(b), Ref: lowerLosses(g, node, lossesKernel, a.Model, a.Data, hidden, n*count, out, fmt.Sprintf("head of block %d", b))})
+			losses[b] = lowerLosses(g, node, lossesKernel, a.Model, a.Data, hidden, n*count, out, fmt.Sprintf("head of block %d", b))
 		}
 	}
-	return in
+	return losses
 }
