@@ -98,44 +98,23 @@ func (x *exporter) write(ctx context.Context, runs []RunInfo) error {
 			used[d] = true
 		}
 	}
-	type record struct {
-		name string
-		text []byte
-	}
-	var entries []record
+	var entries []Digest
 	blobs := map[Digest]bool{}
 	for _, d := range sortedKeys(used) {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		// Leases what it has. An action that is gone costs its reader the time
-		// to run it.
-		e, ok, err := x.s.GetEntry(d)
-		var conflict *Conflict
-		switch {
-		case errors.As(err, &conflict):
-			continue // nobody believes it
-		case err != nil:
+		e, err := x.entry(d)
+		if err != nil {
 			return err
-		case !ok:
+		}
+		if e == nil {
 			if x.s.Has(d) {
 				blobs[d] = true
 			}
 			continue
 		}
-		for i, o := range e.Outputs {
-			if o.Class == Checkpoint {
-				e.Outputs[i].Class = Transient // it is on its way out
-			}
-		}
-		if e.KeyRecord != "" && !x.s.Has(e.KeyRecord) {
-			e.KeyRecord = ""
-		}
-		text, err := e.encode()
-		if err != nil {
-			return err
-		}
-		entries = append(entries, record{path.Join(dirAct, string(d)), text})
+		entries = append(entries, d)
 		for _, b := range digestsOf(e.blobs(isDurable)) {
 			blobs[b] = true
 		}
@@ -148,17 +127,38 @@ func (x *exporter) write(ctx context.Context, runs []RunInfo) error {
 			return err
 		}
 	}
-	for _, e := range entries {
-		if err := x.file(e.name, e.text); err != nil {
+	for _, d := range entries { // read again: those of many runs are too many to hold
+		e, err := x.entry(d)
+		if err != nil {
 			return err
 		}
-		x.report.Entries.add(int64(len(e.text)))
+		if e == nil {
+			return fmt.Errorf("the entry of action %s went meanwhile: %w", d.Short(), ErrNotFound)
+		}
+		for i, o := range e.Outputs {
+			if o.Class == Durable && !blobs[o.Digest] {
+				e.Outputs[i].Class = Transient // promised since, and not in the archive
+			}
+		}
+		text, err := e.encode()
+		if err != nil {
+			return err
+		}
+		if err := x.file(path.Join(dirAct, string(d)), text); err != nil {
+			return err
+		}
+		x.report.Entries.add(int64(len(text)))
 	}
 	for f, err := range x.s.files(dirDef) {
 		if err != nil {
 			return err
 		}
-		if to, ok := x.s.GetDef(Digest(f.name)); ok && used[to] {
+		d := Digest(f.name)
+		if !d.Valid() {
+			continue // Check reports it
+		}
+		// Looked through, and not used: what has no part in the runs ages on.
+		if to, ok := x.s.readDef(d); ok && used[to] {
 			if err := x.file(path.Join(dirDef, f.name), seal(kindDef, []byte(to))); err != nil {
 				return err
 			}
@@ -175,6 +175,29 @@ func (x *exporter) write(ctx context.Context, runs []RunInfo) error {
 		x.report.Runs++
 	}
 	return nil
+}
+
+// entry returns an entry as it is to be in the archive, with its blobs leased; nil
+// where there is none, which costs the archive's reader the time to run the
+// action, or one that nobody believes.
+func (x *exporter) entry(action Digest) (*Entry, error) {
+	e, ok, err := x.s.GetEntry(action)
+	var conflict *Conflict
+	if errors.As(err, &conflict) {
+		return nil, nil
+	}
+	if err != nil || !ok {
+		return nil, err
+	}
+	for i, o := range e.Outputs {
+		if o.Class == Checkpoint {
+			e.Outputs[i].Class = Transient // it is on its way out
+		}
+	}
+	if e.KeyRecord != "" && !x.s.Has(e.KeyRecord) {
+		e.KeyRecord = ""
+	}
+	return e, nil
 }
 
 func (x *exporter) blob(ctx context.Context, d Digest) error {

@@ -3,10 +3,12 @@ package cache
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // exported makes a store of one run and returns its archive: two results, one of
@@ -84,6 +86,29 @@ func TestArchive(t *testing.T) {
 		t.Errorf("again: %+v, %v", r, err)
 	}
 	wantClean(t, s)
+}
+
+// To export a run is no use of what has no part in it.
+func TestExportLeavesOthersAlone(t *testing.T) {
+	s := openStore(t, t.TempDir(), Options{})
+	a := publish(t, s, "a", 1, blob("a", 10))
+	for _, name := range []string{"a", "other"} {
+		if err := s.PutDef(key("definition of "+name), key(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run, err := s.AppendRun([]byte(`{"pipeline":"p","time":"2024-01-02T03:04:05Z","roots":["` + string(a.Action) + `"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := s.shard(dirDef, key("definition of other"))
+	age(t, path, 48*time.Hour)
+	if _, err := s.Export(t.Context(), io.Discard, run); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || time.Since(info.ModTime()) < 47*time.Hour {
+		t.Errorf("the other definition was used at %v, %v", info.ModTime(), err)
+	}
 }
 
 func TestArchiveOfAllRunsAndOfNone(t *testing.T) {

@@ -69,6 +69,9 @@ type Entry struct {
 	// takes to run it again.
 	Inputs  []Digest  `json:"inputs,omitempty"`
 	Created time.Time `json:"created"`
+	// Used is when the entry was used last, to within an hour. Entries alone sets
+	// it.
+	Used time.Time `json:"-"`
 }
 
 const kindEntry = "entry"

@@ -234,6 +234,15 @@ func (s *Store) GetDef(def Digest) (Digest, bool) {
 	if !def.Valid() {
 		return "", false
 	}
+	action, ok := s.readDef(def)
+	if ok {
+		s.touchPath(s.shard(dirDef, def))
+	}
+	return action, ok
+}
+
+// readDef is GetDef that is no use of the record.
+func (s *Store) readDef(def Digest) (Digest, bool) {
 	path := s.shard(dirDef, def)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -247,7 +256,6 @@ func (s *Store) GetDef(def Digest) (Digest, bool) {
 		s.dropRecord(path, data, err)
 		return "", false
 	}
-	s.touchPath(path)
 	return action, true
 }
 

@@ -83,19 +83,6 @@ func (s *Store) Usage() (Usage, error) {
 	return u, nil
 }
 
-// Used returns when the entry of an action was used last, to within an hour; the
-// zero time if there is none.
-func (s *Store) Used(action Digest) time.Time {
-	if !action.Valid() {
-		return time.Time{}
-	}
-	info, err := os.Stat(s.shard(dirAct, action))
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
-}
-
 // Entries yields all readable entries of the index, in the order of their
 // action keys. It does not lease them.
 func (s *Store) Entries() iter.Seq2[*Entry, error] {
@@ -112,7 +99,11 @@ func (s *Store) Entries() iter.Seq2[*Entry, error] {
 			if err != nil && !yield(nil, err) {
 				return
 			}
-			if e != nil && !yield(e, nil) {
+			if e == nil {
+				continue
+			}
+			e.Used = f.changed()
+			if !yield(e, nil) {
 				return
 			}
 		}

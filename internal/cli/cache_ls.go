@@ -53,7 +53,7 @@ sizes add up to more than cache du says.`,
 				}
 				kernels[e.Kernel] = true
 				if len(args) == 0 || isKernel(e.Kernel, args[0]) {
-					all = append(all, listedOf(s, e))
+					all = append(all, listedOf(e))
 				}
 			}
 			if len(args) == 1 && len(all) == 0 {
@@ -87,8 +87,8 @@ func isKernel(kernel, name string) bool {
 	return kernel == name || strings.HasSuffix(kernel, "."+name)
 }
 
-func listedOf(s *cache.Store, e *cache.Entry) listed {
-	l := listed{Action: e.Action, Kernel: e.Kernel, Seconds: e.Seconds, Peak: e.PeakBytes, Made: e.Created, Used: s.Used(e.Action), Inputs: len(e.Inputs)}
+func listedOf(e *cache.Entry) listed {
+	l := listed{Action: e.Action, Kernel: e.Kernel, Seconds: e.Seconds, Peak: e.PeakBytes, Made: e.Created, Used: e.Used, Inputs: len(e.Inputs)}
 	for _, o := range e.Outputs {
 		if o.Class == cache.Durable || o.Class == cache.Checkpoint {
 			l.Bytes += o.Bytes
