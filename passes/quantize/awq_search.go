@@ -31,6 +31,7 @@ var awqScaleKernel = action.NewKernel("quantize.awq.scale", 1, func(c *action.Co
 		return err
 	}
 	s := &awqSearch{c: c, cfg: p.Geometry.Config(), layers: layers, steps: p.Steps, windows: p.Windows}
+	defer s.close()
 	numbers := map[string]map[string]float64{}
 	for i, site := range p.Sites {
 		k, _ := s.cfg.Coupling(site)
@@ -55,10 +56,11 @@ type awqSearch struct {
 	steps   int
 	windows int
 
-	// block and inputs, what the sites read in the first windows, are there once
-	// a sublayer was run.
+	// block, inputs, what the sites read in the first windows, and run are there
+	// once a sublayer was run.
 	block  *nn.Block
 	inputs map[string][]float32
+	run    *nn.Runner
 }
 
 // search tries s = a^α, for the mean magnitude a of each channel, and returns the
@@ -211,12 +213,11 @@ func (s *awqSearch) loss(site string, layers []awqLayer, weights [][]float32) (f
 	}
 	x := s.inputs[site]
 	rows := len(x) / s.cfg.Hidden
-	run := nn.NewRunner(s.cfg, s.c.Pool)
 	forward := func(b *nn.Block, y []float32) {
 		if site == arch.SiteAttnIn {
-			run.Attention(b, x, s.windows, rows/s.windows, y)
+			s.run.Attention(b, x, s.windows, rows/s.windows, y)
 		} else {
-			run.MLP(b, x, rows, y)
+			s.run.MLP(b, x, rows, y)
 		}
 	}
 	want, got := make([]float32, len(x)), make([]float32, len(x))
@@ -244,6 +245,16 @@ func (s *awqSearch) open() (err error) {
 	if s.inputs, err = blockwise.Inputs(s.c, s.cfg, in, s.c.Input("hidden"), s.windows); err != nil {
 		return err
 	}
-	s.block, err = blockwise.LoadForward(s.cfg, in)
-	return err
+	if s.block, err = blockwise.LoadForward(s.cfg, in); err != nil {
+		return err
+	}
+	s.run = nn.NewRunner(s.cfg, s.c.Pool)
+	return nil
+}
+
+// close gives back the memory of the sublayers' runs.
+func (s *awqSearch) close() {
+	if s.run != nil {
+		s.run.Release()
+	}
 }
