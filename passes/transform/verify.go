@@ -23,6 +23,9 @@ type verifyParams struct {
 	Tolerance float64            `json:"tolerance"`
 }
 
+// verifySides begin the names of the two models' inputs.
+var verifySides = [2]string{"before.", "after."}
+
 // verifyLogits bounds the logits that are held of each model; how many rows that
 // is changes no result.
 const verifyLogits = 8 << 20
@@ -39,7 +42,7 @@ var verifyKernel = action.NewKernel("transform.verify", 1, func(c *action.Contex
 	var sides [2]side
 	rows := 0
 	for i, g := range []blockwise.Geometry{p.Before, p.After} {
-		prefix := []string{"before.", "after."}[i]
+		prefix := verifySides[i]
 		x, windows, T, err := blockwise.States(c.Input(prefix + "hidden"))
 		if err != nil {
 			return err
@@ -104,7 +107,7 @@ func (v Verified) lower(node string, g *action.Graph, before, after *passes.Mode
 	var in []action.Input
 	old, now := before.Type.Config, after.Type.Config
 	for i, m := range []*passes.Model{before, after} {
-		prefix := []string{"before.", "after."}[i]
+		prefix := verifySides[i]
 		in = append(in, action.Input{Name: prefix + "hidden", Ref: blockwise.Through(g, node, m, v.Verify)})
 		in = append(in, blockwise.HeadInputsAt(m, prefix)...)
 	}
