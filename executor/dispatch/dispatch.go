@@ -129,7 +129,7 @@ const leaveFor = 10 * time.Second
 
 // look asks, after a fault, whether the server is still there.
 func (d *Dispatcher) look(ctx context.Context) {
-	if err := d.o.Client.Connect(ctx); err == nil || ctx.Err() != nil {
+	if err := d.o.Client.Connect(ctx); err == nil || ctx.Err() != nil || reapi.IsBusy(err) {
 		return
 	}
 	d.mu.Lock()

@@ -13,8 +13,10 @@ const (
 	attempts = 3
 	// mostResumed bounds how often a stream that gets somewhere is taken up.
 	mostResumed = 100
-	// firstPause is the wait after the first fault; it doubles.
+	// firstPause is the wait after the first fault; it doubles, up to mostPause
+	// where the server is busy.
 	firstPause = 50 * time.Millisecond
+	mostPause  = 2 * time.Second
 	// stallLimit ends a call whose server answers questions but moves nothing.
 	stallLimit = 2 * time.Minute
 )
@@ -29,20 +31,31 @@ func (c *Client) ask(ctx context.Context, what string, f func(context.Context) e
 
 // again repeats f after faults, but not after a stall: the server has been asked
 // and did not answer. f says by a faultAfterProgress that it has got
-// somewhere since: those do not count.
+// somewhere since: those do not count. A server that is busy is waited for as
+// long as the patience lasts.
 func (c *Client) again(ctx context.Context, f func() error) error {
 	pause := firstPause
 	resumed := 0
+	var waited time.Duration
 	for n := 1; ; n++ {
+		age := c.executions.bound()
 		err := f()
+		if IsBusy(err) {
+			c.executions.narrow(age)
+		}
 		var stall *StallError
 		if err == nil || !IsFault(err) || ctx.Err() != nil || errors.As(err, &stall) {
 			return err
 		}
 		var p *faultAfterProgress
 		if errors.As(err, &p) && resumed < mostResumed {
-			n, pause = 0, firstPause
+			n, pause, waited = 0, firstPause, 0
 			resumed++
+		}
+		if IsBusy(err) && waited < c.o.Patience {
+			n--
+			pause = min(pause, mostPause)
+			waited += pause
 		}
 		if n >= attempts {
 			return err
@@ -142,7 +155,7 @@ func (c *Client) watch(ctx context.Context, what string, last *atomic.Int64, don
 			return
 		default:
 		}
-		if err != nil && ctx.Err() == nil && IsFault(err) {
+		if err != nil && ctx.Err() == nil && IsFault(err) && !IsBusy(err) {
 			end(&StallError{what, err})
 			return
 		}

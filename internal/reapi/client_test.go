@@ -11,6 +11,7 @@ import (
 	"time"
 
 	repb "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/compressc/compressc/internal/reapi"
 	"github.com/compressc/compressc/internal/reapi/reapitest"
@@ -327,4 +328,64 @@ func TestExecute(t *testing.T) {
 			t.Error("the server was not told")
 		}
 	})
+}
+
+// A server that serves few calls at a time does all that it is asked, and the
+// client learns how many that are.
+func TestExecuteInLittleRoom(t *testing.T) {
+	const actions = 60
+	s := reapitest.New(t, reapitest.Faults{})
+	c := connect(t, s)
+	ad := action(t, c, "/bin/true")
+	s.Exec(func(context.Context, string, []string, []string, *bytes.Buffer, *bytes.Buffer) (int, error) {
+		time.Sleep(5 * time.Millisecond) // not a measure: only so that there are many at once
+		return 0, nil
+	})
+	s.Set(func(f *reapitest.Faults) { f.Room = 5 })
+	all := func(n int) {
+		t.Helper()
+		var g errgroup.Group
+		for range n {
+			g.Go(func() error { _, err := c.Execute(t.Context(), ad, true, nil); return err })
+		}
+		if err := g.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	all(actions)
+	first := s.Full()
+	if first == 0 {
+		t.Error("there was room for all at once")
+	}
+	all(actions)
+	if n := s.Full() - first; n > first/2 {
+		t.Errorf("%d calls found no room at first, and %d when that was known", first, n)
+	}
+}
+
+// Where executions that wait take all the room, the workers' calls find none:
+// then the client steps back.
+func TestExecuteLeavesRoomForWorkers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	s := reapitest.New(t, reapitest.Faults{})
+	c, worker := connect(t, s), connect(t, s)
+	ad := action(t, c, "/bin/true")
+	s.Exec(func(ctx context.Context, _ string, _, _ []string, _, _ *bytes.Buffer) (int, error) {
+		for ctx.Err() == nil {
+			if _, err := worker.Missing(ctx, []reapi.Digest{ad}); err == nil {
+				return 0, nil
+			}
+		}
+		return 0, ctx.Err()
+	})
+	s.Set(func(f *reapitest.Faults) { f.Room = 8 })
+	var g errgroup.Group
+	for range 8 {
+		g.Go(func() error { _, err := c.Execute(t.Context(), ad, true, nil); return err })
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
 }

@@ -56,6 +56,8 @@ type Client struct {
 	calls, data *grpc.ClientConn
 
 	caps atomic.Pointer[Capabilities]
+
+	executions window
 }
 
 // Capabilities are what a server says of itself.

@@ -49,6 +49,9 @@ func IsFault(err error) bool {
 	return false
 }
 
+// IsBusy reports whether the server is there but had no room for the call.
+func IsBusy(err error) bool { return code(err) == codes.ResourceExhausted }
+
 // IsRefusal reports whether the server said that it does not do this at all,
 // or not for this client.
 func IsRefusal(err error) bool {

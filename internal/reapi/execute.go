@@ -22,7 +22,8 @@ type Stage func(stage string)
 // server no longer knows is started again. fresh forbids the server to answer
 // from its cache. When ctx ends, the server is told that nobody waits any more.
 // An error in whose chain is a fault may go away; others are the server's last
-// word, such as that no worker has the platform that was asked for.
+// word, such as that no worker has the platform that was asked for. While the
+// server has no room for more, executions wait here.
 func (c *Client) Execute(ctx context.Context, action Digest, fresh bool, stage Stage) (*repb.ExecuteResponse, error) {
 	x := &running{c: c, action: action, fresh: fresh, stage: stage}
 	err := c.again(ctx, func() error { return x.attempt(ctx) })
@@ -47,7 +48,17 @@ type running struct {
 	answer *repb.ExecuteResponse
 }
 
+// attempt follows the execution while the window has room for it.
 func (x *running) attempt(ctx context.Context) error {
+	if err := x.c.executions.enter(ctx); err != nil {
+		return err
+	}
+	err := x.follow(ctx)
+	x.c.executions.leave(!IsBusy(err))
+	return err
+}
+
+func (x *running) follow(ctx context.Context) error {
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stopWatch := x.watch(inner, cancel)
@@ -121,7 +132,7 @@ func (x *running) watch(ctx context.Context, end context.CancelCauseFunc) (stop 
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		t := time.NewTicker(max(watchEvery, x.c.o.Patience))
+		t := time.NewTicker(watchEvery)
 		defer t.Stop()
 		for {
 			select {
@@ -134,7 +145,14 @@ func (x *running) watch(ctx context.Context, end context.CancelCauseFunc) (stop 
 			probe, cancel := context.WithTimeout(ctx, x.c.o.Patience)
 			_, err := x.c.capabilities(probe)
 			cancel()
-			if err != nil && ctx.Err() == nil && IsFault(err) {
+			switch {
+			case err == nil || ctx.Err() != nil || !IsFault(err):
+			case IsBusy(err):
+				// Those that follow executions leave no room for anything else, the
+				// workers' calls among it: there are too many of them.
+				end(err)
+				return
+			default:
 				end(&StallError{"executing", err})
 				return
 			}

@@ -80,7 +80,7 @@ func (s *Server) follow(op *operation, out interface {
 	}
 	select {
 	case <-out.Context().Done():
-		op.cancel() // nobody waits for it any more
+		// It goes on: the client may come back for it, or cancel it.
 		return status.FromContextError(out.Context().Err()).Err()
 	case <-s.hole:
 		return status.Error(codes.Unavailable, "the server ends")

@@ -37,6 +37,8 @@ type Server struct {
 	ups   map[string][]byte // uploads under way by resource name
 	ops   map[string]*operation
 	calls map[string]int
+	open  int // calls being served
+	full  int // calls that found no room
 	seq   int
 
 	sandbox worker.Sandbox
@@ -65,6 +67,9 @@ type Faults struct {
 	BlackHole bool
 	// Busy answers that many calls with Unavailable.
 	Busy int
+	// Room, when not 0, is how many calls are served at once; others are answered
+	// with ResourceExhausted.
+	Room int
 	// DropRead and DropWrite break that many streams after DropAfter bytes.
 	DropRead, DropWrite int
 	DropAfter           int64
@@ -232,6 +237,31 @@ func (s *Server) EditResults(edit func(reapi.Digest, *repb.ActionResult) *repb.A
 	}
 }
 
+// Full counts the calls that found no room.
+func (s *Server) Full() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.full
+}
+
+// enter takes a call in if there is room.
+func (s *Server) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.f.Room > 0 && s.open >= s.f.Room {
+		s.full++
+		return status.Error(codes.ResourceExhausted, "too many calls")
+	}
+	s.open++
+	return nil
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+}
+
 // gate counts a call and applies the faults that all calls share.
 func (s *Server) gate(ctx context.Context, method string) error {
 	method = method[bytes.LastIndexByte([]byte(method), '/')+1:]
@@ -260,6 +290,10 @@ func (s *Server) gate(ctx context.Context, method string) error {
 }
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
 	if err := s.gate(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
@@ -270,6 +304,10 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
 	if err := s.gate(ss.Context(), info.FullMethod); err != nil {
 		return err
 	}

@@ -43,6 +43,9 @@ const (
 	// to mostRetry.
 	firstRetry = 200 * time.Millisecond
 	mostRetry  = 15 * time.Second
+	// busyRetry is the longest wait for a server that is there and has no room: it
+	// takes workers that say nothing for dead.
+	busyRetry = time.Second
 )
 
 func (b *Bot) logf(format string, args ...any) {
@@ -98,6 +101,9 @@ func (b *Bot) Run(ctx context.Context, draining <-chan struct{}) error {
 				return fmt.Errorf("the server does not lease to workers: %w", err)
 			}
 			b.logf("server: %v", err)
+			if reapi.IsBusy(err) {
+				retry = min(retry, busyRetry)
+			}
 			select {
 			case <-ctx.Done():
 			case <-time.After(retry):
