@@ -695,9 +695,8 @@ func planned(t *testing.T, dir string, threads int) (*planner.Plan, *executor.Ex
 	return plan, ex
 }
 
-// runEveryKernel returns, by "kernel@impl", the digest of all outputs of all
-// its actions in the order of the graph.
-func runEveryKernel(t *testing.T, threads int) map[string]string {
+// everyKernelDir is a folder with the pipeline above and its text.
+func everyKernelDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	text := strings.Repeat("A weight that is small on an input that is large may matter more than it seems. ", 40)
@@ -707,7 +706,14 @@ func runEveryKernel(t *testing.T, threads int) map[string]string {
 	if err := os.WriteFile(filepath.Join(dir, "every.pipeline.hcl"), []byte(everyKernel), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	plan, ex := planned(t, dir, threads)
+	return dir
+}
+
+// runEveryKernel returns, by "kernel@impl", the digest of all outputs of all
+// its actions in the order of the graph.
+func runEveryKernel(t *testing.T, threads int) map[string]string {
+	t.Helper()
+	plan, ex := planned(t, everyKernelDir(t), threads)
 	var targets []action.Ref
 	for _, a := range plan.Graph.Actions {
 		for _, o := range a.Outputs {

@@ -142,7 +142,7 @@ var PERP = &passes.Pass{
 		if a.Mode == "reconstruct" {
 			return passes.Result{Model: &next, Layers: j.Reconstruct(g, a.Reference, &next)}
 		}
-		logs := j.Merge(g, &next)
+		_, logs := j.Merge(g, &next)
 		return passes.Result{Model: &next, Logs: logs}
 	},
 }

@@ -159,16 +159,16 @@ func (u update) lower(c *passes.Call, g *action.Graph, r passes.Result) passes.R
 	next := *u.model
 	next.Type, next.From = r.Model.Type, c.Node
 	state, logs := j.Chunks(g)
-	res := passes.Result{Model: &next, Layers: j.Ranks(g, state)}
+	res := passes.Result{Model: &next}
 	if side {
-		next.Blocks, _ = j.Adapters(g, state, true, r.Adapter != nil && r.Adapter.Alpha == 0)
-		res.Logs = logs
+		taken := j.Adapters(g, state, true, r.Adapter != nil && r.Adapter.Alpha == 0)
+		next.Blocks, res.Layers, res.Logs = taken.Blocks, taken.Layers, logs
 	} else {
-		res.Logs = j.Merge(g, &next)
+		res.Layers, res.Logs = j.Merge(g, &next)
 	}
 	if ad := r.Adapter; ad != nil {
 		filled := *ad
-		_, filled.Blocks = j.Adapters(g, state, side, ad.Alpha == 0)
+		filled.Blocks = j.Adapters(g, state, side, ad.Alpha == 0).Adapters
 		res.Adapter = &filled
 	}
 	return res

@@ -188,7 +188,7 @@ var LanguageModel = &passes.Pass{
 		j.Spec.Embedding, j.Spec.Norms, j.Spec.Biases = true, true, cfg.MLPBias
 		a.Run.Apply(&j, rate, c.Seed)
 		next := *start
-		logs := j.Merge(g, &next)
+		_, logs := j.Merge(g, &next)
 		return passes.Result{Model: &next, Logs: logs}
 	},
 }

@@ -6,14 +6,13 @@ import (
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/arch"
-	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/train"
 	"github.com/compressc/compressc/passes"
 	"github.com/compressc/compressc/passes/blockwise"
 )
 
 // mergeKernel turns the trained state into a model: outputs block0…, embed and
-// final as asked for.
+// final as asked for, and ranks0… with the blocks' ranks as the leaf "report".
 var mergeKernel = action.NewKernel("train.merge", 1, func(c *action.Context, s Spec) error {
 	l, err := s.load(c)
 	if err != nil {
@@ -40,19 +39,18 @@ var mergeKernel = action.NewKernel("train.merge", 1, func(c *action.Context, s S
 	if err != nil {
 		return err
 	}
-	for _, name := range outputs(c.Out) {
-		c.Output(name).CopyExcept(c.Input(name), func(leaf string) bool { return replaced[name+"/"+leaf] })
+	for name, out := range c.Out {
+		if !isRanks(name) {
+			out.CopyExcept(c.Input(name), func(leaf string) bool { return replaced[name+"/"+leaf] })
+		}
+	}
+	for _, b := range s.rankedBlocks() {
+		if err := putRanks(c.Output(ranksOutput(b)), st, cfg.BlockPrefix(b), s.Linears[b]); err != nil {
+			return err
+		}
 	}
 	return nil
 })
-
-func outputs(m map[string]*artifact.Builder) []string {
-	var names []string
-	for n := range m {
-		names = append(names, n)
-	}
-	return names
-}
 
 // place says in which part of the model a tensor lies, and its name there.
 func place(cfg *arch.Config, name string) (part, leaf string) {
@@ -68,7 +66,8 @@ func place(cfg *arch.Config, name string) (part, leaf string) {
 }
 
 // Merge lowers the run and the merge of what was trained into the weights.
-func (j Job) Merge(g *action.Graph, next *passes.Model) (logs []action.Ref) {
+// layers report the ranks that a budget left, if there is one.
+func (j Job) Merge(g *action.Graph, next *passes.Model) (layers []passes.LayerReport, logs []action.Ref) {
 	state, logs := j.Chunks(g)
 	cfg := j.Model.Type.Config
 	p := cfg.Parameters() * 4
@@ -92,7 +91,13 @@ func (j Job) Merge(g *action.Graph, next *passes.Model) (logs []action.Ref) {
 			spec.Outputs = append(spec.Outputs, action.Output{Name: in.Name, Class: action.Durable, Bytes: p / int64(cfg.Layers)})
 		}
 	}
+	for _, b := range j.Spec.rankedBlocks() {
+		spec.Outputs = append(spec.Outputs, ranksDeclared(ranksOutput(b)))
+	}
 	a := g.Add(spec)
+	for _, b := range j.Spec.rankedBlocks() {
+		layers = append(layers, ranksReport(b, a, ranksOutput(b)))
+	}
 	ref := func(name string, old action.Ref) action.Ref {
 		if changed[name] {
 			return action.Ref{Action: a, Output: name}
@@ -104,7 +109,7 @@ func (j Job) Merge(g *action.Graph, next *passes.Model) (logs []action.Ref) {
 	for b, old := range j.Model.Blocks {
 		next.Blocks = append(next.Blocks, ref(blockInput(b), old))
 	}
-	return logs
+	return layers, logs
 }
 
 // adapterParams name the trained layers of one block by their names in the
@@ -121,7 +126,8 @@ type adapterParams struct {
 
 // adapterKernel takes one block's low-rank factors out of the state: output
 // "adapter" as NAME.lora_A and NAME.lora_B, output "block" the block with them
-// as side paths, the scale folded into B. A layer without any is left out.
+// as side paths, the scale folded into B, and output "report" their ranks where
+// a budget chose them. A layer without any is left out.
 var adapterKernel = action.NewKernel("train.adapter", 2, func(c *action.Context, p adapterParams) error {
 	st, err := readState(c.Input("state"), false)
 	if err != nil {
@@ -130,6 +136,11 @@ var adapterKernel = action.NewKernel("train.adapter", 2, func(c *action.Context,
 	byName := map[string]*train.Param{}
 	for _, q := range st.Params {
 		byName[q.Name] = q
+	}
+	if c.Wants("report") {
+		if err := putRanks(c.Output("report"), st, p.Prefix, p.Linears); err != nil {
+			return err
+		}
 	}
 	if c.Wants("block") {
 		c.Output("block").CopyExcept(c.Input("block"), nil)
@@ -158,27 +169,41 @@ var adapterKernel = action.NewKernel("train.adapter", 2, func(c *action.Context,
 	return nil
 })
 
-// Adapters takes the factors out of a final state, as blocks with side paths
-// and as an adapter, each where asked for. fold puts the adapter's scale into B.
-func (j Job) Adapters(g *action.Graph, state action.Ref, side, fold bool) (blocks, adapters []action.Ref) {
+// Taken are the updates of a final state.
+type Taken struct {
+	Blocks   []action.Ref // with the updates as side paths; nil unless asked for
+	Adapters []action.Ref
+	Layers   []passes.LayerReport // the ranks that a budget left, if there is one
+}
+
+// Adapters takes the factors out of a final state, as an adapter and, with side,
+// as blocks with side paths. fold puts the adapter's scale into B.
+func (j Job) Adapters(g *action.Graph, state action.Ref, side, fold bool) (t Taken) {
 	cfg := j.Model.Type.Config
 	for b, ls := range j.Spec.Linears {
 		p := adapterParams{Prefix: cfg.BlockPrefix(b), Linears: ls, Fold: fold}
 		for _, l := range ls {
-			t := find(j.Model.Type.Block(b), l.Name)
-			p.Ins, p.Outs = append(p.Ins, t.In), append(p.Outs, t.Out)
+			shape := find(j.Model.Type.Block(b), l.Name)
+			p.Ins, p.Outs = append(p.Ins, shape.In), append(p.Outs, shape.Out)
 		}
 		outs := []action.Output{{Name: "adapter", Class: action.Durable, Bytes: j.trained() * 4 / int64(cfg.Layers)}}
 		if side {
 			outs = append(outs, action.Output{Name: "block", Class: action.Durable, Bytes: j.trained() * 4 / int64(cfg.Layers)})
 		}
+		ranked := j.Spec.Budget != nil && len(ls) > 0
+		if ranked {
+			outs = append(outs, ranksDeclared("report"))
+		}
 		a := g.Add(action.Spec{Kernel: adapterKernel, Params: p, Node: j.Node, Label: blockInput(b),
 			Inputs:  []action.Input{{Name: "block", Ref: j.Model.Blocks[b]}, {Name: "state", Ref: state}},
 			Outputs: outs, Flops: 1e6, Peak: j.trained() * 16 / int64(cfg.Layers)})
-		adapters = append(adapters, action.Ref{Action: a, Output: "adapter"})
+		t.Adapters = append(t.Adapters, action.Ref{Action: a, Output: "adapter"})
 		if side {
-			blocks = append(blocks, action.Ref{Action: a, Output: "block"})
+			t.Blocks = append(t.Blocks, action.Ref{Action: a, Output: "block"})
+		}
+		if ranked {
+			t.Layers = append(t.Layers, ranksReport(b, a, "report"))
 		}
 	}
-	return blocks, adapters
+	return t
 }
