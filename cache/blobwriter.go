@@ -191,6 +191,9 @@ func (w *BlobWriter) finish(d Digest) error {
 	if err == nil {
 		err = w.s.place(w.file.Name(), w.s.shard(dirBlobs, d), replace)
 	}
+	if err == nil {
+		w.s.wrote.Add(w.size)
+	}
 	return w.s.writeError("blob "+d.Short(), w.size, err)
 }
 

@@ -45,3 +45,12 @@ func freeBytes(dir string) int64 {
 	}
 	return int64(st.Bavail) * st.Bsize
 }
+
+// diskBytes returns the size of dir's file system, -1 if unknown.
+func diskBytes(dir string) int64 {
+	var st syscall.Statfs_t
+	if syscall.Statfs(dir, &st) != nil {
+		return -1
+	}
+	return int64(st.Blocks) * st.Bsize
+}

@@ -18,3 +18,6 @@ func networkFS(string) string { return "" }
 
 // freeBytes returns -1: it is not known here.
 func freeBytes(string) int64 { return -1 }
+
+// diskBytes returns -1: it is not known here.
+func diskBytes(string) int64 { return -1 }

@@ -80,6 +80,7 @@ type Store struct {
 
 	lease *lease
 	seq   atomic.Uint64 // numbers tmp and quarantine files
+	wrote atomic.Int64  // bytes of blobs since Trim
 
 	mu       sync.Mutex
 	maps     map[Digest]*mapping    // blobs mapped now

@@ -88,18 +88,23 @@ func (a *app) cacheDuCmd() *cobra.Command {
 				return err
 			}
 			mods := checkoutCount(checkouts)
+			limit, err := cacheLimit(s, "")
+			if err != nil {
+				return err
+			}
 			if asJSON {
 				return printJSON(a.Out, struct {
 					cache.Usage
 					Modules cache.Count `json:"modules"`
-				}{u, mods})
+					Limit   int64       `json:"limit,omitempty"` // of the blobs
+				}{u, mods, limit})
 			}
 			t := newTable(4, "", ">files", ">size", "")
 			row := func(what string, n cache.Count, note string) {
 				t.cells(cell{text: what}, cell{text: humanize.Comma(int64(n.Files))}, cell{text: spell.Bytes(n.Bytes)}, cell{note, dim})
 			}
 			fmt.Fprintf(a.Out, "%s\n", s.Dir())
-			row("blobs", u.Blobs, "tensors and documents")
+			row("blobs", u.Blobs, "tensors and documents"+limitNote(limit))
 			row("actions", u.Entries, "results on record")
 			row("definitions", u.Definitions, "what plan predicts from")
 			row("sources", u.Externals, spell.Bytes(u.ExternalBytes)+" used where they lie")

@@ -66,7 +66,7 @@ func (a *app) runCmd() *cobra.Command {
 	var failFast, asJSON bool
 	var keep []string
 	var timeout time.Duration
-	var sampleText string
+	var sampleText, limit string
 	c := &cobra.Command{
 		Use: "run [flags] [PIPELINE|PLAN]", Short: "Bring about what a pipeline says",
 		Long: `Computes what the pipeline's evaluations, gates, exports and outputs need and what
@@ -101,7 +101,7 @@ interrupted.`,
 			if err != nil {
 				return err
 			}
-			return a.run(c.Context(), pipelineArg(args), &in, runFlags{sample: sample, cut: cut, remote: rem, executor: exe, threads: res.threads, memory: mem, progress: kind, failFast: failFast, timeout: timeout, keep: keep, json: asJSON})
+			return a.run(c.Context(), pipelineArg(args), &in, runFlags{sample: sample, cut: cut, remote: rem, executor: exe, threads: res.threads, memory: mem, progress: kind, failFast: failFast, timeout: timeout, keep: keep, limit: limit, json: asJSON})
 		}),
 	}
 	in.flags(c)
@@ -113,6 +113,7 @@ interrupted.`,
 	c.Flags().DurationVar(&timeout, "action-timeout", 0, "fail an action that computes for longer than this `TIME`, such as 30m; no bound by default")
 	c.Flags().StringVar(&sampleText, "verify-sample", "", "run `1/N` of what is on record again and compare, whatever it takes; 0 for none. By default 1/500 in runs that have work to do, as far as that takes less than a twentieth of their time")
 	c.Flags().StringArrayVar(&keep, "keep", nil, "also store the values between the steps of the block at an `ADDRESS` such as quantize.w4, hidden states among them, which are not kept otherwise; may be given several times")
+	c.Flags().StringVar(&limit, "cache-limit", "", "afterwards evict what the cache holds above this `SIZE`, such as 50GB, as cache gc -size does; 0 for no limit (also COMPRESSC_CACHE_LIMIT; default a quarter of the cache's disk)")
 	c.Flags().BoolVar(&failFast, "fail-fast", false, "stop at the first failure; otherwise what does not depend on it is finished")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the run's record as JSON at the end; errors in the pipeline as validate -json does")
 	return c
@@ -129,6 +130,7 @@ type runFlags struct {
 	failFast, json bool
 	timeout        time.Duration
 	keep           []string
+	limit          string
 }
 
 func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) error {
@@ -161,6 +163,10 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 		return err
 	}
 	defer store.Close()
+	limit, err := cacheLimit(store, f.limit)
+	if err != nil {
+		return err
+	}
 	plan, err := planner.Build(l.expansion, l.resolver, store)
 	if err != nil {
 		return err
@@ -197,6 +203,7 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 			Events: telling(view.event, tell),
 			Logf:   func(format string, args ...any) { view.note(fmt.Sprintf(format, args...)) }}})
 	rem.flush(ctx, view.note)
+	trim(ctx, store, limit, view.note)
 	view.finish()
 	if err != nil {
 		return err
