@@ -23,6 +23,18 @@ variable "steps" {
   description = "not used: nothing is trained"
 }
 
+variable "out" {
+  type        = string
+  default     = "out"
+  description = "the folder to export the model to"
+}
+
+variable "minimum" {
+  type        = string
+  default     = ""
+  description = "the folder of the model rounded to a grid with a minimum for each group, once there is one"
+}
+
 model "base" {
   source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
@@ -39,6 +51,10 @@ data "text" "test" {
   tokenizer       = model.base
   sequence_length = 512
   samples         = var.windows
+}
+
+model "minimum" {
+  source = var.minimum == "" ? "${var.reference}/smollm2-135m-instruct-q4_1.gguf" : var.minimum
 }
 
 sweep "grid" "blocks" {
@@ -80,6 +96,23 @@ quantize "bitstack" "bare" {
   targets    = var.targets
 }
 
+quantize "rtn" "symmetric" {
+  model      = model.base
+  bits       = 3
+  group_size = 64
+  targets    = var.targets
+}
+
+evaluate "perplexity" "symmetric" {
+  model = quantize.symmetric
+  data  = data.test
+}
+
+evaluate "perplexity" "minimum" {
+  model = model.minimum
+  data  = data.test
+}
+
 evaluate "perplexity" "grid" {
   model = quantize.grid
   data  = data.test
@@ -98,4 +131,10 @@ evaluate "perplexity" "rank16" {
 evaluate "perplexity" "bare" {
   model = quantize.bare
   data  = data.test
+}
+
+export "safetensors" "base" {
+  model = model.base
+  dtype = "f32"
+  path  = "${var.out}/base"
 }
