@@ -7,6 +7,7 @@ import (
 
 	"github.com/compressc/compressc/internal/checkpoint"
 	"github.com/compressc/compressc/internal/format/half"
+	"github.com/compressc/compressc/internal/tensor"
 )
 
 // minimumBits are the bits per weight of roundToMinimum's grid.
@@ -28,7 +29,7 @@ func roundToMinimum(folder string, bits, group int) error {
 				part = "self_attn"
 			}
 			x, ok := cp.Lookup(fmt.Sprintf("model.layers.%d.%s.%s_proj.weight", b, part, name))
-			if !ok || x.Fused != nil || x.Meta.Encoding != "f32" || x.Length != 4*int64(x.Meta.Shape[0]*x.Meta.Shape[1]) {
+			if !ok || x.Fused != nil || x.Meta.DType != tensor.F32 || x.Meta.Encoding != "" || x.Length != 4*int64(x.Meta.Shape[0]*x.Meta.Shape[1]) {
 				return fmt.Errorf("%s: no float32 weight of block %d's %s", folder, b, name)
 			}
 			if err := roundTensor(x.Path, x.Offset, x.Meta.Shape[0]*x.Meta.Shape[1], bits, group); err != nil {

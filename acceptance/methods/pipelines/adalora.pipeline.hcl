@@ -19,7 +19,7 @@ variable "windows" {
 
 variable "steps" {
   type        = number
-  default     = 30
+  default     = 200
   description = "how many steps to train"
 }
 
@@ -45,7 +45,7 @@ data "text" "train" {
   source          = "${var.reference}/text/calib.txt"
   tokenizer       = model.base
   sequence_length = 256
-  samples         = 50
+  samples         = 200
 }
 
 prune "wanda" "half" {

@@ -19,7 +19,7 @@ variable "windows" {
 
 variable "steps" {
   type        = number
-  default     = 30
+  default     = 100
   description = "how many steps to train"
 }
 
@@ -45,7 +45,11 @@ data "text" "train" {
   source          = "${var.reference}/text/calib.txt"
   tokenizer       = model.base
   sequence_length = 256
-  samples         = 50
+  samples         = 100
+}
+
+sweep "grid" "rate" {
+  rate = [5e-4, 1e-3, 2e-3]
 }
 
 prune "wanda" "half" {
@@ -62,7 +66,7 @@ retrain "lora" "lora" {
   targets = var.targets
 
   optimizer "adamw" {
-    learning_rate = 1e-3
+    learning_rate = sweep.rate.rate
   }
 }
 
@@ -74,7 +78,7 @@ retrain "bone" "affine" {
   targets = var.targets
 
   optimizer "adamw" {
-    learning_rate = 1e-3
+    learning_rate = sweep.rate.rate
   }
 }
 
