@@ -49,6 +49,7 @@ var claims = []claim{
 	{"adalora", "AdaLoRA: ranks that change while training", adalora},
 	{"bone", "Bone: blocks changed by themselves", bone},
 	{"compacter", "Compacter: sums of Kronecker products", compacter},
+	{"merge", "Merges of three models", merge},
 	{"rmsnorm", "RMSNorm and CRMSNorm in the place of LayerNorm", rmsnorm},
 }
 

@@ -48,6 +48,10 @@ data "text" "train" {
   samples         = 200
 }
 
+sweep "grid" "adalora" {
+  rate = [5e-3, 1e-2]
+}
+
 prune "wanda" "half" {
   model    = model.base
   data     = data.calib
@@ -76,7 +80,7 @@ retrain "adalora" "adalora" {
   targets     = var.targets
 
   optimizer "adamw" {
-    learning_rate = 2e-3
+    learning_rate = sweep.adalora.rate
   }
 }
 

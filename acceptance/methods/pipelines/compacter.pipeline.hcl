@@ -48,6 +48,10 @@ data "text" "train" {
   samples         = 200
 }
 
+sweep "grid" "compacter" {
+  rate = [1e-2, 3e-2]
+}
+
 prune "wanda" "half" {
   model    = model.base
   data     = data.calib
@@ -73,7 +77,7 @@ retrain "compacter" "all" {
   targets = var.targets
 
   optimizer "adamw" {
-    learning_rate = 3e-3
+    learning_rate = 1e-2
   }
 }
 
@@ -84,7 +88,7 @@ retrain "compacter" "few" {
   targets = ["*.o_proj", "*.down_proj"]
 
   optimizer "adamw" {
-    learning_rate = 3e-3
+    learning_rate = sweep.compacter.rate
   }
 }
 

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/compressc/compressc/acceptance"
+	"github.com/compressc/compressc/internal/record"
+)
+
+// merge measures what merges of three models, each trained further on a kind of text
+// of its own, know of each kind, and what they take in time and memory.
+func merge(m *measurement) error {
+	vars := map[string]string{"out": m.scratch}
+	for name, text := range map[string]string{"train": "calib.txt", "test": "test.txt"} {
+		dir := filepath.Join(m.scratch, name)
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+		files, err := splitDomains(filepath.Join(m.reference.Dir, "text", text), dir)
+		if err != nil {
+			return err
+		}
+		vars[name] = object(files)
+	}
+	rec, err := m.run(vars)
+	if err != nil {
+		return err
+	}
+	if err := m.mergedLosses(rec); err != nil {
+		return err
+	}
+	return m.mergeTimes()
+}
+
+// object spells a map in HCL.
+func object(files map[string]string) string {
+	text := "{"
+	for _, d := range domains {
+		text += fmt.Sprintf(" %s = %q,", d, files[d])
+	}
+	return text + " }"
+}
+
+// merged is one row of the table.
+type merged struct{ name, point, title string }
+
+// mergedLosses writes the perplexities and what they say of the claims. Losses
+// are their logarithms.
+func (m *measurement) mergedLosses(rec *record.Record) error {
+	m.Printf("LoRA of rank 16 on each of three kinds of text in the reference material, merged into the weights: chapters of novels, a database's reference pages on commands, and sections of its manual. Perplexity on other texts of each kind; what a row is made of is measured on its own kind where it stands for one model.\n\n| | novels | commands | manual | mean loss |\n|---|---|---|---|---|\n")
+	mean := map[string]float64{}
+	loss := map[string]map[string]float64{}
+	rows := []merged{{"base", "", "base"}, {"expert", "", "each model on its own kind"}, {"thinned", "", "DARE of each model alone, half dropped"}, {"tall", "", "TALL, each model brought back"},
+		{"mean", "", "mean of the models"}, {"ties", "", "TIES"}, {"tsvm", "", "TSV-M"}}
+	for _, name := range []string{"sum", "consensus"} {
+		for _, scale := range []string{"0.3", "0.6", "1"} {
+			rows = append(rows, merged{name, "scale=" + scale, map[string]string{"sum": "task arithmetic, ", "consensus": "consensus, "}[name] + scale})
+		}
+	}
+	best := map[string]float64{"sum": math.Inf(1), "consensus": math.Inf(1)}
+	for _, r := range rows {
+		key := r.name + r.point
+		loss[key] = map[string]float64{}
+		line := ""
+		for _, d := range domains {
+			x, err := perplexity(rec, fmt.Sprintf("%s[%q]", r.name, d), r.point)
+			if err != nil {
+				return err
+			}
+			line += fmt.Sprintf(" %.3f |", x)
+			loss[key][d] = math.Log(x)
+			mean[key] += math.Log(x) / float64(len(domains))
+		}
+		if b, ok := best[r.name]; ok {
+			best[r.name] = min(b, mean[key])
+		}
+		m.Printf("| %s |%s %.4f |\n", r.title, line, mean[key])
+	}
+	gain := mean["base"] - mean["expert"]
+	m.Printf("\n- The models are better on their own kinds than the base: by %.4f in the mean: %s\n", gain, m.Agreement("experts", gain > 0, false))
+	m.Printf("- TALL masks lose at most a fifth of that: %.2f of it: %s\n", (mean["tall"]-mean["expert"])/gain, m.Agreement("tall masks", mean["tall"]-mean["expert"] <= 0.2*gain, false))
+	m.Printf("- TSV-M is no worse than the mean of the models: %s\n", m.Agreement("tsvm", mean["tsvm"] <= mean["mean"], false))
+	m.Printf("- TIES and task arithmetic at its best are better than the base: %s\n", m.Agreement("ties and task arithmetic", mean["ties"] < mean["base"] && best["sum"] < mean["base"], false))
+	worst := 0.0
+	for _, d := range domains {
+		worst = max(worst, math.Abs(loss["thinned"][d]/loss["expert"][d]-1))
+	}
+	m.Printf("- DARE changes a model's own loss by less than 2 %%: by at most %.2f %%: %s\n", 100*worst, m.Agreement("dare", worst < 0.02, false))
+	m.Printf("- Consensus at its best beside task arithmetic at its best: %.4f against %.4f: %s. Its card did not find a gain either.\n", best["consensus"], best["sum"], m.Agreement("consensus", best["consensus"] <= best["sum"], true))
+	return nil
+}
+
+// fromFiles merges models that lie in files.
+const fromFiles = `
+variable "base" {
+  type = string
+}
+variable "dir" {
+  type = string
+}
+model "base" {
+  source = var.base
+}
+model "novel" {
+  source = "${var.dir}/novel"
+}
+model "commands" {
+  source = "${var.dir}/commands"
+}
+model "manual" {
+  source = "${var.dir}/manual"
+}
+merge %q "merged" {
+%s  models = [model.novel, model.commands, model.manual]
+}
+export "safetensors" "merged" {
+  model = merge.merged
+  dtype = "f32"
+  path  = "${var.dir}/merged-%s"
+}
+`
+
+// mergeTimes measures whole processes, from files to a file with an empty cache,
+// beside hashing what they read and write and copying what they write.
+func (m *measurement) mergeTimes() error {
+	m.Printf("\nWhole processes with an empty cache, from three folders of float32 to a fourth; beside it the time of SHA-256 over the three and the fourth on one thread and a copy of the fourth, taken right after.\n\n| method | seconds | hashing and a copy | ratio | peak memory |\n|---|---|---|---|---|\n")
+	for _, x := range []struct {
+		method       string
+		based, plain bool // takes a base; decomposes nothing
+	}{
+		{"linear", false, true}, {"task_arithmetic", true, true}, {"ties", true, true}, {"dare", true, true}, {"consensus", true, true}, {"tsvm", true, false},
+	} {
+		base := ""
+		if x.based {
+			base = "  base   = model.base\n"
+		}
+		dir := filepath.Join(m.scratch, "p-"+x.method)
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+		file := filepath.Join(dir, "merge.pipeline.hcl")
+		if err := os.WriteFile(file, fmt.Appendf(nil, fromFiles, x.method, base, x.method), 0o666); err != nil {
+			return err
+		}
+		start := time.Now()
+		rec, err := m.program.Run(m.ctx, acceptance.RunOptions{Pipeline: file, CacheDir: filepath.Join(dir, "cache"),
+			Vars: map[string]string{"base": filepath.Join(m.reference.Dir, "smollm2-135m-instruct-q4_1.gguf"), "dir": m.scratch}})
+		if err != nil {
+			return err
+		}
+		took := time.Since(start).Seconds()
+		out := filepath.Join(m.scratch, "merged-"+x.method, "model.safetensors")
+		start = time.Now()
+		for _, d := range domains {
+			if err := hashFile(filepath.Join(m.scratch, d, "model.safetensors")); err != nil {
+				return err
+			}
+		}
+		if err := hashFile(out); err != nil {
+			return err
+		}
+		if err := copyFile(out, out+".copy"); err != nil {
+			return err
+		}
+		least := time.Since(start).Seconds()
+		verdict := ""
+		if x.plain {
+			verdict = ": " + m.Verdict("time of merge "+x.method, took <= 1.5*least, false)
+		}
+		m.Printf("| %s | %.1f | %.1f | %.2f%s | %d MB: %s |\n", x.method, took, least, took/least, verdict, rec.PeakAnonBytes/1e6, m.Verdict("memory of merge "+x.method, rec.PeakAnonBytes < 500e6, false))
+		if err := os.RemoveAll(filepath.Dir(out)); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func hashFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(sha256.New(), f)
+	return err
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		out.Close()
+		return err
+	}
+	return out.Close()
+}
