@@ -40,6 +40,7 @@ var claims = []claim{
 	{"global", "Magnitudes compared over all layers", global},
 	{"gblm", "GBLM: gradients beside activations", gblm},
 	{"flap", "FLAP", flap},
+	{"imatrix", "Imatrix: grids fitted by the inputs' importance", imatrix},
 	{"awq", "AWQ: scales and ranges by activations", awq},
 	{"bitstack", "BitStack: signs and low-rank magnitudes", bitstack},
 	{"vptq", "VPTQ: codebooks of vectors", vptq},

@@ -15,7 +15,7 @@ import (
 )
 
 // All lists the methods of the verb.
-func All() []*passes.Pass { return []*passes.Pass{RTN, GPTQ, AWQ, VPTQ, BitStack} }
+func All() []*passes.Pass { return []*passes.Pass{RTN, Imatrix, GPTQ, AWQ, VPTQ, BitStack} }
 
 // Codes are the arguments that say what codes a layer gets, whatever the method.
 type Codes struct {
