@@ -49,7 +49,7 @@ data "text" "train" {
 }
 
 sweep "grid" "rate" {
-  rate = [5e-4, 1e-3, 2e-3]
+  rate = [1e-3, 2e-3]
 }
 
 prune "wanda" "half" {

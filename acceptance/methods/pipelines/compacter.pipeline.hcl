@@ -70,17 +70,6 @@ retrain "lora" "lora4" {
   }
 }
 
-retrain "compacter" "all" {
-  model   = prune.half
-  data    = data.train
-  steps   = var.steps
-  targets = var.targets
-
-  optimizer "adamw" {
-    learning_rate = 1e-2
-  }
-}
-
 retrain "compacter" "few" {
   model   = prune.half
   data    = data.train
@@ -99,11 +88,6 @@ evaluate "perplexity" "half" {
 
 evaluate "perplexity" "lora4" {
   model = retrain.lora4
-  data  = data.test
-}
-
-evaluate "perplexity" "all" {
-  model = retrain.all
   data  = data.test
 }
 

@@ -41,6 +41,15 @@ data "text" "calib" {
   samples         = 16
 }
 
+# The windows after those that the statistics are of, so that no step sees one again.
+data "text" "train" {
+  source          = "${var.reference}/text/calib.txt"
+  tokenizer       = model.base
+  sequence_length = 512
+  offset          = 16
+  samples         = 100
+}
+
 data "text" "test" {
   source          = "${var.reference}/text/test.txt"
   tokenizer       = model.base
@@ -91,7 +100,7 @@ prune "flap" "wanda20" {
 
 retrain "lora" "flap_lora" {
   model   = prune.flap20
-  data    = data.calib
+  data    = data.train
   rank    = 16
   steps   = var.steps
   warmup  = 10
@@ -104,7 +113,7 @@ retrain "lora" "flap_lora" {
 
 retrain "lora" "wanda_lora" {
   model   = prune.wanda20
-  data    = data.calib
+  data    = data.train
   rank    = 16
   steps   = var.steps
   warmup  = 10
