@@ -121,7 +121,7 @@ var ownForms = map[string]Form{
 
 var (
 	sourceDocs = map[string]string{
-		"model":   "A model to begin with: a Hugging Face folder, a safetensors or GGUF file, or a hub model in the local cache.",
+		"model":   "A model to begin with: a Hugging Face folder, a safetensors or GGUF file, or one from a hub, a web server or a registry.",
 		"data":    "Windows of text for calibration, training or measuring.",
 		"adapter": "Low-rank updates that another program has trained: a PEFT folder, a LoRA file of llama.cpp, or a hub adapter in the local cache.",
 	}

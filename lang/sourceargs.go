@@ -7,14 +7,14 @@ import (
 
 // ModelArgs are the arguments of a model block.
 type ModelArgs struct {
-	Source   string `arg:"source" doc:"a folder, a .safetensors or .gguf file, or hf://owner/name, a model in the local Hugging Face cache"`
+	Source   string `arg:"source" doc:"a folder, a .safetensors or .gguf file, or what compressc lock fetches: hf://owner/name, the https:// address of such a file, oci://registry/name:tag"`
 	Revision string `arg:"revision" optional:"true" doc:"commit, tag or branch of a hub source"`
-	Token    string `arg:"token" optional:"true" doc:"credential for the source; may be a sensitive variable"`
+	Token    string `arg:"token" optional:"true" doc:"credential for an hf:// or https:// source; may be a sensitive variable"`
 }
 
 // DataArgs are the arguments of a data "text" block.
 type DataArgs struct {
-	Source         string        `arg:"source" doc:"a text, jsonl or parquet file"`
+	Source         string        `arg:"source" doc:"a text, jsonl or parquet file, or the https:// address of one, which compressc lock fetches"`
 	Format         string        `arg:"format" optional:"true" enum:"text|jsonl|parquet" doc:"what the source holds; the file's ending says so by default"`
 	Field          string        `arg:"field" default:"text" doc:"the field of jsonl that holds the text"`
 	Column         string        `arg:"column" default:"text" doc:"the column of parquet that holds the text"`
@@ -23,13 +23,14 @@ type DataArgs struct {
 	Samples        int           `arg:"samples" optional:"true" min:"1" doc:"windows to take; all by default"`
 	Offset         int           `arg:"offset" default:"0" min:"0" doc:"windows to leave out at the beginning"`
 	Select         string        `arg:"select" default:"first" enum:"first|random" doc:"which windows to take"`
-	Token          string        `arg:"token" optional:"true" doc:"credential for the source; may be a sensitive variable"`
+	Token          string        `arg:"token" optional:"true" doc:"credential for an https:// source; may be a sensitive variable"`
 }
 
 // AdapterArgs are the arguments of an adapter block.
 type AdapterArgs struct {
-	Source   string        `arg:"source" doc:"a PEFT folder, with adapter_config.json and adapter_model.safetensors, a LoRA .gguf file, or hf://owner/name, an adapter in the local Hugging Face cache"`
+	Source   string        `arg:"source" doc:"a PEFT folder, with adapter_config.json and adapter_model.safetensors, a LoRA .gguf file, or what compressc lock fetches: hf://owner/name, the https:// address of the file with the weights, oci://registry/name:tag"`
 	Revision string        `arg:"revision" optional:"true" doc:"commit, tag or branch of a hub source"`
+	Token    string        `arg:"token" optional:"true" doc:"credential for an hf:// or https:// source; may be a sensitive variable"`
 	Model    *passes.Model `arg:"model" doc:"the model that it was trained on, or one of the same shape"`
 }
 

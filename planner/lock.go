@@ -3,7 +3,6 @@ package planner
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/checkpoint"
+	"github.com/compressc/compressc/internal/origin"
 	"github.com/compressc/compressc/lang/lock"
 	"github.com/compressc/compressc/passes"
 )
@@ -98,6 +98,12 @@ func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others 
 				continue
 			}
 			if kept := r.Lock.Model(a.Source, a.Revision); kept != nil {
+				// What may just have been fetched must be what the entry says.
+				if origin.Remote(a.Source) && r.models[n.Result.Model] != nil {
+					if err := r.LowerModel(g, store, n.Result.Model); err != nil {
+						return nil, err
+					}
+				}
 				l.File.Models = append(l.File.Models, *kept)
 				continue
 			}
@@ -113,6 +119,11 @@ func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others 
 				continue
 			}
 			if kept := r.Lock.Text(a.Source); kept != nil {
+				if s, ok := r.texts[n.Data]; ok && origin.Remote(a.Source) {
+					if _, err := s.digest(store, n.Data.From); err != nil {
+						return nil, err
+					}
+				}
 				l.File.Data = append(l.File.Data, *kept)
 				continue
 			}
@@ -120,12 +131,12 @@ func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others 
 			if !ok {
 				return nil, fmt.Errorf("%s: the text is not on this machine", n.Addr())
 			}
-			sums, err := store.HashFile(s.path, []cache.Range{{Offset: 0, Length: s.size}})
+			sum, err := s.digest(store, n.Data.From)
 			if err != nil {
-				return nil, fmt.Errorf("hashing %s: %w", s.path, err)
+				return nil, err
 			}
 			l.note(a.Source, old.Text(a.Source) != nil)
-			l.File.Data = append(l.File.Data, lock.Data{Source: a.Source, Digest: string(sums[0]), Bytes: s.size})
+			l.File.Data = append(l.File.Data, lock.Data{Source: a.Source, Digest: string(sum), Bytes: s.size})
 		}
 	}
 	// Adapters come last: those of models that have just been lowered.
@@ -138,6 +149,11 @@ func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others 
 			continue
 		}
 		if kept := r.Lock.Adapter(source, revision); kept != nil {
+			if a := n.Result.Adapter; origin.Remote(source) && r.adapters[a] != nil && a.Base.Type != nil {
+				if err := r.LowerAdapter(g, store, a); err != nil {
+					return nil, err
+				}
+			}
 			l.File.Adapters = append(l.File.Adapters, *kept)
 			continue
 		}
@@ -194,9 +210,7 @@ func (r *Resolver) lockModel(g *action.Graph, store *cache.Store, m *passes.Mode
 		return nil, err
 	}
 	entry := &lock.Model{Source: source, Revision: revision, Digest: string(SourceDigest(m)), Tokenizer: m.Type.Tokenizer, Config: cp.ConfigJSON, Quantized: cp.Quantized}
-	if strings.HasPrefix(source, "hf://") {
-		entry.Commit = filepath.Base(cp.Path)
-	}
+	entry.Commit = r.commits[[2]string{source, revision}]
 	for _, t := range cp.Tensors {
 		entry.Tensors = append(entry.Tensors, lock.Tensor{Name: t.Name, Meta: t.Meta, Bytes: t.Length})
 	}

@@ -3,13 +3,13 @@ package planner
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/executor"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/bench"
+	"github.com/compressc/compressc/internal/origin"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/passes"
 )
@@ -77,11 +77,10 @@ func Build(e *Expansion, r Lowerer, store *cache.Store) (*Plan, error) {
 }
 
 func fetchHint(n *Node) string {
-	source := n.Source()
-	if n.ModelArgs == nil && !strings.HasPrefix(source, "hf://") {
-		return ""
+	if source := n.Source(); origin.Remote(source) {
+		return fmt.Sprintf(". compressc lock fetches %s; or name a folder or file", source)
 	}
-	return fmt.Sprintf(". What is on a hub is downloaded into the local Hugging Face cache first (hf download %s); or name a folder or file", strings.TrimPrefix(source, "hf://"))
+	return ""
 }
 
 func (p *Plan) lower(s *Step, r Lowerer, store *cache.Store) error {

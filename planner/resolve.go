@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"github.com/compressc/compressc/internal/corpus"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/didyoumean"
+	"github.com/compressc/compressc/internal/origin"
 	"github.com/compressc/compressc/internal/tensor"
 	"github.com/compressc/compressc/internal/tokenizer"
 	"github.com/compressc/compressc/lang"
@@ -35,8 +35,12 @@ type Resolver struct {
 	// Dir is the folder that relative paths start from; what is not there is
 	// looked for in Fallback, if that is set.
 	Dir, Fallback string
-	// Hub is the folder of the local Hugging Face cache; "" takes the usual one.
-	Hub string
+	// Places are where the copies of sources elsewhere lie.
+	Places origin.Places
+	// Fetch, where set, is asked for the copy of such a source before it is looked
+	// for; found says whether there is one already, and addr is the block's. It is set
+	// by what may use the network, which is compressc lock alone.
+	Fetch func(addr string, s origin.Source, token string, found bool) error
 	// Lock is what the sources were when they were locked, nil without a lock
 	// file. Strict refuses sources that it has no entry for.
 	Lock   *lock.File
@@ -48,6 +52,10 @@ type Resolver struct {
 	texts    map[*passes.Data]textSource
 	adapters map[*passes.Adapter]*adapterSource
 	opened   map[string]*openedModel
+	// commits are those of the sources that were found, by address and revision.
+	commits map[[2]string]string
+	// away are the addresses of the models, texts and adapters that have no copy here.
+	away map[any]string
 }
 
 type openedModel struct {
@@ -80,21 +88,22 @@ func (r *Resolver) local(path string) string {
 func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.List) {
 	m := &passes.Model{From: addr}
 	var ds diag.List
-	unusedToken(a.Token, &ds)
+	unusedToken(a.Source, a.Token, &ds)
 	entry := r.Lock.Model(a.Source, a.Revision)
 	if entry == nil && r.Strict {
 		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, sourceText(a.Source, a.Revision))
 		return m, ds
 	}
-	at := located{source: a.Source, revision: a.Revision, locked: entry != nil, what: "model", files: "folders, .safetensors and .gguf files", marker: "config.json"}
+	at := located{Source: origin.Source{Kind: origin.Model, Address: a.Source, Revision: a.Revision}, addr: addr, token: a.Token, locked: entry != nil}
 	if entry != nil {
-		at.commit = entry.Commit
+		at.Commit = entry.Commit
 	}
 	path, found := r.locate(at, &ds)
 	if ds.HasErrors() {
 		return m, ds
 	}
 	if !found {
+		r.missing(m, a.Source)
 		if entry == nil {
 			return m, ds
 		}
@@ -157,32 +166,25 @@ func (r *Resolver) open(path string) *openedModel {
 
 // located is a source that is looked for on this machine.
 type located struct {
-	source, revision string
-	// locked is set where it has an entry, which says what it is; commit is what
-	// that says of a hub's revision.
+	origin.Source
+	// addr is the block's address, token its credential.
+	addr, token string
+	// locked is set where it has an entry, which says what it is.
 	locked bool
-	commit string
-	// what the source is in messages; files says what of it is read where, and
-	// marker is the file that a snapshot of it has.
-	what, files, marker string
 }
 
 // locate turns a source into a path on this machine; found is false where the
-// source lies elsewhere and no copy is at hand. A locked hub source is looked for
-// by the commit that its revision was.
+// source lies elsewhere and no copy is at hand. A locked source is looked for by
+// the commit that its revision was.
 func (r *Resolver) locate(l located, ds *diag.List) (path string, found bool) {
-	switch {
-	case strings.HasPrefix(l.source, "hf://"):
-		return r.hubSnapshot(l, cmp.Or(l.commit, l.revision, "main"), ds)
-	case strings.Contains(l.source, "://"):
-		ds.Errorf("source", "Source cannot be fetched", "%s: this version reads %ss from %s, and hf:// %ss that are in the local Hugging Face cache. Download the %s and name its path.", l.source, l.what, l.files, l.what, l.what)
+	if origin.Remote(l.Address) {
+		return r.copyOf(l, ds)
+	}
+	if l.Revision != "" {
+		ds.Errorf("revision", "Nothing to take a revision of", "%s is a path on this machine; a revision is that of a source on a hub, such as hf://owner/name. Leave the argument out.", l.Address)
 		return "", false
 	}
-	if l.revision != "" {
-		ds.Errorf("revision", "Nothing to take a revision of", "%s is a path on this machine; a revision is that of a source on a hub, such as hf://owner/name. Leave the argument out.", l.source)
-		return "", false
-	}
-	path = l.source
+	path = l.Address
 	if strings.HasPrefix(path, "~/") {
 		if home, err := os.UserHomeDir(); err == nil {
 			path = filepath.Join(home, path[2:])
@@ -197,53 +199,62 @@ func (r *Resolver) locate(l located, ds *diag.List) (path string, found bool) {
 	return path, true
 }
 
-// hubSnapshot finds a model or an adapter in the local Hugging Face cache, where
-// both are models: models--owner--name/snapshots/COMMIT, with refs/BRANCH naming
-// the commit.
-func (r *Resolver) hubSnapshot(l located, revision string, ds *diag.List) (string, bool) {
-	name := strings.TrimPrefix(l.source, "hf://")
-	if strings.Count(name, "/") != 1 || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") {
-		ds.Errorf("source", "Not a hub address", "hf://%s: expected hf://owner/name.", name)
+// copyOf finds the copy of a source elsewhere, which it has fetched where that is
+// allowed.
+func (r *Resolver) copyOf(l located, ds *diag.List) (path string, found bool) {
+	wrong := l.Check()
+	var at origin.Found
+	if wrong == nil {
+		at, found, wrong = r.Places.Find(l.Source)
+	}
+	if wrong == nil && r.Fetch != nil {
+		if err := r.Fetch(l.addr, l.Source, l.token, found); err != nil {
+			ds.Errorf("source", "Source cannot be fetched", "%s", err)
+			return "", false
+		}
+		at, found, wrong = r.Places.Find(l.Source)
+	}
+	if wrong != nil {
+		ds.Errorf(wrong.Argument, wrong.Summary, "%s", wrong.Detail)
 		return "", false
 	}
-	hub := r.Hub
-	if hub == "" {
-		hub = os.Getenv("HF_HUB_CACHE")
-	}
-	if hub == "" {
-		home := os.Getenv("HF_HOME")
-		if home == "" {
-			base, err := os.UserHomeDir()
-			if err != nil {
-				return "", false
-			}
-			home = filepath.Join(base, ".cache", "huggingface")
+	if found {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.commits == nil {
+			r.commits = map[[2]string]string{}
 		}
-		hub = filepath.Join(home, "hub")
+		r.commits[[2]string{l.Address, l.Revision}] = at.Commit
 	}
-	dir := filepath.Join(hub, "models--"+strings.ReplaceAll(name, "/", "--"))
-	if ref, err := os.ReadFile(filepath.Join(dir, "refs", revision)); err == nil {
-		revision = strings.TrimSpace(string(ref))
+	return at.Path, found
+}
+
+// missing notes that a model, a text or an adapter has no copy here.
+func (r *Resolver) missing(what any, address string) {
+	if !origin.Remote(address) {
+		return
 	}
-	path := filepath.Join(dir, "snapshots", revision)
-	if _, err := os.Stat(filepath.Join(path, l.marker)); err == nil {
-		return path, true
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.away == nil {
+		r.away = map[any]string{}
 	}
-	// A whole snapshot of something else is a mistake; one that has not been
-	// downloaded is not.
-	other := map[string]string{"config.json": "adapter_config.json", "adapter_config.json": "config.json"}[l.marker]
-	if _, err := os.Stat(filepath.Join(path, other)); err == nil {
-		ds.Errorf("source", "Not a "+l.what, "%s has %s and no %s: it is %s.", l.source, other, l.marker,
-			map[string]string{"config.json": "a model, which a model block names", "adapter_config.json": "an adapter, which an adapter block names"}[other])
+	r.away[what] = address
+}
+
+// notHere is the error of whoever needs the files of a source that are not here.
+func (r *Resolver) notHere(what any, from, files string) error {
+	if address := r.away[what]; address != "" {
+		return fmt.Errorf("%s: %s, %s, are not on this machine. compressc lock fetches them", from, files, address)
 	}
-	return "", false
+	return fmt.Errorf("%s: %s are not on this machine", from, files)
 }
 
 // Data types a data block.
 func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Data, diag.List) {
 	d := &passes.Data{From: addr, Type: passes.DataType{Windows: a.Samples, SequenceLength: a.SequenceLength}}
 	var ds diag.List
-	unusedToken(a.Token, &ds)
+	unusedToken(a.Source, a.Token, &ds)
 	if a.Tokenizer == nil {
 		d.Type.Tokenizer = tokenizer.ByteLevel().Digest()
 	} else if a.Tokenizer.Type != nil {
@@ -261,6 +272,10 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 	format, entry := dataFormat(a, path), r.Lock.Text(a.Source)
 	unusedFields(a, format, &ds)
 	if info == nil {
+		if r.missing(d, a.Source); entry == nil {
+			d.Type.Windows = 0 // not known
+			return d, ds
+		}
 		r.windows(d, a, entry.Bytes, path)
 		return d, ds
 	}
@@ -291,19 +306,22 @@ func (r *Resolver) Text(addr string, a *lang.DataArgs) diag.List {
 }
 
 // locateText finds the file of a data block. Without one, where the lock file
-// says what it was, info is nil.
+// says what it was or the source lies elsewhere, info is nil.
 func (r *Resolver) locateText(addr string, a *lang.DataArgs) (path string, info fs.FileInfo, ds diag.List) {
-	if strings.Contains(a.Source, "://") {
-		ds.Errorf("source", "Source cannot be fetched", "%s: this version reads text from files on this machine.", a.Source)
-		return "", nil, ds
-	}
-	if path = a.Source; !filepath.IsAbs(path) {
+	if path = a.Source; !origin.Remote(path) && !filepath.IsAbs(path) {
 		path = r.local(path)
 	}
 	entry := r.Lock.Text(a.Source)
 	if entry == nil && r.Strict {
 		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, a.Source)
 		return path, nil, ds
+	}
+	if origin.Remote(a.Source) {
+		at, found := r.copyOf(located{Source: origin.Source{Kind: origin.Text, Address: a.Source, AnyName: a.Format != ""}, addr: addr, token: a.Token}, &ds)
+		if !found {
+			return origin.FileName(a.Source), nil, ds
+		}
+		path = at
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -409,10 +427,14 @@ func parquetText(path, column string) (int64, error) {
 	return corpus.ParquetColumn(f, info.Size(), column)
 }
 
-// unusedToken warns of a credential: sources are read where they lie.
-func unusedToken(token string, ds *diag.List) {
-	if token != "" {
-		ds.Warnf("token", "Credential is not used", "This version reads sources from this machine only, so there is nothing to present the token to. Remove it.")
+// unusedToken warns of a credential that is presented to nobody.
+func unusedToken(source, token string, ds *diag.List) {
+	switch {
+	case token == "":
+	case !origin.Remote(source):
+		ds.Warnf("token", "Credential is not used", "%s is a path on this machine, so there is nothing to present the token to. Remove it.", source)
+	case strings.HasPrefix(source, "oci://"):
+		ds.Warnf("token", "Credential is not used", "A registry's credentials are those that docker login has stored. Remove the token.")
 	}
 }
 
@@ -443,7 +465,7 @@ func near(path string) string {
 func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Model) error {
 	cp := r.models[m]
 	if cp == nil {
-		return fmt.Errorf("%s: the model's files are not on this machine", m.From)
+		return r.notHere(m, m.From, "the model's files")
 	}
 	entries, err := r.hash(store, cp.Tensors)
 	if err != nil {
@@ -605,23 +627,32 @@ func smallLeaf(g *action.Graph, store *cache.Store, node, name string, data []by
 	return g.AddLeaf(node, t), putTree(store, t)
 }
 
+// digest hashes a text, and refuses one that is not what its entry says.
+func (s textSource) digest(store *cache.Store, from string) (cache.Digest, error) {
+	sums, err := store.HashFile(s.path, []cache.Range{{Offset: 0, Length: s.size}})
+	if err != nil {
+		return "", fmt.Errorf("hashing %s: %w", s.path, err)
+	}
+	if s.locked != nil && string(sums[0]) != s.locked.Digest {
+		return "", fmt.Errorf("%s: the text of %s is not the one that was locked: its digest is %s, and was %s (%s). If that is meant, compressc lock -upgrade %s takes it over", from, s.path, sums[0], s.locked.Digest, lock.Name, from)
+	}
+	return sums[0], nil
+}
+
 // LowerData hashes the text and adds its tokenising to the graph.
 func (r *Resolver) LowerData(g *action.Graph, store *cache.Store, d *passes.Data) error {
 	s, ok := r.texts[d]
 	if !ok {
-		return fmt.Errorf("%s: the text is not on this machine", d.From)
+		return r.notHere(d, d.From, "the text's bytes")
 	}
-	sums, err := store.HashFile(s.path, []cache.Range{{Offset: 0, Length: s.size}})
+	sum, err := s.digest(store, d.From)
 	if err != nil {
-		return fmt.Errorf("hashing %s: %w", s.path, err)
-	}
-	if s.locked != nil && string(sums[0]) != s.locked.Digest {
-		return fmt.Errorf("%s: the text of %s is not the one that was locked: its digest is %s, and was %s (%s). If that is meant, compressc lock -upgrade %s takes it over", d.From, s.path, sums[0], s.locked.Digest, lock.Name, d.From)
-	}
-	if err := store.AddExternal(sums[0], cache.External{Path: s.path, Offset: 0, Length: s.size}); err != nil {
 		return err
 	}
-	leaf := &artifact.Tree{Entries: []artifact.Entry{{Name: "text", Meta: tensor.Meta{DType: tensor.U8, Shape: []int{int(s.size)}}, Digest: artifact.Digest(sums[0]), Size: s.size}}}
+	if err := store.AddExternal(sum, cache.External{Path: s.path, Offset: 0, Length: s.size}); err != nil {
+		return err
+	}
+	leaf := &artifact.Tree{Entries: []artifact.Entry{{Name: "text", Meta: tensor.Meta{DType: tensor.U8, Shape: []int{int(s.size)}}, Digest: artifact.Digest(sum), Size: s.size}}}
 	if err := putTree(store, leaf); err != nil {
 		return err
 	}

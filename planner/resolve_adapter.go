@@ -2,7 +2,6 @@ package planner
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/compressc/compressc/internal/model"
+	"github.com/compressc/compressc/internal/origin"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/lang/lock"
 	"github.com/compressc/compressc/passes"
@@ -36,11 +36,15 @@ func (r *Resolver) Adapter(addr string, a *lang.AdapterArgs) (*passes.Adapter, d
 		ds.Errorf("source", "Source is not locked", "%s has no entry for %s. compressc lock writes it; commit the file.", lock.Name, sourceText(a.Source, a.Revision))
 		return out, ds
 	}
-	at := located{source: a.Source, revision: a.Revision, locked: entry != nil, what: "adapter", files: "PEFT folders and .gguf files", marker: "adapter_config.json"}
+	unusedToken(a.Source, a.Token, &ds)
+	at := located{Source: origin.Source{Kind: origin.Adapter, Address: a.Source, Revision: a.Revision}, addr: addr, token: a.Token, locked: entry != nil}
 	if entry != nil {
-		at.commit = entry.Commit
+		at.Commit = entry.Commit
 	}
 	path, found := r.locate(at, &ds)
+	if !found {
+		r.missing(out, a.Source)
+	}
 	if ds.HasErrors() || !found && entry == nil {
 		return out, ds
 	}
@@ -129,7 +133,7 @@ func commonAlpha(cp *checkpoint.Adapter) float64 {
 func (r *Resolver) LowerAdapter(g *action.Graph, store *cache.Store, a *passes.Adapter) error {
 	s := r.adapters[a]
 	if s == nil {
-		return fmt.Errorf("%s: the adapter's files are not on this machine", a.From)
+		return r.notHere(a, a.From, "the adapter's files")
 	}
 	cfg := a.Base.Type.Config
 	var tensors []checkpoint.Tensor
@@ -195,8 +199,6 @@ func (r *Resolver) lockAdapter(g *action.Graph, store *cache.Store, a *passes.Ad
 		return nil, err
 	}
 	entry := &lock.Adapter{Source: source, Revision: revision, Digest: string(leavesDigest(s.leaves)), Alpha: a.Alpha, Layers: lockLayers(s.cp)}
-	if strings.HasPrefix(source, "hf://") {
-		entry.Commit = filepath.Base(s.cp.Path)
-	}
+	entry.Commit = r.commits[[2]string{source, revision}]
 	return entry, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/origin"
 	"github.com/compressc/compressc/internal/spell"
 	"github.com/compressc/compressc/lang/modules"
 )
@@ -88,6 +89,14 @@ func (a *app) cacheDuCmd() *cobra.Command {
 				return err
 			}
 			mods := checkoutCount(checkouts)
+			if dir, err = a.downloadsDir(); err != nil {
+				return err
+			}
+			copies, err := origin.Copies(dir)
+			if err != nil {
+				return err
+			}
+			copied := copyCount(copies)
 			limit, err := cacheLimit(s, "")
 			if err != nil {
 				return err
@@ -95,9 +104,10 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			if asJSON {
 				return printJSON(a.Out, struct {
 					cache.Usage
-					Modules cache.Count `json:"modules"`
-					Limit   int64       `json:"limit,omitempty"` // of the blobs
-				}{u, mods, limit})
+					Modules   cache.Count `json:"modules"`
+					Downloads cache.Count `json:"downloads"`
+					Limit     int64       `json:"limit,omitempty"` // of the blobs
+				}{u, mods, copied, limit})
 			}
 			t := newTable(4, "", ">files", ">size", "")
 			row := func(what string, n cache.Count, note string) {
@@ -120,13 +130,16 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			if mods.Files > 0 {
 				row("modules", mods, "from git, "+spell.Plural(len(checkouts), "commit", "commits"))
 			}
+			if copied.Files > 0 {
+				row("downloads", copied, "sources from elsewhere, "+spell.Plural(len(copies), "address", "addresses"))
+			}
 			row("temporary", u.Tmp, "of runs under way")
 			row("trash", u.Trash, "deleted by the next cache gc")
 			if u.Quarantine.Files > 0 {
 				row("quarantine", u.Quarantine, "damaged bytes, kept for a look")
 			}
 			total := u.Total()
-			total.Files, total.Bytes = total.Files+mods.Files, total.Bytes+mods.Bytes
+			total.Files, total.Bytes = total.Files+mods.Files+copied.Files, total.Bytes+mods.Bytes+copied.Bytes
 			t.cells(cell{"in all", bold}, cell{humanize.Comma(int64(total.Files)), bold}, cell{spell.Bytes(total.Bytes), bold}, cell{})
 			t.write(a.Out, "  ", a.colored(a.Out))
 			return nil
@@ -138,6 +151,14 @@ func (a *app) cacheDuCmd() *cobra.Command {
 
 // checkoutCount sums up modules from git.
 func checkoutCount(list []modules.Checkout) (n cache.Count) {
+	for _, c := range list {
+		n.Files, n.Bytes = n.Files+c.Files, n.Bytes+c.Bytes
+	}
+	return n
+}
+
+// copyCount sums up sources from elsewhere.
+func copyCount(list []origin.Copy) (n cache.Count) {
 	for _, c := range list {
 		n.Files, n.Bytes = n.Files+c.Files, n.Bytes+c.Bytes
 	}
@@ -159,8 +180,8 @@ With -size only the bytes of results go, beginning with what is cheapest to make
 again for each byte freed, all that it needs included; the results stay on record,
 so that nothing runs for them until their bytes are read.
 
-With -age modules from git that no pipeline has used for that time go too;
-compressc lock fetches them again.`,
+With -age modules from git and downloaded sources that no pipeline has used for that
+time go too; compressc lock fetches them again.`,
 		Example: "  compressc cache gc -size 20GB\n  compressc cache gc -age 720h -dry-run",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -194,15 +215,27 @@ compressc lock fetches them again.`,
 				return fmt.Errorf("cleaning up the modules from git: %w", err)
 			}
 			mods := checkoutCount(gone)
+			if dir, err = a.downloadsDir(); err != nil {
+				return err
+			}
+			left, err := origin.Trim(dir, before, dry)
+			if err != nil {
+				return fmt.Errorf("cleaning up the downloaded sources: %w", err)
+			}
+			copied := copyCount(left)
 			if asJSON {
 				return printJSON(a.Out, struct {
 					cache.GCReport
-					Modules cache.Count `json:"modules"`
-				}{r, mods})
+					Modules   cache.Count `json:"modules"`
+					Downloads cache.Count `json:"downloads"`
+				}{r, mods, copied})
 			}
 			a.showGC(r, dry, now)
 			if len(gone) > 0 {
 				fmt.Fprintf(a.Out, "%s %s of modules from git, %s.\n", map[bool]string{true: "Would delete", false: "Deleted"}[dry], spell.Plural(len(gone), "commit", "commits"), spell.Bytes(mods.Bytes))
+			}
+			if len(left) > 0 {
+				fmt.Fprintf(a.Out, "%s %s, %s.\n", map[bool]string{true: "Would delete", false: "Deleted"}[dry], spell.Plural(len(left), "downloaded source", "downloaded sources"), spell.Bytes(copied.Bytes))
 			}
 			if r.Over > 0 {
 				fmt.Fprintf(a.Out, "%s over the size asked for are in use, of a recent run, younger than a day, or take longer than -max-rebuild to make again.\n", spell.Bytes(r.Over))

@@ -1,12 +1,17 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/didyoumean"
 	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/spell"
@@ -24,11 +29,14 @@ func (a *app) lockCmd() *cobra.Command {
 	var in inputs
 	var upgrade []string
 	c := &cobra.Command{
-		Use: "lock [flags] [PIPELINE]", Aliases: []string{"init"}, Short: "Fetch modules, and write down what the sources are",
+		Use: "lock [flags] [PIPELINE]", Aliases: []string{"init"}, Short: "Fetch sources and modules, and write down what they are",
 		Long: `Writes compressc.lock.hcl beside the pipeline: for each source its digest and, of a
 model, its type (configuration, tensors, tokenizer), so that validate checks a pipeline
 in full where the weights are not. A hub model is pinned to the commit that its
-revision is now. Modules from git are fetched into the cache's folder and pinned to
+revision is now, an artifact of a registry to the digest of its manifest. Models,
+adapters and texts that are not on this machine (hf://, https://, oci://) are
+downloaded, into the Hugging Face cache or the cache's folder; what came in part is
+gone on with by the next call. Modules from git are fetched into the cache's folder and pinned to
 the commit that their ref is now; no other command fetches any. Commit the file.
 
 Entries are added and, where nothing names the source any more, dropped; they are
@@ -40,8 +48,10 @@ versions over. validate, plan and run refuse a source that is not what its entry
 says, and with -locked also one that has no entry.`,
 		Example: "  compressc lock\n  compressc lock -upgrade model.base\n  compressc validate -locked",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.lock(pipelineArg(args), &in, upgrade)
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt)
+			defer stop()
+			return a.lock(ctx, pipelineArg(args), &in, upgrade)
 		},
 	}
 	in.variables(c)
@@ -49,7 +59,7 @@ says, and with -locked also one that has no entry.`,
 	return c
 }
 
-func (a *app) lock(path string, in *inputs, upgrade []string) error {
+func (a *app) lock(ctx context.Context, path string, in *inputs, upgrade []string) error {
 	old, err := lock.Read(pipelineDir(path))
 	if err != nil {
 		return err
@@ -82,10 +92,7 @@ func (a *app) lock(path string, in *inputs, upgrade []string) error {
 		return err
 	}
 	in.modules.Fetch = modules.All
-	if l, err = a.ready(path, in, false); err != nil {
-		return err
-	}
-	done, err := planner.Lock(l.expansion, l.resolver, store, old, lang.IsPipelineFile(path))
+	l, done, err := a.lockSources(ctx, path, in, store, old)
 	if err != nil {
 		return err
 	}
@@ -125,6 +132,28 @@ func (a *app) lock(path string, in *inputs, upgrade []string) error {
 	}
 	fmt.Fprintf(a.Out, "%s holds %s.\n", lock.Name, holdings(f))
 	return nil
+}
+
+// lockSources fetches what is not here and makes the entries of in.lock whole. What
+// was fetched for an entry and is something else is not kept as the source's copy.
+func (a *app) lockSources(ctx context.Context, path string, in *inputs, store *cache.Store, old *lock.File) (*loaded, *planner.Locking, error) {
+	d, err := a.newDownloads(ctx, old, in.lock)
+	if err != nil {
+		return nil, nil, err
+	}
+	in.download = d.get
+	l, err := a.ready(path, in, false)
+	var done *planner.Locking
+	if err == nil {
+		done, err = planner.Lock(l.expansion, l.resolver, store, old, lang.IsPipelineFile(path))
+	}
+	if err != nil {
+		if kept := d.refused(); kept != nil {
+			err = errors.Join(err, kept)
+		}
+		return nil, nil, err
+	}
+	return l, done, nil
 }
 
 // holdings counts what a lock file holds; kinds that few pipelines have are named

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/compressc/compressc/internal/origin"
 	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/lang/lock"
@@ -32,6 +33,9 @@ type inputs struct {
 	// that.
 	fetch   modules.Fetching
 	modules *modules.Finder
+	// download, where set, fetches sources that lie elsewhere; see
+	// planner.Resolver.Fetch.
+	download func(addr string, s origin.Source, token string, found bool) error
 	// extra files are part of the pipeline, and mocks stand in for sources: a
 	// test's.
 	extra map[string]*hcl.File
@@ -152,7 +156,11 @@ func (a *app) load(path string, in *inputs, complete bool) (*loaded, error) {
 	if l.pipeline == nil {
 		return l, nil
 	}
-	l.resolver = &planner.Resolver{Dir: l.pipeline.Dir, Lock: locked, Strict: in.locked}
+	copies, err := a.downloadsDir()
+	if err != nil {
+		return nil, err
+	}
+	l.resolver = &planner.Resolver{Dir: l.pipeline.Dir, Lock: locked, Strict: in.locked, Places: origin.Places{Dir: copies}, Fetch: in.download}
 	if in.prepare != nil {
 		in.prepare(l)
 	}
@@ -188,6 +196,11 @@ func (a *app) moduleFinder(pins *lock.File) (*modules.Finder, error) {
 // modulesDir is the folder of the modules from git: one in that of the cache.
 func (a *app) modulesDir() (string, error) {
 	return filepath.Abs(filepath.Join(a.cacheFolder(), "modules"))
+}
+
+// downloadsDir is the folder of the copies of sources that lie elsewhere.
+func (a *app) downloadsDir() (string, error) {
+	return filepath.Abs(filepath.Join(a.cacheFolder(), "downloads"))
 }
 
 // showDiagnostics prints diagnostics for people.

@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("COMPRESSC_CACHE_DIR", filepath.Join(e.WorkDir, ".cache"))
 			e.Setenv("NO_COLOR", "1")
+			e.Setenv("HF_HUB_OFFLINE", "1") // nothing of a test is on the network
 			if err := writeModel(filepath.Join(e.WorkDir, "model"), 32); err != nil {
 				return err
 			}

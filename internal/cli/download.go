@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/compressc/compressc/internal/fetch"
+	"github.com/compressc/compressc/internal/origin"
+	"github.com/compressc/compressc/internal/spell"
+	"github.com/compressc/compressc/lang/lock"
+)
+
+// downloads fetches the sources of a pipeline that lie elsewhere, each once.
+type downloads struct {
+	ctx     context.Context
+	fetcher *fetch.Fetcher
+	// old are the entries of the lock file, kept those that no address asks to be
+	// taken over anew.
+	old, kept *lock.File
+	done      map[origin.Source]error
+	fetched   []origin.Source
+}
+
+func (a *app) newDownloads(ctx context.Context, old, kept *lock.File) (*downloads, error) {
+	dir, err := a.downloadsDir()
+	if err != nil {
+		return nil, err
+	}
+	d := &downloads{ctx: ctx, fetcher: fetch.New(origin.Places{Dir: dir}), old: old, kept: kept, done: map[origin.Source]error{}}
+	d.fetcher.Say = func(f fetch.File) { fmt.Fprintf(a.Err, "Fetching %s\n", fileText(f)) }
+	return d, nil
+}
+
+// fileText is a file that is fetched, with its size and what of it is here.
+func fileText(f fetch.File) string {
+	var notes []string
+	if f.Bytes >= 0 {
+		notes = append(notes, spell.Bytes(f.Bytes))
+	}
+	if f.Have > 0 {
+		notes = append(notes, spell.Bytes(f.Have)+" of it are here")
+	}
+	text := f.Source
+	if !strings.HasSuffix(f.Source, "/"+f.Name) {
+		text = f.Name + " of " + f.Source
+	}
+	if len(notes) > 0 {
+		text += " (" + strings.Join(notes, ", ") + ")"
+	}
+	return text
+}
+
+// get is a planner.Resolver.Fetch: it fetches what is not here, and what is to be
+// taken over anew.
+func (d *downloads) get(_ string, s origin.Source, token string, found bool) error {
+	renew := d.entry(d.old, s) && !d.entry(d.kept, s)
+	if found && (!renew || d.fetcher.Offline && strings.HasPrefix(s.Address, "hf://")) {
+		return nil
+	}
+	if err, ok := d.done[s]; ok {
+		return err
+	}
+	err := d.fetcher.Fetch(d.ctx, s, token)
+	if d.done[s] = err; err == nil {
+		d.fetched = append(d.fetched, s)
+	}
+	return err
+}
+
+func (d *downloads) entry(f *lock.File, s origin.Source) bool {
+	switch s.Kind {
+	case origin.Model:
+		return f.Model(s.Address, s.Revision) != nil
+	case origin.Adapter:
+		return f.Adapter(s.Address, s.Revision) != nil
+	}
+	return f.Text(s.Address) != nil
+}
+
+// refused takes back what was fetched for an entry, where the command ends without
+// having taken it for what the entry says.
+func (d *downloads) refused() error {
+	for _, s := range d.fetched {
+		if d.entry(d.kept, s) {
+			if err := d.fetcher.Withdraw(s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
