@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 			"remoteserver": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Setenv("REMOTE", reapitest.New(t, reapitest.Faults{}).Address)
 			},
-			"older": scriptOlder, "sameblocks": scriptSameBlocks, "replace": scriptReplace,
+			"older": scriptOlder, "sameblocks": scriptSameBlocks, "replace": scriptReplace, "server": scriptServer,
 		},
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/compressc/compressc/internal/origin"
 	"github.com/compressc/compressc/internal/version"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/planner"
@@ -104,6 +105,9 @@ func (a *app) showFindings(f *findings, asJSON, asSARIF bool) (err error) {
 			fmt.Fprintf(a.Out, " and what follows from it")
 		}
 		fmt.Fprintln(a.Out, ".")
+		if i := slices.IndexFunc(d, func(n *planner.Node) bool { return origin.Remote(n.Source()) }); i >= 0 {
+			fmt.Fprintf(a.Out, "compressc lock fetches %s.\n", d[i].Source())
+		}
 	}
 	return nil
 }

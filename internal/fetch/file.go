@@ -33,7 +33,7 @@ type copying struct {
 
 func (f *Fetcher) fetchFile(ctx context.Context, s origin.Source, token string) error {
 	folder := f.Places.Folder(s, "")
-	c := &copying{f: f, s: s, cred: credential{token, "the block's argument token"}, part: origin.Part(folder), validators: map[string]string{}, files: map[string]bool{stateName: true}}
+	c := &copying{f: f, s: s, cred: credential{token, "the block"}, part: origin.Part(folder), validators: map[string]string{}, files: map[string]bool{stateName: true}}
 	if u, err := url.Parse(f.hub()); token == "" && err == nil && strings.HasPrefix(s.Address, u.Scheme+"://"+u.Host+"/") {
 		c.cred = credential{f.HubToken, "HF_TOKEN"}
 	}

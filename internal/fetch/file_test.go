@@ -171,7 +171,7 @@ func TestFileFailures(t *testing.T) {
 		"missing":   {"none.gguf", "", nil, []string{"/m/none.gguf", "nothing there (404 Not Found)", "Check the address"}},
 		"no config": {"model.safetensors", "", func(s *site, _ *Fetcher) { delete(s.files, "/m/config.json") }, []string{"/m/config.json", "404"}},
 		"no token":  {"x.gguf", "", func(s *site, _ *Fetcher) { s.token = "s3cret" }, []string{"wants a credential (401", "argument token"}},
-		"wrong":     {"x.gguf", "s3cret-not", func(s *site, _ *Fetcher) { s.token = "s3cret" }, []string{"token of the block's argument token", "403"}},
+		"wrong":     {"x.gguf", "s3cret-not", func(s *site, _ *Fetcher) { s.token = "s3cret" }, []string{"token of the block", "403"}},
 		"busy":      {"x.gguf", "", func(s *site, _ *Fetcher) { s.status["/m/x.gguf"] = 503 }, []string{"503", "Try again later"}},
 		"index": {"a.safetensors", "", func(s *site, _ *Fetcher) {
 			s.files["/m/model.safetensors.index.json"] = `{"weight_map": {"a": "a.safetensors", "b": "../../x"}}`

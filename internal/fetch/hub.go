@@ -48,7 +48,7 @@ var (
 )
 
 func (f *Fetcher) fetchHub(ctx context.Context, s origin.Source, token string) error {
-	h := &hubCopy{f: f, s: s, cred: credential{token, "the block's argument token"}, name: strings.TrimPrefix(s.Address, "hf://")}
+	h := &hubCopy{f: f, s: s, cred: credential{token, "the block"}, name: strings.TrimPrefix(s.Address, "hf://")}
 	if token == "" {
 		h.cred = credential{f.HubToken, "HF_TOKEN"}
 	}

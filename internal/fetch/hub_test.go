@@ -215,7 +215,7 @@ func TestHubFailures(t *testing.T) {
 		"revision":     {s: origin.Source{Revision: "v9"}, want: []string{"hf://me/m at v9", "no such revision"}},
 		"private":      {wants: "s3cret", code: "RepoNotFound", want: []string{"no such repository for everybody", "HF_TOKEN"}},
 		"not yours":    {wants: "s3cret", code: "RepoNotFound", env: "s3cret-other", want: []string{"token of HF_TOKEN may read"}},
-		"gated":        {wants: "s3cret", code: "GatedRepo", token: "s3cret-other", want: []string{"token of the block's argument token", "401", "terms must be accepted", "/me/m"}},
+		"gated":        {wants: "s3cret", code: "GatedRepo", token: "s3cret-other", want: []string{"token of the block", "401", "terms must be accepted", "/me/m"}},
 		"other commit": {s: origin.Source{Commit: "refs"}, want: []string{"no such revision"}},
 		"no weights":   {files: map[string]string{"config.json": "{}", "pytorch_model.bin": long}, want: []string{"no model.safetensors", "converted"}},
 		"gguf":         {files: map[string]string{"b.gguf": long, "a.gguf": long}, want: []string{"no config.json", "/me/m/resolve/main/a.gguf"}},

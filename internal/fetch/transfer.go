@@ -258,10 +258,17 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// validator is what If-Range takes: a strong entity tag, or else a date.
+// validator is what If-Range takes: a strong entity tag, or else a date that is
+// long enough ago for the file not to have changed twice in its second (RFC 9110,
+// 8.8.2.2).
 func validator(h http.Header) string {
 	if tag := h.Get("ETag"); strings.HasPrefix(tag, `"`) {
 		return tag
+	}
+	changed, err := http.ParseTime(h.Get("Last-Modified"))
+	now, err2 := http.ParseTime(h.Get("Date"))
+	if err != nil || err2 != nil || now.Sub(changed) < time.Minute {
+		return ""
 	}
 	return h.Get("Last-Modified")
 }

@@ -115,7 +115,7 @@ func (s Source) checkFile() *Problem {
 	case err != nil || u.Hostname() == "":
 		return problem("Not an address", "%s: expected https://host/path/file.", s.Address)
 	case u.User != nil:
-		return problem("Credential in an address", "The address of a source is written into the lock file and into records. Give the name and password, or the token, to the argument token as a sensitive variable, and the address without.")
+		return problem("Credential in an address", "The address of a source is written into the lock file and into records. Give the address without a name and password, and a token to the argument token, as a sensitive variable.")
 	case u.Scheme == "http" && !Loopback(u.Host):
 		return problem(cannot, "%s: over http anybody on the way can change the bytes. Use https://; http:// is for this machine alone.", s.Address)
 	}
