@@ -120,7 +120,7 @@ func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others 
 			}
 			if kept := r.Lock.Text(a.Source); kept != nil {
 				if s, ok := r.texts[n.Data]; ok && origin.Remote(a.Source) {
-					if _, err := s.digest(store, n.Data.From); err != nil {
+					if _, err := r.textDigest(store, s, n.Data.From); err != nil {
 						return nil, err
 					}
 				}
@@ -131,7 +131,7 @@ func Lock(e *Expansion, r *Resolver, store *cache.Store, old *lock.File, others 
 			if !ok {
 				return nil, fmt.Errorf("%s: the text is not on this machine", n.Addr())
 			}
-			sum, err := s.digest(store, n.Data.From)
+			sum, err := r.textDigest(store, s, n.Data.From)
 			if err != nil {
 				return nil, err
 			}

@@ -54,6 +54,8 @@ type Resolver struct {
 	opened   map[string]*openedModel
 	// commits are those of the sources that were found, by address and revision.
 	commits map[[2]string]string
+	// refused are the addresses of sources that are not what their entries say.
+	refused []string
 	// away are the addresses of the models, texts and adapters that have no copy here.
 	away map[any]string
 }
@@ -123,6 +125,7 @@ func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.Li
 	}
 	if entry != nil {
 		if what := changed(entry, o); what != "" {
+			r.refuse(a.Source)
 			ds.Errorf("source", "Source has changed", "%s is not what %s says: %s. If that is meant, compressc lock -upgrade %s takes it over.", a.Source, lock.Name, what, addr)
 			return m, ds
 		}
@@ -229,6 +232,21 @@ func (r *Resolver) copyOf(l located, ds *diag.List) (path string, found bool) {
 	return at.Path, found
 }
 
+// refuse notes that a source is not what its entry says.
+func (r *Resolver) refuse(address string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused = append(r.refused, address)
+}
+
+// Refused are the addresses of the sources that turned out not to be what their
+// entries in the lock file say.
+func (r *Resolver) Refused() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.refused)
+}
+
 // missing notes that a model, a text or an adapter has no copy here.
 func (r *Resolver) missing(what any, address string) {
 	if !origin.Remote(address) {
@@ -317,9 +335,10 @@ func (r *Resolver) locateText(addr string, a *lang.DataArgs) (path string, info 
 		return path, nil, ds
 	}
 	if origin.Remote(a.Source) {
-		at, found := r.copyOf(located{Source: origin.Source{Kind: origin.Text, Address: a.Source, AnyName: a.Format != ""}, addr: addr, token: a.Token}, &ds)
+		l := located{Source: origin.Source{Kind: origin.Text, Address: a.Source, AnyName: a.Format != ""}, addr: addr, token: a.Token}
+		at, found := r.copyOf(l, &ds)
 		if !found {
-			return origin.FileName(a.Source), nil, ds
+			return r.Places.File(l.Source), nil, ds
 		}
 		path = at
 	}
@@ -336,6 +355,7 @@ func (r *Resolver) locateText(addr string, a *lang.DataArgs) (path string, info 
 	case info.Size() == 0:
 		ds.Errorf("source", "Empty file", "%s is empty; a window of tokens needs text.", a.Source)
 	case entry != nil && entry.Bytes != info.Size():
+		r.refuse(a.Source)
 		ds.Errorf("source", "Source has changed", "%s has %d bytes, and had %d when it was locked (%s). If that is meant, compressc lock -upgrade %s takes it over.", a.Source, info.Size(), entry.Bytes, lock.Name, addr)
 	}
 	return path, info, ds
@@ -530,6 +550,7 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 	}
 	if entry := r.locked[m]; entry != nil {
 		if got := SourceDigest(m); string(got) != entry.Digest {
+			r.refuse(entry.Source)
 			return fmt.Errorf("%s: the weights of %s are not those that were locked: their digest is %s, and was %s (%s). If that is meant, compressc lock -upgrade %s takes them over", m.From, cp.Path, got, entry.Digest, lock.Name, m.From)
 		}
 	}
@@ -627,13 +648,14 @@ func smallLeaf(g *action.Graph, store *cache.Store, node, name string, data []by
 	return g.AddLeaf(node, t), putTree(store, t)
 }
 
-// digest hashes a text, and refuses one that is not what its entry says.
-func (s textSource) digest(store *cache.Store, from string) (cache.Digest, error) {
+// textDigest hashes a text, and refuses one that is not what its entry says.
+func (r *Resolver) textDigest(store *cache.Store, s textSource, from string) (cache.Digest, error) {
 	sums, err := store.HashFile(s.path, []cache.Range{{Offset: 0, Length: s.size}})
 	if err != nil {
 		return "", fmt.Errorf("hashing %s: %w", s.path, err)
 	}
 	if s.locked != nil && string(sums[0]) != s.locked.Digest {
+		r.refuse(s.locked.Source)
 		return "", fmt.Errorf("%s: the text of %s is not the one that was locked: its digest is %s, and was %s (%s). If that is meant, compressc lock -upgrade %s takes it over", from, s.path, sums[0], s.locked.Digest, lock.Name, from)
 	}
 	return sums[0], nil
@@ -645,7 +667,7 @@ func (r *Resolver) LowerData(g *action.Graph, store *cache.Store, d *passes.Data
 	if !ok {
 		return r.notHere(d, d.From, "the text's bytes")
 	}
-	sum, err := s.digest(store, d.From)
+	sum, err := r.textDigest(store, s, d.From)
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ func (r *Resolver) Adapter(addr string, a *lang.AdapterArgs) (*passes.Adapter, d
 		}
 		layers, alpha = lockLayers(cp), commonAlpha(cp)
 		if entry != nil && (entry.Alpha != alpha || !slices.Equal(entry.Layers, layers)) {
+			r.refuse(a.Source)
 			ds.Errorf("source", "Source has changed", "%s has other layers, ranks or another alpha than %s says. If that is meant, compressc lock -upgrade %s takes it over.", a.Source, lock.Name, addr)
 			return out, ds
 		}
@@ -179,6 +180,7 @@ func (r *Resolver) LowerAdapter(g *action.Graph, store *cache.Store, a *passes.A
 		a.Blocks[b] = adapter.Lower(g, a.From, b, s.leaves[b], numbers[b], layers[b])
 	}
 	if got := leavesDigest(s.leaves); s.locked != nil && string(got) != s.locked.Digest {
+		r.refuse(s.locked.Source)
 		return fmt.Errorf("%s: the factors of %s are not those that were locked: their digest is %s, and was %s (%s). If that is meant, compressc lock -upgrade %s takes them over", a.From, s.cp.Path, got, s.locked.Digest, lock.Name, a.From)
 	}
 	return nil

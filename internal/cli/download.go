@@ -2,7 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"slices"
 	"strings"
 
 	"github.com/compressc/compressc/internal/fetch"
@@ -20,6 +24,8 @@ type downloads struct {
 	old, kept *lock.File
 	done      map[origin.Source]error
 	fetched   []origin.Source
+	// interrupted is set when the user did not wait for one.
+	interrupted bool
 }
 
 func (a *app) newDownloads(ctx context.Context, old, kept *lock.File) (*downloads, error) {
@@ -61,7 +67,14 @@ func (d *downloads) get(_ string, s origin.Source, token string, found bool) err
 	if err, ok := d.done[s]; ok {
 		return err
 	}
-	err := d.fetcher.Fetch(d.ctx, s, token)
+	if d.interrupted {
+		return fmt.Errorf("%s: interrupted", s.Address)
+	}
+	// The rest of the command ends at once when it is interrupted.
+	ctx, stop := signal.NotifyContext(d.ctx, os.Interrupt)
+	defer stop()
+	err := d.fetcher.Fetch(ctx, s, token)
+	d.interrupted = d.interrupted || ctx.Err() != nil
 	if d.done[s] = err; err == nil {
 		d.fetched = append(d.fetched, s)
 	}
@@ -78,15 +91,14 @@ func (d *downloads) entry(f *lock.File, s origin.Source) bool {
 	return f.Text(s.Address) != nil
 }
 
-// refused takes back what was fetched for an entry, where the command ends without
-// having taken it for what the entry says.
-func (d *downloads) refused() error {
+// withdraw takes back what was fetched and is not what its entry says, so that
+// nobody finds it in the source's place.
+func (d *downloads) withdraw(refused []string) error {
+	var errs []error
 	for _, s := range d.fetched {
-		if d.entry(d.kept, s) {
-			if err := d.fetcher.Withdraw(s); err != nil {
-				return err
-			}
+		if slices.Contains(refused, s.Address) {
+			errs = append(errs, d.fetcher.Withdraw(s))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

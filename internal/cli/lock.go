@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
 
@@ -49,9 +47,7 @@ says, and with -locked also one that has no entry.`,
 		Example: "  compressc lock\n  compressc lock -upgrade model.base\n  compressc validate -locked",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt)
-			defer stop()
-			return a.lock(ctx, pipelineArg(args), &in, upgrade)
+			return a.lock(c.Context(), pipelineArg(args), &in, upgrade)
 		},
 	}
 	in.variables(c)
@@ -141,15 +137,19 @@ func (a *app) lockSources(ctx context.Context, path string, in *inputs, store *c
 	if err != nil {
 		return nil, nil, err
 	}
-	in.download = d.get
+	var resolver *planner.Resolver
+	in.download, in.prepare = d.get, func(l *loaded) { resolver = l.resolver }
 	l, err := a.ready(path, in, false)
 	var done *planner.Locking
 	if err == nil {
 		done, err = planner.Lock(l.expansion, l.resolver, store, old, lang.IsPipelineFile(path))
 	}
 	if err != nil {
-		if kept := d.refused(); kept != nil {
-			err = errors.Join(err, kept)
+		if resolver != nil {
+			err = errors.Join(err, d.withdraw(resolver.Refused()))
+		}
+		if d.interrupted {
+			return nil, nil, exit(ExitInterrupted)
 		}
 		return nil, nil, err
 	}

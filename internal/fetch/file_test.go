@@ -86,7 +86,7 @@ func TestResume(t *testing.T) {
 			want := long
 			if c.changes {
 				want = strings.Repeat("other", 3000)
-				web.version, web.files["/x.gguf"] = "2", want
+				web.change(func() { web.version, web.files["/x.gguf"] = "2", want })
 			}
 			if err := f.Fetch(t.Context(), s, ""); err != nil {
 				t.Fatal(err)
@@ -95,7 +95,7 @@ func TestResume(t *testing.T) {
 			if got := strings.Join(web.asked, "|"); got != c.want {
 				t.Errorf("asked for %s, want %s", got, c.want)
 			}
-			if n := web.sent["/x.gguf"]; !c.changes && !c.weak && n != len(long)-1000 {
+			if n := web.bytes("/x.gguf"); !c.changes && !c.weak && n != len(long)-1000 {
 				t.Errorf("%d bytes came the second time, want %d", n, len(long)-1000)
 			}
 		})
@@ -120,18 +120,20 @@ func TestAgain(t *testing.T) {
 		}
 	}
 	fetch()
-	once := web.sent["/model.safetensors"]
+	once := web.bytes("/model.safetensors")
 	fetch()
 	if err := f.Withdraw(s); err != nil {
 		t.Fatal(err)
 	}
 	absent(t, f, s)
 	fetch()
-	if n := web.sent["/model.safetensors"]; n != once {
+	if n := web.bytes("/model.safetensors"); n != once {
 		t.Errorf("%d bytes were sent, want %d", n, once)
 	}
-	web.version, web.files["/model.safetensors"] = "2", "other"
-	delete(web.files, "/tokenizer.json")
+	web.change(func() {
+		web.version, web.files["/model.safetensors"] = "2", "other"
+		delete(web.files, "/tokenizer.json")
+	})
 	// A new version that does not come to its end leaves the old copy, and is not
 	// mistaken for it afterwards.
 	web.cut["/model.safetensors"] = 0
@@ -156,7 +158,7 @@ func TestTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := web.sent["/x.gguf"]; n != len(long) {
+	if n := web.bytes("/x.gguf"); n != len(long) {
 		t.Errorf("%d bytes were sent, want %d", n, len(long))
 	}
 }

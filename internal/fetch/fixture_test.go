@@ -49,11 +49,12 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	delete(s.cut, path)
 	code := s.status[path]
 	s.asked = append(s.asked, strings.TrimSpace(path+" "+r.Header.Get("Range")))
+	token, version, weak := s.token, s.version, s.weak
 	s.mu.Unlock()
 	switch {
-	case s.token != "" && r.Header.Get("Authorization") == "":
+	case token != "" && r.Header.Get("Authorization") == "":
 		code = http.StatusUnauthorized
-	case s.token != "" && r.Header.Get("Authorization") != "Bearer "+s.token:
+	case token != "" && r.Header.Get("Authorization") != "Bearer "+token:
 		code = http.StatusForbidden
 	case !ok && code == 0:
 		code = http.StatusNotFound
@@ -62,8 +63,8 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no", code)
 		return
 	}
-	tag := fmt.Sprintf("%q", s.version+path)
-	if s.weak {
+	tag := fmt.Sprintf("%q", version+path)
+	if weak {
 		tag = "W/" + tag
 	}
 	w.Header().Set("ETag", tag)
@@ -73,20 +74,33 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
-	c := &counter{ResponseWriter: w}
-	http.ServeContent(c, r, "file.bin", time.Time{}, strings.NewReader(text))
-	s.mu.Lock()
-	s.sent[path] += c.n
-	s.mu.Unlock()
+	http.ServeContent(&counter{w, s, path}, r, "file.bin", time.Time{}, strings.NewReader(text))
 }
 
+// change changes what the server does, between requests.
+func (s *site) change(how func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	how()
+}
+
+// bytes are those that were sent of a path.
+func (s *site) bytes(path string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent[path]
+}
+
+// counter counts bytes before they are sent, so that whoever has them finds them
+// counted.
 type counter struct {
 	http.ResponseWriter
-	n int
+	site *site
+	path string
 }
 
 func (c *counter) Write(p []byte) (int, error) {
-	c.n += len(p)
+	c.site.change(func() { c.site.sent[c.path] += len(p) })
 	return c.ResponseWriter.Write(p)
 }
 
@@ -95,7 +109,7 @@ func fetcher(t *testing.T) *Fetcher {
 	t.Helper()
 	dir := t.TempDir()
 	return &Fetcher{Places: origin.Places{Dir: filepath.Join(dir, "downloads"), Hub: filepath.Join(dir, "hub")},
-		Wait: func(context.Context, int) error { return nil }}
+		Client: newClient(), Wait: func(context.Context, int) error { return nil }}
 }
 
 // holds checks the files of a folder, without those that begin with a dot.

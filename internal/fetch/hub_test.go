@@ -107,14 +107,14 @@ func TestHub(t *testing.T) {
 		t.Errorf("config.json leads to %s", to)
 	}
 	// Its commit needs no more bytes, and a revision with a slash is a file in a folder.
-	sent := h.sent["/me/m/resolve/"+commit+"/model.safetensors"]
+	sent := h.bytes("/me/m/resolve/" + commit + "/model.safetensors")
 	for _, other := range []origin.Source{{Address: "hf://me/m", Commit: commit}, {Address: "hf://me/m", Revision: "refs/pr/1"}} {
 		if err := f.Fetch(t.Context(), other, ""); err != nil {
 			t.Fatal(err)
 		}
 		found(t, f, other)
 	}
-	if n := h.sent["/me/m/resolve/"+commit+"/model.safetensors"]; n != sent {
+	if n := h.bytes("/me/m/resolve/" + commit + "/model.safetensors"); n != sent {
 		t.Errorf("%d bytes were sent, want %d", n, sent)
 	}
 }
@@ -176,7 +176,7 @@ func TestHubResume(t *testing.T) {
 		if damage {
 			want += len(long)
 		}
-		if n := h.sent[path]; n != want {
+		if n := h.bytes(path); n != want {
 			t.Errorf("%d bytes came, want %d", n, want)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Incomplete ends the names of files that are not whole yet.
-const Incomplete = ".incomplete"
+const Incomplete = ".part"
 
 const (
 	// attempts are how often a file is asked for while nothing of it comes.
@@ -125,6 +125,7 @@ func (f *Fetcher) once(ctx context.Context, t *transfer, partial string, said *b
 	}
 	t.cred.header(r.Header)
 	r.Header.Set("User-Agent", userAgent)
+	r.Header.Set("Accept-Encoding", "identity")
 	have := int64(0)
 	if n := length(partial); n > 0 && (t.digest != nil || t.validator != "") && (t.file.Bytes < 0 || n <= t.file.Bytes) {
 		have = n
@@ -169,6 +170,9 @@ func (f *Fetcher) once(ctx context.Context, t *transfer, partial string, said *b
 		return false, errAbsent // storage says forbidden of what is not in a folder that may not be listed
 	default:
 		return code == http.StatusTooManyRequests || code >= 500, refused(t.what, code, t.cred, t.hint)
+	}
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return false, failure(nil, "%s: the server sends the file in another form than it has (Content-Encoding: %s), though asked not to. Download it by other means and name its path.", t.what, coding)
 	}
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
 		if t.optional {

@@ -45,7 +45,7 @@ func (p Places) Find(s Source) (at Found, ok bool, wrong *Problem) {
 	if p.Dir == "" || !isFolder(dir) {
 		return at, false, nil
 	}
-	at.Path = filepath.Join(dir, FileName(s.Address))
+	at.Path = p.File(s)
 	switch {
 	case s.Kind == Adapter && exists(filepath.Join(dir, s.Kind.marker())), s.Kind == Model && exists(filepath.Join(dir, IndexName)):
 		at.Path = dir
@@ -67,6 +67,9 @@ func (p Places) Folder(s Source, digest string) string {
 	}
 	return filepath.Join(p.Dir, key(address))
 }
+
+// File is where the copy of a single file lies, or will.
+func (p Places) File(s Source) string { return filepath.Join(p.Folder(s, ""), FileName(s.Address)) }
 
 // Tag is the file that says which manifest a tag was when it was last looked up.
 func (p Places) Tag(s Source) string { return filepath.Join(p.Dir, "tags", key(s.Address)) }
