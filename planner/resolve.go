@@ -54,7 +54,8 @@ type Resolver struct {
 	opened   map[string]*openedModel
 	// commits are those of the sources that were found, by address and revision.
 	commits map[[2]string]string
-	// refused are the addresses of sources that are not what their entries say.
+	// refused are the addresses of sources that cannot be read, or are not what
+	// their entries say.
 	refused []string
 	// away are the addresses of the models, texts and adapters that have no copy here.
 	away map[any]string
@@ -120,6 +121,7 @@ func (r *Resolver) Model(addr string, a *lang.ModelArgs) (*passes.Model, diag.Li
 	}
 	o := r.open(path)
 	if o.err != nil {
+		r.refuse(a.Source)
 		ds.Errorf("source", "Model cannot be read", "%s", sentence(o.err, path))
 		return m, ds
 	}
@@ -232,15 +234,15 @@ func (r *Resolver) copyOf(l located, ds *diag.List) (path string, found bool) {
 	return at.Path, found
 }
 
-// refuse notes that a source is not what its entry says.
+// refuse notes that a source cannot be read, or is not what its entry says.
 func (r *Resolver) refuse(address string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refused = append(r.refused, address)
 }
 
-// Refused are the addresses of the sources that turned out not to be what their
-// entries in the lock file say.
+// Refused are the addresses of the sources that turned out to be unreadable, or
+// not what their entries in the lock file say.
 func (r *Resolver) Refused() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -303,6 +305,7 @@ func (r *Resolver) Data(addr string, a *lang.DataArgs, seed uint64) (*passes.Dat
 	if format == "parquet" {
 		var err error
 		if size, err = parquetText(path, a.Column); err != nil {
+			r.refuse(a.Source)
 			ds.Errorf(parquetArg(a), "Text cannot be read", "%s: %s.", a.Source, strings.TrimSuffix(err.Error(), "."))
 			return d, ds
 		}
@@ -353,6 +356,7 @@ func (r *Resolver) locateText(addr string, a *lang.DataArgs) (path string, info 
 	case info.IsDir():
 		ds.Errorf("source", "Not a file", "%s is a folder; expected a text, jsonl or parquet file.", a.Source)
 	case info.Size() == 0:
+		r.refuse(a.Source)
 		ds.Errorf("source", "Empty file", "%s is empty; a window of tokens needs text.", a.Source)
 	case entry != nil && entry.Bytes != info.Size():
 		r.refuse(a.Source)

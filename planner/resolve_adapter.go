@@ -56,6 +56,7 @@ func (r *Resolver) Adapter(addr string, a *lang.AdapterArgs) (*passes.Adapter, d
 	} else {
 		var err error
 		if cp, err = checkpoint.OpenAdapter(path); err != nil {
+			r.refuse(a.Source)
 			ds.Errorf("source", "Adapter cannot be read", "%s", sentence(err, path))
 			return out, ds
 		}

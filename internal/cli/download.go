@@ -22,18 +22,20 @@ type downloads struct {
 	// old are the entries of the lock file, kept those that no address asks to be
 	// taken over anew.
 	old, kept *lock.File
-	done      map[origin.Source]error
-	fetched   []origin.Source
+	// upgrade are the addresses of blocks whose sources are fetched anew.
+	upgrade []string
+	done    map[origin.Source]error
+	fetched []origin.Source
 	// interrupted is set when the user did not wait for one.
 	interrupted bool
 }
 
-func (a *app) newDownloads(ctx context.Context, old, kept *lock.File) (*downloads, error) {
+func (a *app) newDownloads(ctx context.Context, old, kept *lock.File, upgrade []string) (*downloads, error) {
 	dir, err := a.downloadsDir()
 	if err != nil {
 		return nil, err
 	}
-	d := &downloads{ctx: ctx, fetcher: fetch.New(origin.Places{Dir: dir}), old: old, kept: kept, done: map[origin.Source]error{}}
+	d := &downloads{ctx: ctx, fetcher: fetch.New(origin.Places{Dir: dir}), old: old, kept: kept, upgrade: upgrade, done: map[origin.Source]error{}}
 	d.fetcher.Say = func(f fetch.File) { fmt.Fprintf(a.Err, "Fetching %s\n", fileText(f)) }
 	return d, nil
 }
@@ -59,8 +61,12 @@ func fileText(f fetch.File) string {
 
 // get is a planner.Resolver.Fetch: it fetches what is not here, and what is to be
 // taken over anew.
-func (d *downloads) get(_ string, s origin.Source, token string, found bool) error {
-	renew := d.entry(d.old, s) && !d.entry(d.kept, s)
+func (d *downloads) get(addr string, s origin.Source, token string, found bool) error {
+	// Another block's address may stand for the same source, and one that was never
+	// locked has no entry.
+	renew := d.entry(d.old, s) && !d.entry(d.kept, s) || slices.ContainsFunc(d.upgrade, func(u string) bool {
+		return u == "all" || addr == u || strings.HasPrefix(addr, u+"[")
+	})
 	if found && (!renew || d.fetcher.Offline && strings.HasPrefix(s.Address, "hf://")) {
 		return nil
 	}
@@ -91,8 +97,8 @@ func (d *downloads) entry(f *lock.File, s origin.Source) bool {
 	return f.Text(s.Address) != nil
 }
 
-// withdraw takes back what was fetched and is not what its entry says, so that
-// nobody finds it in the source's place.
+// withdraw takes back what was fetched and cannot be read, or is not what its entry
+// says, so that nobody finds it in the source's place and it is looked at again.
 func (d *downloads) withdraw(refused []string) error {
 	var errs []error
 	for _, s := range d.fetched {

@@ -88,7 +88,7 @@ func (a *app) lock(ctx context.Context, path string, in *inputs, upgrade []strin
 		return err
 	}
 	in.modules.Fetch = modules.All
-	l, done, err := a.lockSources(ctx, path, in, store, old)
+	l, done, err := a.lockSources(ctx, path, in, store, old, upgrade)
 	if err != nil {
 		return err
 	}
@@ -132,8 +132,8 @@ func (a *app) lock(ctx context.Context, path string, in *inputs, upgrade []strin
 
 // lockSources fetches what is not here and makes the entries of in.lock whole. What
 // was fetched for an entry and is something else is not kept as the source's copy.
-func (a *app) lockSources(ctx context.Context, path string, in *inputs, store *cache.Store, old *lock.File) (*loaded, *planner.Locking, error) {
-	d, err := a.newDownloads(ctx, old, in.lock)
+func (a *app) lockSources(ctx context.Context, path string, in *inputs, store *cache.Store, old *lock.File, upgrade []string) (*loaded, *planner.Locking, error) {
+	d, err := a.newDownloads(ctx, old, in.lock, upgrade)
 	if err != nil {
 		return nil, nil, err
 	}

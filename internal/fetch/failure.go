@@ -87,8 +87,9 @@ func unanswered(what string, err error) error {
 // lasting reports whether another attempt would fail in the same way.
 func lasting(err error) bool {
 	var dns *net.DNSError
-	var tls *tls.CertificateVerificationError
-	return errors.Is(err, errInsecure) || errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &tls) || errors.As(err, &dns) && dns.IsNotFound
+	var untrusted *tls.CertificateVerificationError
+	var other tls.RecordHeaderError
+	return errors.Is(err, errInsecure) || errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &untrusted) || errors.As(err, &other) || errors.As(err, &dns) && dns.IsNotFound
 }
 
 // onDisk is what writing to a path failed with.

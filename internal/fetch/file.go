@@ -54,6 +54,7 @@ func (f *Fetcher) fetchFile(ctx context.Context, s origin.Source, token string) 
 		err = c.model(ctx, name)
 	}
 	if err != nil {
+		_ = os.Remove(c.part) // if nothing came
 		return err
 	}
 	if err := c.tidy(); err != nil {
