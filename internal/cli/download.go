@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/compressc/compressc/internal/fetch"
 	"github.com/compressc/compressc/internal/origin"
@@ -26,6 +28,9 @@ type downloads struct {
 	upgrade []string
 	done    map[origin.Source]error
 	fetched []origin.Source
+	// clear empties the last line of a terminal, and is "" elsewhere; wipe writes it.
+	clear string
+	wipe  func()
 	// interrupted is set when the user did not wait for one.
 	interrupted bool
 }
@@ -36,8 +41,29 @@ func (a *app) newDownloads(ctx context.Context, old, kept *lock.File, upgrade []
 		return nil, err
 	}
 	d := &downloads{ctx: ctx, fetcher: fetch.New(origin.Places{Dir: dir}), old: old, kept: kept, upgrade: upgrade, done: map[origin.Source]error{}}
-	d.fetcher.Say = func(f fetch.File) { fmt.Fprintf(a.Err, "Fetching %s\n", fileText(f)) }
+	d.fetcher.Say = func(f fetch.File) { fmt.Fprintf(a.Err, "%sFetching %s\n", d.clear, fileText(f)) }
+	if isTerminal(a.Err) {
+		d.clear = "\r\x1b[K"
+		d.fetcher.Moving = moving(a.Err, d.clear)
+	}
+	d.wipe = func() { fmt.Fprint(a.Err, d.clear) }
 	return d, nil
+}
+
+// moving shows on the last line of a terminal how far a file has come, a few times
+// a second.
+func moving(w io.Writer, clear string) func(fetch.File) {
+	var last time.Time
+	return func(f fetch.File) {
+		if now := time.Now(); now.Sub(last) > 200*time.Millisecond {
+			last = now
+			text := spell.Bytes(f.Have)
+			if f.Bytes > 0 {
+				text = fmt.Sprintf("%d %% of %s", 100*f.Have/f.Bytes, spell.Bytes(f.Bytes))
+			}
+			fmt.Fprintf(w, "%s  %s", clear, text)
+		}
+	}
 }
 
 // fileText is a file that is fetched, with its size and what of it is here.
@@ -80,6 +106,7 @@ func (d *downloads) get(addr string, s origin.Source, token string, found bool) 
 	ctx, stop := signal.NotifyContext(d.ctx, os.Interrupt)
 	defer stop()
 	err := d.fetcher.Fetch(ctx, s, token)
+	d.wipe()
 	d.interrupted = d.interrupted || ctx.Err() != nil
 	if d.done[s] = err; err == nil {
 		d.fetched = append(d.fetched, s)

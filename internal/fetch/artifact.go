@@ -187,11 +187,12 @@ func (f *Fetcher) blob(ctx context.Context, repo *remote.Repository, address str
 	defer out.Close()
 	h := sha256.New()
 	have := resumed(out, h, body, l.Size)
+	file := File{Source: address, Name: name(l), Bytes: l.Size, Have: have}
 	if !*said {
 		*said = true
-		f.say(File{Source: address, Name: name(l), Bytes: l.Size, Have: have})
+		f.say(file)
 	}
-	in := &reader{from: io.LimitReader(body, l.Size-have+1), alive: func() { watch.Reset(stall) }}
+	in := &reader{from: io.LimitReader(body, l.Size-have+1), alive: func() { watch.Reset(stall) }, moved: f.moving(file)}
 	n, err := io.Copy(io.MultiWriter(out, h), in)
 	if in.err != nil {
 		_ = out.Sync()

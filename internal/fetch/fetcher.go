@@ -37,6 +37,9 @@ type Fetcher struct {
 	Offline bool
 	// Say, where set, is told of every file that is fetched.
 	Say func(File)
+	// Moving, where set, is told of the bytes of a file as they come, many times a
+	// second.
+	Moving func(File)
 	// Client, where set, is used in place of one that trusts what the system does.
 	Client *http.Client
 	// Wait passes the time before another attempt, the first being 1; nil waits
@@ -97,6 +100,15 @@ func (f *Fetcher) client() *http.Client {
 		return f.Client
 	}
 	return newClient()
+}
+
+// moving returns what counts the bytes of a file on their way.
+func (f *Fetcher) moving(file File) func(n int) {
+	return func(n int) {
+		if file.Have += int64(n); f.Moving != nil {
+			f.Moving(file)
+		}
+	}
 }
 
 func (f *Fetcher) say(file File) {

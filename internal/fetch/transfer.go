@@ -201,15 +201,16 @@ func (f *Fetcher) receive(ctx context.Context, t *transfer, resp *http.Response,
 	if resp.ContentLength >= 0 {
 		all = have + resp.ContentLength
 	}
+	file := File{Source: t.file.Source, Name: t.file.Name, Bytes: all, Have: have}
 	if !*said {
 		*said = true
-		f.say(File{Source: t.file.Source, Name: t.file.Name, Bytes: all, Have: have})
+		f.say(file)
 	}
 	out, err := os.OpenFile(partial, os.O_CREATE|os.O_WRONLY, 0o666)
 	if err != nil {
 		return false, onDisk(partial, err)
 	}
-	in := &reader{from: resp.Body, alive: func() { watch.Reset(stall) }}
+	in := &reader{from: resp.Body, alive: func() { watch.Reset(stall) }, moved: f.moving(file)}
 	if length(partial) > have {
 		err = out.Truncate(have)
 	}
@@ -240,6 +241,7 @@ func (f *Fetcher) receive(ctx context.Context, t *transfer, resp *http.Response,
 type reader struct {
 	from  io.Reader
 	alive func()
+	moved func(n int)
 	err   error
 }
 
@@ -247,6 +249,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
 	if n > 0 {
 		r.alive()
+		r.moved(n)
 	}
 	if err != nil && err != io.EOF {
 		r.err = err
