@@ -215,7 +215,21 @@ func TestServers(t *testing.T) {
 	}))
 	defer silent.Close()
 	defer close(release)
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_, _ = c.Write([]byte("HTTP/1.0 200 OK\r\n\r\nhalf"))
+			_ = c.Close()
+		}
+	}))
+	defer endless.Close()
+	packed := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write([]byte("packed"))
+	}))
+	defer packed.Close()
 	for address, want := range map[string]string{
+		endless.URL: "how long the file is", packed.URL: "Content-Encoding: gzip",
 		closed.URL: "does not answer", page.URL: "a web page and no file", out.URL: "without https", silent.URL: "sent nothing for too long",
 	} {
 		f := fetcher(t)
@@ -261,20 +275,25 @@ func TestCredentialStays(t *testing.T) {
 	}
 }
 
-// A disk without room is named as that, and what came stays.
+// A disk without room is named as that.
 func TestDisk(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("no /dev/full here")
 	}
 	f, web := fetcher(t), newSite(t, map[string]string{"/x.gguf": long})
-	s := origin.Source{Address: web.URL + "/x.gguf"}
-	part := origin.Part(f.Places.Folder(s, ""))
-	if err := os.MkdirAll(part, 0o777); err != nil {
+	resp, err := f.client().Get(web.URL + "/x.gguf")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("/dev/full", filepath.Join(part, "x.gguf"+Incomplete)); err != nil {
+	defer resp.Body.Close()
+	dir := t.TempDir()
+	partial := filepath.Join(dir, "x.gguf"+Incomplete)
+	if err := os.Symlink("/dev/full", partial); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, f.Fetch(t.Context(), s, ""), "no room", part)
-	absent(t, f, s)
+	said := false
+	more, err := f.receive(t.Context(), &transfer{file: File{Bytes: -1}}, resp, partial, 0, time.NewTimer(time.Hour), time.Hour, &said)
+	if fails(t, err, "disk is full", "no room in "+dir, "cache gc"); more {
+		t.Error("another attempt is made")
+	}
 }

@@ -299,9 +299,8 @@ func (h *hubCopy) blob(ctx context.Context, file hubFile) error {
 	escaped := (&url.URL{Path: file.Name}).EscapedPath()
 	t := &transfer{file: File{Source: h.s.Address, Name: file.Name, Bytes: -1}, what: h.s.Address + "/" + file.Name, url: h.f.hub() + "/" + h.name + "/resolve/" + h.commit + "/" + escaped,
 		cred: h.cred, hint: " A token goes into HF_TOKEN or the block's argument token; the terms of a gated repository must be accepted first, at " + h.f.hub() + "/" + h.name + ".", to: to}
-	var name string
-	if name, t.digest = h.id(file); t.digest != nil {
-		if t.file.Bytes = file.Size; len(name) == 64 {
+	if _, t.digest = h.id(file); t.digest != nil {
+		if t.file.Bytes = file.Size; file.LFS != nil {
 			t.file.Bytes = file.LFS.Size
 		}
 	}

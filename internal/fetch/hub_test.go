@@ -225,7 +225,8 @@ func TestHubFailures(t *testing.T) {
 				l["sha256"] = strings.Repeat("0", 64)
 			}
 		}, want: []string{"model.safetensors", "not those which the hub announced", strings.Repeat("0", 64)}},
-		"out": {files: map[string]string{"config.json": "{}", origin.IndexName: `{"weight_map": {"a": "../../../x.safetensors"}}`, "../../../x.safetensors": long}, want: []string{"leads out of its folder"}},
+		"digest": {lies: func(f map[string]any) { delete(f, "lfs"); f["blobId"] = strings.Repeat("0", 64) }, want: []string{"not those which the hub announced"}},
+		"out":    {files: map[string]string{"config.json": "{}", origin.IndexName: `{"weight_map": {"a": "../../../x.safetensors"}}`, "../../../x.safetensors": long}, want: []string{"leads out of its folder"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.files == nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -105,11 +106,20 @@ func (f *Fetcher) get(ctx context.Context, t *transfer) error {
 			return unanswered(t.what, err)
 		}
 	}
-	if errors.Is(os.Rename(partial, t.to), fs.ErrNotExist) && length(t.to) >= 0 {
+	err := os.Rename(partial, t.to)
+	if errors.Is(err, fs.ErrNotExist) && length(t.to) >= 0 {
 		return nil // it is still as it was
 	}
-	if length(t.to) < 0 {
-		return onDisk(t.to, errors.New("the file is gone"))
+	if err != nil {
+		return onDisk(t.to, err)
+	}
+	return nil
+}
+
+// remove removes a file that may not be there.
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return onDisk(path, err)
 	}
 	return nil
 }
@@ -155,6 +165,9 @@ func (f *Fetcher) once(ctx context.Context, t *transfer, partial string, said *b
 	defer resp.Body.Close()
 	switch code := resp.StatusCode; {
 	case code == http.StatusNotModified && length(t.to) >= 0:
+		if err := remove(partial); err != nil {
+			return false, err
+		}
 		return false, nil
 	case code == http.StatusPartialContent && have > 0:
 		if !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)) {
@@ -180,10 +193,16 @@ func (f *Fetcher) once(ctx context.Context, t *transfer, partial string, said *b
 		}
 		return false, failure(nil, "%s: the server answered with a web page and no file. Check that the address is that of the file itself, and whether one has to sign in.%s", t.what, t.hint)
 	}
+	if resp.ContentLength < 0 && resp.ProtoMajor == 1 && !slices.Contains(resp.TransferEncoding, "chunked") {
+		return false, failure(nil, "%s: the server does not say how long the file is, so that nobody can tell when it has come whole. Download it by other means and name its path.", t.what)
+	}
 	if have == 0 {
-		// What is there from before is another version, which the new word is not for.
-		if err := os.Remove(t.to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, onDisk(t.to, err)
+		// What is there from before may be of another version, which the new word is
+		// not for: it goes first.
+		for _, path := range []string{t.to, partial} {
+			if err := remove(path); err != nil {
+				return false, err
+			}
 		}
 		t.validator = validator(resp.Header)
 		if t.keep != nil {
