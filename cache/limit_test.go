@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -78,5 +79,39 @@ func TestDefaultLimit(t *testing.T) {
 	s := openStore(t, t.TempDir(), Options{})
 	if n, disk := s.DefaultLimit(), diskBytes(s.dir); disk > 0 && (n < leastLimit || n > max(disk/4, leastLimit)) || disk <= 0 && n != 0 {
 		t.Errorf("%d bytes of a disk of %d", n, disk)
+	}
+}
+
+// What lies beside a store does not make its folder somebody else's once the file
+// that says so is gone.
+func TestGuestsOfAFolder(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{})
+	if _, err := s.Put(blob("x", 100)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Trim(t.Context(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.invalidate(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range guests {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, fileVersion)); err != nil {
+		t.Fatal(err)
+	}
+	openStore(t, dir, Options{})
+	if err := errors.Join(os.Remove(filepath.Join(dir, fileVersion)), os.WriteFile(filepath.Join(dir, "letters"), nil, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, Options{}); err == nil {
+		t.Error("a folder with other things was taken for a cache")
 	}
 }

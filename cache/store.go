@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -231,8 +232,12 @@ func ownName(name string) bool {
 			return true
 		}
 	}
-	return name == fileVersion || name == fileTag || name == fileGeneration
+	return slices.Contains([]string{fileVersion, fileTag, fileGeneration, fileRoom}, name) || slices.Contains(guests, name)
 }
+
+// guests are what the program keeps in the store's folder beside the store: a
+// machine's measurements, and copies of modules and sources.
+var guests = []string{"bench.json", "modules", "downloads"}
 
 // cacheTag marks the folder for backup programs: bford.info/cachedir.
 const cacheTag = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of compressc; it can be made again.\n"
