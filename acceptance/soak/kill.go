@@ -49,7 +49,10 @@ var targets = sync.OnceValue(func() []target {
 })
 
 // attempts bounds how often a round is tried whose process got by.
-const attempts = 12
+const attempts = len(passes)
+
+// passes bound, for each attempt, by how many passes a point is survived.
+var passes = [...]int{40, 40, 40, 4, 4, 4, 4, 4, 1, 1, 1, 1}
 
 // killRound has processes killed at a target and looks at what is left.
 func (s *soak) killRound(ctx context.Context, t target) error {
@@ -60,11 +63,7 @@ func (s *soak) killRound(ctx context.Context, t target) error {
 		if err != nil {
 			return fmt.Errorf("before %s: %w", t, err)
 		}
-		most := 40
-		if try > 2 {
-			most = 4
-		}
-		n := 1 + s.rng.IntN(most)
+		n := 1 + s.rng.IntN(passes[try])
 		before := s.kills[t]
 		if err := s.play(ctx, t, variant, n); err != nil {
 			return fmt.Errorf("%s, pass %d: %w", t, n, err)
