@@ -49,7 +49,7 @@ data "text" "train" {
 }
 
 sweep "grid" "adalora" {
-  rate = [5e-3, 1e-2]
+  rate = [3e-3, 5e-3]
 }
 
 prune "wanda" "half" {

@@ -19,7 +19,7 @@ variable "windows" {
 
 variable "steps" {
   type        = number
-  default     = 200
+  default     = 100
   description = "how many steps to train"
 }
 
