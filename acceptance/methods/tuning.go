@@ -112,7 +112,7 @@ func adalora(m *measurement) error {
 		least, most = min(least, numbers["rank"]), max(most, numbers["rank"])
 	}
 	m.Printf("- At the best rate of each, AdaLoRA's perplexity is at most 1.01 times LoRA's: %.4f of it: %s\n", a.perplexity/l.perplexity, m.Agreement("adalora no worse than lora", a.perplexity <= 1.01*l.perplexity, false))
-	m.Printf("- Ranks of its %d updates go from %.0f to %.0f; %d have none, as was expected of some: %s. A third of the directions go, and no update loses all of its twelve.\n", len(n.Layers), least, most, none, m.Agreement("updates of rank 0 exist", none > 0, true))
+	m.Printf("- Ranks of its %d updates go from %.0f to %.0f; %d have none, as was expected of some: %s\n", len(n.Layers), least, most, none, m.Agreement("updates of rank 0 exist", none > 0, true))
 	return nil
 }
 
