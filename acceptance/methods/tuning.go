@@ -97,7 +97,7 @@ func adalora(m *measurement) error {
 	}
 	list := slices.Concat(
 		[]tuned{{name: "lora", title: "LoRA, rank 8, rate 0.001", trained: m.counted(func(_ string, out, in int) int { return 8 * (out + in) })}},
-		atRates(tuned{name: "adalora", title: "AdaLoRA, rank 12 to 8 on average", trained: m.counted(func(_ string, out, in int) int { return 12 * (out + in + 1) })}, "0.003", "0.005"))
+		atRates(tuned{name: "adalora", title: "AdaLoRA, rank 12 to 8 on average", trained: m.counted(func(_ string, out, in int) int { return 12 * (out + in + 1) })}, "0.005", "0.01"))
 	rows, _, err := m.tuning(rec, list)
 	if err != nil {
 		return err

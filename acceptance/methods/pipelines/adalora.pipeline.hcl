@@ -49,7 +49,7 @@ data "text" "train" {
 }
 
 sweep "grid" "adalora" {
-  rate = [3e-3, 5e-3]
+  rate = [5e-3, 1e-2]
 }
 
 prune "wanda" "half" {

@@ -19,7 +19,7 @@ variable "windows" {
 
 variable "steps" {
   type        = number
-  default     = 100
+  default     = 80
   description = "how many steps to train"
 }
 

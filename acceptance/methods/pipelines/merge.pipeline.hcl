@@ -20,7 +20,7 @@ variable "windows" {
 
 variable "steps" {
   type        = number
-  default     = 60
+  default     = 40
   description = "how many steps to train"
 }
 
