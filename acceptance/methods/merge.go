@@ -94,7 +94,7 @@ func (m *measurement) mergedLosses(rec *record.Record) error {
 		worst = max(worst, math.Abs(loss["thinned"][d]/loss["expert"][d]-1))
 	}
 	m.Printf("- DARE changes a model's own loss by less than 2 %%: by at most %.2f %%: %s\n", 100*worst, m.Agreement("dare", worst < 0.02, false))
-	m.Printf("- Consensus at its best beside task arithmetic at its best: %.4f against %.4f: %s. Its card did not find a gain either.\n", best["consensus"], best["sum"], m.Agreement("consensus", best["consensus"] <= best["sum"], true))
+	m.Printf("- Consensus at its best beside task arithmetic at its best: %.4f against %.4f: %s (its card found no gain)\n", best["consensus"], best["sum"], m.Agreement("consensus", best["consensus"] <= best["sum"], true))
 	return nil
 }
 
