@@ -29,29 +29,60 @@ import (
 
 // claim is what is claimed of one method, or of several that are compared.
 type claim struct {
-	// name is the section's, and that of its pipeline in folder pipelines.
-	name, title string
+	// name is the section's, and that of its pipeline in folder pipelines; begin
+	// that of the file there with which the pipeline begins, "" for none.
+	name, title, begin string
 	// measure runs pipelines and writes the section.
 	measure func(*measurement) error
 }
 
+// pipelines is the folder of the claims' pipelines.
+var pipelines = filepath.Join("acceptance", "methods", "pipelines")
+
+// smollm2 begins with the reference model and its texts.
+const smollm2 = "smollm2"
+
+// files are those of the claim's pipeline.
+func (c claim) files() (paths []string) {
+	for _, name := range []string{c.begin, c.name} {
+		if name != "" {
+			paths = append(paths, filepath.Join(pipelines, name+".pipeline.hcl"))
+		}
+	}
+	return paths
+}
+
+// text is the claim's pipeline.
+func (c claim) text() (string, error) {
+	var text strings.Builder
+	for _, file := range c.files() {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		text.Write(raw)
+		text.WriteByte('\n')
+	}
+	return text.String(), nil
+}
+
 // claims in the order of the page.
 var claims = []claim{
-	{"global", "Magnitudes compared over all layers", global},
-	{"gblm", "GBLM: gradients beside activations", gblm},
-	{"flap", "FLAP", flap},
-	{"imatrix", "Imatrix: grids fitted by the inputs' importance", imatrix},
-	{"awq", "AWQ: scales and ranges by activations", awq},
-	{"bitstack", "BitStack: signs and low-rank magnitudes", bitstack},
-	{"vptq", "VPTQ: codebooks of vectors", vptq},
-	{"allocate", "Rate and distortion: a level for each half block", shares},
-	{"smooth", "SmoothQuant: ranges moved into weights", smooth},
-	{"sensitivity", "Sensitivity to rounding", sensitivity},
-	{"adalora", "AdaLoRA: ranks that change while training", adalora},
-	{"bone", "Bone: blocks changed by themselves", bone},
-	{"compacter", "Compacter: sums of Kronecker products", compacter},
-	{"merge", "Merges of three models", merge},
-	{"rmsnorm", "RMSNorm and CRMSNorm in the place of LayerNorm", rmsnorm},
+	{"global", "Magnitudes compared over all layers", smollm2, global},
+	{"gblm", "GBLM: gradients beside activations", smollm2, gblm},
+	{"flap", "FLAP", smollm2, flap},
+	{"imatrix", "Imatrix: grids fitted by the inputs' importance", smollm2, imatrix},
+	{"awq", "AWQ: scales and ranges by activations", smollm2, awq},
+	{"bitstack", "BitStack: signs and low-rank magnitudes", smollm2, bitstack},
+	{"vptq", "VPTQ: codebooks of vectors", smollm2, vptq},
+	{"allocate", "Rate and distortion: a level for each half block", smollm2, shares},
+	{"smooth", "SmoothQuant: ranges moved into weights", smollm2, smooth},
+	{"sensitivity", "Sensitivity to rounding", smollm2, sensitivity},
+	{"adalora", "AdaLoRA: ranks that change while training", smollm2, adalora},
+	{"bone", "Bone: blocks changed by themselves", smollm2, bone},
+	{"compacter", "Compacter: sums of Kronecker products", smollm2, compacter},
+	{"merge", "Merges of three models", "", merge},
+	{"rmsnorm", "RMSNorm and CRMSNorm in the place of LayerNorm", "", rmsnorm},
 }
 
 const introduction = `# Methods on a real model
@@ -76,13 +107,26 @@ type measurement struct {
 // (of training; 0 is the pipeline's own number), which a small measurement
 // lowers; vars are further ones.
 func (m *measurement) run(vars map[string]string) (*record.Record, error) {
-	v := m.vars(vars)
+	path, err := m.pipeline()
+	if err != nil {
+		return nil, err
+	}
 	start := time.Now()
-	rec, err := m.program.Run(m.ctx, acceptance.RunOptions{Pipeline: pipelinePath(m.claim.name), CacheDir: m.cache, Vars: v})
+	rec, err := m.program.Run(m.ctx, acceptance.RunOptions{Pipeline: path, CacheDir: m.cache, Vars: m.vars(vars)})
 	if err == nil {
 		log.Printf("  %s: %d actions, %d of them cached, %.0f s", m.claim.name, rec.Actions.Total, rec.Actions.Cached, time.Since(start).Seconds())
 	}
 	return rec, err
+}
+
+// pipeline puts the claim's pipeline together and returns its file.
+func (m *measurement) pipeline() (string, error) {
+	text, err := m.claim.text()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(m.scratch, m.claim.name+".pipeline.hcl")
+	return path, os.WriteFile(path, []byte(text), 0o666)
 }
 
 // vars are the values of the pipeline's variables.
@@ -106,10 +150,6 @@ func metric(rec *record.Record, name, point, what string) (float64, error) {
 		return 0, fmt.Errorf("the run has no %s of evaluate.%s at %q", what, name, point)
 	}
 	return *e.Metrics[what], nil
-}
-
-func pipelinePath(name string) string {
-	return filepath.Join("acceptance", "methods", "pipelines", name+".pipeline.hcl")
 }
 
 func main() {
@@ -156,7 +196,7 @@ func measure(reference, dir, write, only string, small bool) error {
 	}
 	var broken, missing []string
 	for _, c := range claims {
-		key, err := pages.Key(fmt.Sprint(small, ref.Dir), program.Path, pipelinePath(c.name))
+		key, err := pages.Key(fmt.Sprint(small, ref.Dir), append([]string{program.Path}, c.files()...)...)
 		if err != nil {
 			return err
 		}

@@ -22,17 +22,13 @@ func roundToMinimum(folder string, bits, group int) error {
 	if err != nil {
 		return err
 	}
-	for name := range linears {
-		for b := range blocks {
-			part := "mlp"
-			if len(name) == 1 {
-				part = "self_attn"
+	for b := range cp.Config.Layers {
+		for _, l := range cp.Config.Linears() {
+			x, ok := cp.Lookup(cp.Config.BlockPrefix(b) + l.Name + ".weight")
+			if !ok || x.Fused != nil || x.Meta.DType != tensor.F32 || x.Meta.Encoding != "" {
+				return fmt.Errorf("%s: no float32 weight of block %d's %s", folder, b, l.Name)
 			}
-			x, ok := cp.Lookup(fmt.Sprintf("model.layers.%d.%s.%s_proj.weight", b, part, name))
-			if !ok || x.Fused != nil || x.Meta.DType != tensor.F32 || x.Meta.Encoding != "" || x.Length != 4*int64(x.Meta.Shape[0]*x.Meta.Shape[1]) {
-				return fmt.Errorf("%s: no float32 weight of block %d's %s", folder, b, name)
-			}
-			if err := roundTensor(x.Path, x.Offset, x.Meta.Shape[0]*x.Meta.Shape[1], bits, group); err != nil {
+			if err := roundTensor(x.Path, x.Offset, x.Meta.Elements(), bits, group); err != nil {
 				return err
 			}
 		}

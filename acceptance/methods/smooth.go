@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"os"
 
 	"github.com/compressc/compressc/acceptance"
 	"github.com/compressc/compressc/internal/action"
@@ -70,11 +69,11 @@ func smooth(m *measurement) error {
 // logitDistance is the largest difference between the logits of two models of one
 // shape for the golden tokens.
 func (m *measurement) logitDistance(a, b string) (float64, error) {
-	text, err := os.ReadFile(pipelinePath(m.claim.name))
+	text, err := m.claim.text()
 	if err != nil {
 		return 0, err
 	}
-	s, err := acceptance.OpenSession(".", string(text), acceptance.SessionOptions{CacheDir: m.cache, Vars: m.vars(nil)})
+	s, err := acceptance.OpenSession(".", text, acceptance.SessionOptions{CacheDir: m.cache, Vars: m.vars(nil)})
 	if err != nil {
 		return 0, err
 	}

@@ -1,44 +1,7 @@
 # AdaLoRA beside LoRA of as many directions at the end, on half the weights.
 
-variable "reference" {
-  type        = string
-  description = "the folder of the reference material"
-}
-
-variable "targets" {
-  type        = list(string)
-  default     = ["*"]
-  description = "globs of the linears to compress"
-}
-
-variable "windows" {
-  type        = number
-  default     = 20
-  description = "how many windows of the test text to measure on"
-}
-
-variable "steps" {
-  type        = number
-  default     = 200
-  description = "how many steps to train"
-}
-
-model "base" {
-  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
-}
-
-data "text" "calib" {
-  source          = "${var.reference}/text/calib.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = 16
-}
-
-data "text" "test" {
-  source          = "${var.reference}/text/test.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = var.windows
+locals {
+  steps = var.steps > 0 ? var.steps : 200
 }
 
 data "text" "train" {
@@ -62,7 +25,7 @@ retrain "lora" "lora" {
   model   = prune.half
   data    = data.train
   rank    = 8
-  steps   = var.steps
+  steps   = local.steps
   targets = var.targets
 
   optimizer "adamw" {
@@ -76,7 +39,7 @@ retrain "adalora" "adalora" {
   init_rank   = 12
   target_rank = 8
   interval    = 2
-  steps       = var.steps
+  steps       = local.steps
   targets     = var.targets
 
   optimizer "adamw" {

@@ -1,28 +1,5 @@
 # BitStack beside rounding to a grid, with and without scaling.
 
-variable "reference" {
-  type        = string
-  description = "the folder of the reference material"
-}
-
-variable "targets" {
-  type        = list(string)
-  default     = ["*"]
-  description = "globs of the linears to compress"
-}
-
-variable "windows" {
-  type        = number
-  default     = 20
-  description = "how many windows of the test text to measure on"
-}
-
-variable "steps" {
-  type        = number
-  default     = 0
-  description = "not used: nothing is trained"
-}
-
 variable "out" {
   type        = string
   default     = "out"
@@ -33,24 +10,6 @@ variable "minimum" {
   type        = string
   default     = ""
   description = "the folder of the model rounded to a grid with a minimum for each group, once there is one"
-}
-
-model "base" {
-  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
-}
-
-data "text" "calib" {
-  source          = "${var.reference}/text/calib.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = 16
-}
-
-data "text" "test" {
-  source          = "${var.reference}/text/test.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = var.windows
 }
 
 model "minimum" {

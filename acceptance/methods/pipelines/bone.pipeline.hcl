@@ -1,44 +1,7 @@
 # Bone beside LoRA of about as many numbers, on half the weights.
 
-variable "reference" {
-  type        = string
-  description = "the folder of the reference material"
-}
-
-variable "targets" {
-  type        = list(string)
-  default     = ["*"]
-  description = "globs of the linears to compress"
-}
-
-variable "windows" {
-  type        = number
-  default     = 20
-  description = "how many windows of the test text to measure on"
-}
-
-variable "steps" {
-  type        = number
-  default     = 100
-  description = "how many steps to train"
-}
-
-model "base" {
-  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
-}
-
-data "text" "calib" {
-  source          = "${var.reference}/text/calib.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = 16
-}
-
-data "text" "test" {
-  source          = "${var.reference}/text/test.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = var.windows
+locals {
+  steps = var.steps > 0 ? var.steps : 100
 }
 
 data "text" "train" {
@@ -62,7 +25,7 @@ retrain "lora" "lora" {
   model   = prune.half
   data    = data.train
   rank    = 8
-  steps   = var.steps
+  steps   = local.steps
   targets = var.targets
 
   optimizer "adamw" {
@@ -74,7 +37,7 @@ retrain "bone" "affine" {
   model   = prune.half
   data    = data.train
   block   = 16
-  steps   = var.steps
+  steps   = local.steps
   targets = var.targets
 
   optimizer "adamw" {
@@ -87,7 +50,7 @@ retrain "bone" "additive" {
   data    = data.train
   block   = 16
   variant = "additive"
-  steps   = var.steps
+  steps   = local.steps
   targets = var.targets
 
   optimizer "adamw" {

@@ -1,44 +1,7 @@
 # Compacter's products beside LoRA of many more numbers, on half the weights.
 
-variable "reference" {
-  type        = string
-  description = "the folder of the reference material"
-}
-
-variable "targets" {
-  type        = list(string)
-  default     = ["*"]
-  description = "globs of the linears to compress"
-}
-
-variable "windows" {
-  type        = number
-  default     = 20
-  description = "how many windows of the test text to measure on"
-}
-
-variable "steps" {
-  type        = number
-  default     = 80
-  description = "how many steps to train"
-}
-
-model "base" {
-  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
-}
-
-data "text" "calib" {
-  source          = "${var.reference}/text/calib.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = 16
-}
-
-data "text" "test" {
-  source          = "${var.reference}/text/test.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = var.windows
+locals {
+  steps = var.steps > 0 ? var.steps : 80
 }
 
 data "text" "train" {
@@ -62,7 +25,7 @@ retrain "lora" "lora4" {
   model   = prune.half
   data    = data.train
   rank    = 4
-  steps   = var.steps
+  steps   = local.steps
   targets = var.targets
 
   optimizer "adamw" {
@@ -73,7 +36,7 @@ retrain "lora" "lora4" {
 retrain "compacter" "few" {
   model   = prune.half
   data    = data.train
-  steps   = var.steps
+  steps   = local.steps
   targets = ["*.o_proj", "*.down_proj"]
 
   optimizer "adamw" {

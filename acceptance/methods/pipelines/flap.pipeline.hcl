@@ -1,44 +1,14 @@
 # Structured pruning: heads and neurons of all layers compete and leave their
 # mean in biases, beside the same without biases and beside structured Wanda.
 
-variable "reference" {
-  type        = string
-  description = "the folder of the reference material"
-}
-
-variable "targets" {
-  type        = list(string)
-  default     = ["*"]
-  description = "globs of the linears to train"
-}
-
-variable "windows" {
-  type        = number
-  default     = 20
-  description = "how many windows of the test text to measure on"
-}
-
-variable "steps" {
-  type        = number
-  default     = 100
-  description = "how many steps to train"
+locals {
+  steps = var.steps > 0 ? var.steps : 100
 }
 
 variable "out" {
   type        = string
   default     = "out"
   description = "the folder to write files to"
-}
-
-model "base" {
-  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
-}
-
-data "text" "calib" {
-  source          = "${var.reference}/text/calib.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = 16
 }
 
 # The windows after those that the statistics are of, so that no step sees one again.
@@ -48,13 +18,6 @@ data "text" "train" {
   sequence_length = 512
   offset          = 16
   samples         = 100
-}
-
-data "text" "test" {
-  source          = "${var.reference}/text/test.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = var.windows
 }
 
 sweep "grid" "cut" {
@@ -102,7 +65,7 @@ retrain "lora" "flap_lora" {
   model   = prune.flap20
   data    = data.train
   rank    = 16
-  steps   = var.steps
+  steps   = local.steps
   warmup  = 10
   targets = var.targets
 
@@ -115,7 +78,7 @@ retrain "lora" "wanda_lora" {
   model   = prune.wanda20
   data    = data.train
   rank    = 16
-  steps   = var.steps
+  steps   = local.steps
   warmup  = 10
   targets = var.targets
 

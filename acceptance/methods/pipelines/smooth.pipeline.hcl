@@ -1,47 +1,6 @@
 # Activations in 8 bits before and after their ranges were moved into the
 # weights; what the model computes in floating point stays.
 
-variable "reference" {
-  type        = string
-  description = "the folder of the reference material"
-}
-
-variable "targets" {
-  type        = list(string)
-  default     = ["*"]
-  description = "globs of the linears to compress"
-}
-
-variable "windows" {
-  type        = number
-  default     = 20
-  description = "how many windows of the test text to measure on"
-}
-
-variable "steps" {
-  type        = number
-  default     = 0
-  description = "not used: nothing is trained"
-}
-
-model "base" {
-  source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
-}
-
-data "text" "calib" {
-  source          = "${var.reference}/text/calib.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = 16
-}
-
-data "text" "test" {
-  source          = "${var.reference}/text/test.txt"
-  tokenizer       = model.base
-  sequence_length = 512
-  samples         = var.windows
-}
-
 sweep "grid" "move" {
   alpha = [0.5, 0.85]
 }
