@@ -86,7 +86,8 @@ func TestDefaultLimit(t *testing.T) {
 // that says so is gone.
 func TestGuestsOfAFolder(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, dir, Options{})
+	o := Options{Guests: []string{"figures.json", "modules"}}
+	s := openStore(t, dir, o)
 	if _, err := s.Put(blob("x", 100)); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestGuestsOfAFolder(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range guests {
+	for _, name := range o.Guests {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -107,11 +108,11 @@ func TestGuestsOfAFolder(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, fileVersion)); err != nil {
 		t.Fatal(err)
 	}
-	openStore(t, dir, Options{})
+	openStore(t, dir, o)
 	if err := errors.Join(os.Remove(filepath.Join(dir, fileVersion)), os.WriteFile(filepath.Join(dir, "letters"), nil, 0o666)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir, Options{}); err == nil {
+	if _, err := Open(dir, o); err == nil {
 		t.Error("a folder with other things was taken for a cache")
 	}
 }

@@ -37,6 +37,9 @@ type Options struct {
 	// Logf, when not nil, is told what was repaired or looks suspicious. It
 	// may be called from several goroutines.
 	Logf func(format string, args ...any)
+	// Guests are names of what the caller keeps in the store's folder beside the
+	// store: they do not make it somebody else's.
+	Guests []string
 	// Fault, when not nil, replaces the faults that the environment arms.
 	Fault *fault.Set
 }
@@ -219,25 +222,21 @@ func (s *Store) checkVersion() (fresh bool, err error) {
 		return false, fmt.Errorf("cache folder %s: %w; choose another folder with --cache-dir", s.dir, err)
 	}
 	for _, n := range names {
-		if !ownName(n.Name()) {
+		if !s.ownName(n.Name()) {
 			return false, fmt.Errorf("cache folder %s holds other things (%s) and no %s file; name an empty or new folder with --cache-dir", s.dir, n.Name(), fileVersion)
 		}
 	}
 	return true, nil
 }
 
-func ownName(name string) bool {
-	for _, d := range layoutDirs {
-		if d == name {
+func (s *Store) ownName(name string) bool {
+	for _, own := range [][]string{layoutDirs, {fileVersion, fileTag, fileGeneration, fileRoom}, s.opts.Guests} {
+		if slices.Contains(own, name) {
 			return true
 		}
 	}
-	return slices.Contains([]string{fileVersion, fileTag, fileGeneration, fileRoom}, name) || slices.Contains(guests, name)
+	return false
 }
-
-// guests are what the program keeps in the store's folder beside the store: a
-// machine's measurements, and copies of modules and sources.
-var guests = []string{"bench.json", "modules", "downloads"}
 
 // cacheTag marks the folder for backup programs: bford.info/cachedir.
 const cacheTag = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of compressc; it can be made again.\n"

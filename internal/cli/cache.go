@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/compressc/compressc/cache"
+	"github.com/compressc/compressc/internal/bench"
+	"github.com/compressc/compressc/internal/fetched"
 	"github.com/compressc/compressc/internal/origin"
 	"github.com/compressc/compressc/internal/spell"
 	"github.com/compressc/compressc/lang/modules"
@@ -33,7 +35,7 @@ func (a *app) openStore() (*cache.Store, error) {
 			return nil, fmt.Errorf("COMPRESSC_VERIFY=%s: expected 1, to compute everything again and compare, or 0", v)
 		}
 	}
-	return cache.Open(dir, cache.Options{Recompute: recompute, Logf: func(format string, args ...any) {
+	return cache.Open(dir, cache.Options{Recompute: recompute, Guests: []string{bench.FileName, modulesFolder, downloadsFolder}, Logf: func(format string, args ...any) {
 		fmt.Fprintf(a.Err, "%s %s\n", a.paint(yellow, "Cache:"), fmt.Sprintf(format, args...))
 	}})
 }
@@ -88,7 +90,7 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			mods := checkoutCount(checkouts)
+			mods := fetchedCount(checkouts)
 			if dir, err = a.downloadsDir(); err != nil {
 				return err
 			}
@@ -96,7 +98,7 @@ func (a *app) cacheDuCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			copied := copyCount(copies)
+			copied := fetchedCount(copies)
 			limit, err := cacheLimit(s, "")
 			if err != nil {
 				return err
@@ -149,18 +151,10 @@ func (a *app) cacheDuCmd() *cobra.Command {
 	return c
 }
 
-// checkoutCount sums up modules from git.
-func checkoutCount(list []modules.Checkout) (n cache.Count) {
-	for _, c := range list {
-		n.Files, n.Bytes = n.Files+c.Files, n.Bytes+c.Bytes
-	}
-	return n
-}
-
-// copyCount sums up sources from elsewhere.
-func copyCount(list []origin.Copy) (n cache.Count) {
-	for _, c := range list {
-		n.Files, n.Bytes = n.Files+c.Files, n.Bytes+c.Bytes
+// fetchedCount sums up what was fetched.
+func fetchedCount(list []fetched.Folder) (n cache.Count) {
+	for _, f := range list {
+		n.Files, n.Bytes = n.Files+f.Files, n.Bytes+f.Bytes
 	}
 	return n
 }
@@ -214,7 +208,7 @@ time go too; compressc lock fetches them again.`,
 			if err != nil {
 				return fmt.Errorf("cleaning up the modules from git: %w", err)
 			}
-			mods := checkoutCount(gone)
+			mods := fetchedCount(gone)
 			if dir, err = a.downloadsDir(); err != nil {
 				return err
 			}
@@ -222,7 +216,7 @@ time go too; compressc lock fetches them again.`,
 			if err != nil {
 				return fmt.Errorf("cleaning up the downloaded sources: %w", err)
 			}
-			copied := copyCount(left)
+			copied := fetchedCount(left)
 			if asJSON {
 				return printJSON(a.Out, struct {
 					cache.GCReport

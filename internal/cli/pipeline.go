@@ -193,14 +193,20 @@ func (a *app) moduleFinder(pins *lock.File) (*modules.Finder, error) {
 	}}, nil
 }
 
+// Folders that lie beside the cache in its folder.
+const (
+	modulesFolder   = "modules"
+	downloadsFolder = "downloads"
+)
+
 // modulesDir is the folder of the modules from git: one in that of the cache.
 func (a *app) modulesDir() (string, error) {
-	return filepath.Abs(filepath.Join(a.cacheFolder(), "modules"))
+	return filepath.Abs(filepath.Join(a.cacheFolder(), modulesFolder))
 }
 
 // downloadsDir is the folder of the copies of sources that lie elsewhere.
 func (a *app) downloadsDir() (string, error) {
-	return filepath.Abs(filepath.Join(a.cacheFolder(), "downloads"))
+	return filepath.Abs(filepath.Join(a.cacheFolder(), downloadsFolder))
 }
 
 // showDiagnostics prints diagnostics for people.

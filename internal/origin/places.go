@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
+
+	"github.com/compressc/compressc/internal/fetched"
 )
 
 // Unfinished begins the names of folders that are not whole yet.
@@ -52,7 +55,7 @@ func (p Places) Find(s Source) (at Found, ok bool, wrong *Problem) {
 	case !exists(at.Path):
 		return Found{}, false, nil
 	}
-	use(dir)
+	fetched.Use(dir)
 	return at, true, nil
 }
 
@@ -98,7 +101,7 @@ func (p Places) findArtifact(s Source) (at Found, ok bool, wrong *Problem) {
 	if !isFolder(dir) {
 		return at, false, nil
 	}
-	use(dir)
+	fetched.Use(dir)
 	if exists(filepath.Join(dir, s.Kind.marker())) {
 		return Found{dir, commit}, true, nil
 	}
@@ -217,20 +220,7 @@ func Parts(index []byte) ([]string, error) {
 		}
 		seen[name] = true
 	}
-	return sorted(seen), nil
-}
-
-// usePrecision is how much later than at its time a use may be noted: a write
-// at every command would be one too many.
-const usePrecision = 24 * time.Hour
-
-// use notes that a copy is used. Where that cannot be written down, it is only
-// fetched again sooner.
-func use(path string) {
-	now := time.Now()
-	if info, err := os.Stat(path); err == nil && now.Sub(info.ModTime()) > usePrecision {
-		_ = os.Chtimes(path, now, now)
-	}
+	return slices.Sorted(maps.Keys(seen)), nil
 }
 
 func exists(path string) bool {

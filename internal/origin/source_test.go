@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/compressc/compressc/internal/fetched"
 )
 
 // What may be looked for and fetched, and what is said of the rest.
@@ -100,7 +102,7 @@ func TestTrim(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	names := func(list []Copy, err error) string {
+	names := func(list []fetched.Folder, err error) string {
 		t.Helper()
 		var out []string
 		for _, c := range list {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/didyoumean"
+	"github.com/compressc/compressc/internal/fetched"
 	"github.com/compressc/compressc/internal/git"
 	"github.com/compressc/compressc/lang"
 	"github.com/compressc/compressc/lang/lock"
@@ -98,7 +99,7 @@ func (f *Finder) Find(call lang.ModuleCall) (at lang.ModuleFolder, ds diag.List)
 		f.used = map[string]lock.Module{}
 	}
 	f.used[call.Text] = pin
-	use(at.Checkout)
+	fetched.Use(at.Checkout)
 	return at, ds
 }
 

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/compressc/compressc/internal/fetched"
 )
 
 // Trim takes what was not used since, and what killed fetches left, and nothing
@@ -23,7 +25,7 @@ func TestTrim(t *testing.T) {
 	if err != nil || len(list) != 4 || list[0].Files != 1 || list[0].Bytes != 5 {
 		t.Fatalf("%+v, %v", list, err)
 	}
-	names := func(list []Checkout, err error) (s string) {
+	names := func(list []fetched.Folder, err error) (s string) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +37,7 @@ func TestTrim(t *testing.T) {
 	if got, want := names(Trim(dir, time.Time{}, true)), ".fetch-1 "; got != want {
 		t.Errorf("without an age %q would go, want %q", got, want)
 	}
-	use(filepath.Join(dir, commit))
+	fetched.Use(filepath.Join(dir, commit))
 	if got, want := names(Trim(dir, time.Now().Add(-50*time.Hour), true)), ".fetch-1 "; got != want {
 		t.Errorf("after a use %q would go, want %q", got, want)
 	}
