@@ -148,17 +148,8 @@ func (f *Fetcher) layer(ctx context.Context, repo *remote.Repository, address st
 		if err == nil {
 			break
 		}
-		if ctx.Err() != nil {
-			return unanswered(address, context.Cause(ctx))
-		}
-		if attempt++; length(partial) > before {
-			attempt = 1
-		}
-		if !more || attempt >= attempts {
+		if err := f.again(ctx, address, &attempt, length(partial) > before, more, err); err != nil {
 			return err
-		}
-		if err := f.wait(ctx, attempt); err != nil {
-			return unanswered(address, err)
 		}
 	}
 	if err := os.Rename(partial, to); err != nil {

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,17 +94,8 @@ func (f *Fetcher) get(ctx context.Context, t *transfer) error {
 			}
 			return err
 		}
-		if ctx.Err() != nil {
-			return unanswered(t.what, context.Cause(ctx))
-		}
-		if attempt++; length(partial) > before {
-			attempt = 1
-		}
-		if !more || attempt >= attempts {
+		if err := f.again(ctx, t.what, &attempt, length(partial) > before, more, err); err != nil {
 			return err
-		}
-		if err := f.wait(ctx, attempt); err != nil {
-			return unanswered(t.what, err)
 		}
 	}
 	err := os.Rename(partial, t.to)
@@ -112,6 +104,25 @@ func (f *Fetcher) get(ctx context.Context, t *transfer) error {
 	}
 	if err != nil {
 		return onDisk(t.to, err)
+	}
+	return nil
+}
+
+// again waits before another attempt at what failed with err, and returns what to
+// give up with, nil to try again. Attempts count from the last one by which
+// something came; more says that another may help.
+func (f *Fetcher) again(ctx context.Context, what string, attempt *int, came, more bool, err error) error {
+	if ctx.Err() != nil {
+		return unanswered(what, context.Cause(ctx))
+	}
+	if *attempt++; came {
+		*attempt = 1
+	}
+	if !more || *attempt >= attempts {
+		return err
+	}
+	if err := f.wait(ctx, *attempt); err != nil {
+		return unanswered(what, err)
 	}
 	return nil
 }
@@ -152,10 +163,7 @@ func (f *Fetcher) once(ctx context.Context, t *transfer, partial string, said *b
 	case strong && length(t.to) >= 0:
 		r.Header.Set("If-None-Match", t.validator)
 	}
-	stall := f.Stall
-	if stall == 0 {
-		stall = usualStall
-	}
+	stall := cmp.Or(f.Stall, usualStall)
 	watch := time.AfterFunc(stall, func() { cancel(errStalled) })
 	defer watch.Stop()
 	resp, err := f.client().Do(r)

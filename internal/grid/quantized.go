@@ -55,8 +55,7 @@ func (q *Quantized) Rounder(r, g int) Rounder {
 // FitAll sets every grid to w [Out, In]. Where keep is not nil, dropped weights
 // count as zero.
 func (q *Quantized) FitAll(p *linalg.Pool, w []float32, keep *mask.Mask) {
-	q.checkShape(w, keep)
-	q.eachRow(p, w, keep, func(r int, row []float32) {
+	q.EachRow(p, w, keep, func(r int, row []float32) {
 		for g := range q.Groups(q.In) {
 			lo, hi := q.Columns(g, q.In)
 			q.Fit(r, g, row[lo:hi])
@@ -78,7 +77,7 @@ func Quantize(p *linalg.Pool, w []float32, out, in int, spec Spec, keep *mask.Ma
 	if err := CheckFinite(w, in); err != nil {
 		return nil, err
 	}
-	q.eachRow(p, w, keep, func(r int, row []float32) {
+	q.EachRow(p, w, keep, func(r int, row []float32) {
 		codes := q.Codes[r*in : (r+1)*in]
 		for g := range q.Groups(in) {
 			lo, hi := q.Columns(g, in)
@@ -95,8 +94,11 @@ func Quantize(p *linalg.Pool, w []float32, out, in int, spec Spec, keep *mask.Ma
 // rowsPerTask makes a parallel task of tens of microseconds.
 const rowsPerTask = 16
 
-// eachRow calls f with every row of w, its dropped weights replaced by zero.
-func (q *Quantized) eachRow(p *linalg.Pool, w []float32, keep *mask.Mask, f func(r int, row []float32)) {
+// EachRow calls f with every row of w [Out, In], in any order and from several
+// goroutines; where keep is not nil, dropped weights are zero in it. f must not
+// keep the row. It panics if w or keep have another shape.
+func (q *Quantized) EachRow(p *linalg.Pool, w []float32, keep *mask.Mask, f func(r int, row []float32)) {
+	q.checkShape(w, keep)
 	p.For((q.Out+rowsPerTask-1)/rowsPerTask, func(_, task int) {
 		var flags []bool
 		var masked []float32

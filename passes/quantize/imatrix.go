@@ -58,13 +58,7 @@ const (
 // over the ranges that are tried, σ² being the row's mean square. For each range
 // the scale is then the best one for the codes, by least squares.
 func fitImportant(w *blockwise.Work, q *grid.Quantized, importance []float64) {
-	w.Pool.For(w.Out, func(_, r int) {
-		row := make([]float32, w.In)
-		for c, x := range w.W[r*w.In : (r+1)*w.In] {
-			if w.Mask == nil || w.Mask.Keep(r, c) {
-				row[c] = x
-			}
-		}
+	q.EachRow(w.Pool, w.W, w.Mask, func(r int, row []float32) {
 		squares := 0.0
 		for _, x := range row {
 			squares += float64(float64(x) * float64(x))
