@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	repb "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
 
@@ -289,7 +290,11 @@ func TestDispatchCancelled(t *testing.T) {
 	if _, err := o.executor().Run(ctx, []action.Ref{target}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	<-ended // on the worker, too
+	select { // on the worker, too
+	case <-ended:
+	case <-time.After(waiting):
+		t.Error("the worker goes on")
+	}
 }
 
 // Blobs that vanish from the server between two runs of one executor are made

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -328,6 +329,27 @@ func TestExecute(t *testing.T) {
 			t.Error("the server was not told")
 		}
 	})
+	t.Run("cancelled before the client has heard of it", func(t *testing.T) {
+		s := reapitest.New(t, reapitest.Faults{LateName: 100 * time.Millisecond})
+		c := connect(t, s)
+		ad := action(t, c, "/bin/sleep")
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		s.Exec(func(ctx context.Context, _ string, _, _ []string, _, _ *bytes.Buffer) (int, error) {
+			cancel()
+			<-ctx.Done()
+			close(ended)
+			return 0, ctx.Err()
+		})
+		if _, err := c.Execute(ctx, ad, false, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			t.Error("it goes on")
+		}
+	})
 }
 
 // A server that serves few calls at a time does all that it is asked, and the
@@ -337,29 +359,23 @@ func TestExecuteInLittleRoom(t *testing.T) {
 	s := reapitest.New(t, reapitest.Faults{})
 	c := connect(t, s)
 	ad := action(t, c, "/bin/true")
-	s.Exec(func(context.Context, string, []string, []string, *bytes.Buffer, *bytes.Buffer) (int, error) {
-		time.Sleep(5 * time.Millisecond) // not a measure: only so that there are many at once
-		return 0, nil
-	})
 	s.Set(func(f *reapitest.Faults) { f.Room = 5 })
-	all := func(n int) {
-		t.Helper()
-		var g errgroup.Group
-		for range n {
-			g.Go(func() error { _, err := c.Execute(t.Context(), ad, true, nil); return err })
+	s.Exec(func(ctx context.Context, _ string, _, _ []string, _, _ *bytes.Buffer) (int, error) {
+		for s.Full() == 0 && ctx.Err() == nil { // there are enough of them
+			time.Sleep(time.Millisecond)
 		}
-		if err := g.Wait(); err != nil {
-			t.Error(err)
-		}
+		return 0, ctx.Err()
+	})
+	var g errgroup.Group
+	for range actions {
+		g.Go(func() error { _, err := c.Execute(t.Context(), ad, true, nil); return err })
 	}
-	all(actions)
-	first := s.Full()
-	if first == 0 {
-		t.Error("there was room for all at once")
+	if err := g.Wait(); err != nil {
+		t.Error(err)
 	}
-	all(actions)
-	if n := s.Full() - first; n > first/2 {
-		t.Errorf("%d calls found no room at first, and %d when that was known", first, n)
+	// Half of those that were under way at first, raised by what went well since.
+	if n := c.Bound(); n < 1 || n > math.Sqrt(actions*actions/4+2*actions)+1 {
+		t.Errorf("it follows up to %v", n)
 	}
 }
 

@@ -59,14 +59,28 @@ func (x *running) attempt(ctx context.Context) error {
 }
 
 func (x *running) follow(ctx context.Context) error {
-	inner, cancel := context.WithCancelCause(ctx)
+	// The stream outlives ctx until the operation's name has come: without it the
+	// server could not be told that nobody waits, and would go on.
+	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
+	named := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-named:
+		case <-inner.Done():
+		case <-time.After(min(nameWithin, x.c.o.Patience)):
+		}
+		cancel(context.Cause(ctx))
+	})()
 	stopWatch := x.watch(inner, cancel)
 	defer stopWatch()
 	cl := repb.NewExecutionClient(x.c.calls)
 	var stream grpc.ServerStreamingClient[longrunningpb.Operation]
 	var err error
 	waiting := x.name != ""
+	if waiting {
+		close(named)
+	}
 	if waiting {
 		stream, err = cl.WaitExecution(inner, &repb.WaitExecutionRequest{Name: x.name})
 	} else {
@@ -76,9 +90,13 @@ func (x *running) follow(ctx context.Context) error {
 	for err == nil {
 		var op *longrunningpb.Operation
 		if op, err = stream.Recv(); err == nil {
-			heard = true
 			var done bool
-			if done, err = x.take(op); done {
+			done, err = x.take(op)
+			if !heard && !waiting {
+				close(named)
+			}
+			heard = true
+			if done {
 				return nil
 			}
 		}
@@ -123,6 +141,10 @@ func (x *running) take(op *longrunningpb.Operation) (done bool, err error) {
 	x.answer = answer
 	return true, nil
 }
+
+// nameWithin is how long the name of an execution is waited for that nobody wants
+// any more.
+const nameWithin = 5 * time.Second
 
 // watchEvery is how often the server is asked whether it is there while an
 // execution, which may say nothing for hours, is under way.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	repb "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
@@ -48,6 +49,13 @@ func (e execution) Execute(r *repb.ExecuteRequest, out repb.Execution_ExecuteSer
 	s.ops[op.name] = op
 	s.mu.Unlock()
 	go s.execute(ctx, op, a)
+	if late := s.faults().LateName; late > 0 {
+		select {
+		case <-out.Context().Done():
+			return status.FromContextError(out.Context().Err()).Err()
+		case <-time.After(late):
+		}
+	}
 	return s.follow(op, out)
 }
 

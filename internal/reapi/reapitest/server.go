@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"cloud.google.com/go/longrunning/autogen/longrunningpb"
 	repb "github.com/bazelbuild/remote-apis/build/bazel/remote/execution/v2"
@@ -83,6 +84,8 @@ type Faults struct {
 	KillWorker int
 	// RefusePlatform refuses actions with this platform property.
 	RefusePlatform string
+	// LateName has a client hear of an execution only that long after it began.
+	LateName time.Duration
 	// LoseOutputs drops the outputs of that many executions.
 	LoseOutputs int
 }
