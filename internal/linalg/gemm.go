@@ -293,7 +293,7 @@ func takeTiling[T kernel.Float]() *tiling[T] {
 		return v.(*tiling[T])
 	}
 	t := &tiling[T]{}
-	t.packTask, t.tileTask, t.gramTask = t.pack, t.tiles, t.gram
+	t.packTask, t.tileTask = t.pack, t.tiles
 	return t
 }
 

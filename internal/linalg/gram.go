@@ -2,6 +2,7 @@ package linalg
 
 import (
 	"github.com/compressc/compressc/internal/linalg/kernel"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // GramAdd adds XᵀX to the upper triangle, diagonal included, of C [n, n], where
@@ -25,6 +26,9 @@ func (p *Pool) GramAdd(c []float64, x []float32, rows, n int) {
 	bBuf := TakeBuffer[float32](panelsB*nr*rows + kernel.PanelSlack)
 	scratch := TakeBuffer[float32](p.Threads() * kernel.MaxTile)
 	g := takeTiling[float32]()
+	if g.gramTask == nil {
+		g.gramTask = func(worker, task int) { gram(g, worker, task) }
+	}
 	g.kernel, g.m, g.n, g.kc = kn, n, n, rows
 	g.panelsA, g.panelsB = panelsA, panelsB
 	g.a, g.b, g.scratch = aBuf.S, bBuf.S, scratch.S
@@ -42,7 +46,7 @@ func (p *Pool) GramAdd(c []float64, x []float32, rows, n int) {
 }
 
 // gram adds the tiles of a stretch of A panels and one B panel to sum [n, n].
-func (t *tiling[T]) gram(worker, task int) {
+func gram(t *tiling[float32], worker, task int) {
 	mr, nr, n := t.kernel.MR, t.kernel.NR, t.n
 	q, first := task/t.taskRows(), task%t.taskRows()*taskPanelsA
 	j, width := q*nr, min(nr, n-q*nr)
@@ -55,10 +59,7 @@ func (t *tiling[T]) gram(worker, task int) {
 		t.kernel.Run(t.kc, &t.a[r*mr*t.kc], &t.b[q*nr*t.kc], &tmp[0], nr, 1, 0)
 		for y := range min(mr, n-i) {
 			lo := min(max(0, i+y-j), width)
-			row := t.sum[(i+y)*n+j+lo : (i+y)*n+j+width]
-			for z, v := range tmp[y*nr+lo : y*nr+width] {
-				row[z] += float64(v)
-			}
+			vmath.AddTo(t.sum[(i+y)*n+j+lo:(i+y)*n+j+width], tmp[y*nr+lo:y*nr+width])
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/mask"
 	"github.com/compressc/compressc/internal/nn"
 )
@@ -246,11 +247,21 @@ func (f *factors[T]) addMasked(pool *linalg.Pool, dst []T) {
 	overRowPieces(pool, f.out, func(lo, hi int) {
 		f.product(dst, lo, hi)
 		keepMasked(f.mask, dst, f.in, lo, hi)
-		d, w := dst[lo*f.in:hi*f.in], f.base[lo*f.in:hi*f.in]
-		for i, v := range d {
-			d[i] = w[i] + T(f.scale*v)
-		}
+		addScaled(dst[lo*f.in:hi*f.in], f.base[lo*f.in:hi*f.in], f.scale)
 	})
+}
+
+// addScaled sets x to base + by·x, product and sum rounded.
+func addScaled[T nn.Float](x, base []T, by T) {
+	switch x := any(x).(type) {
+	case []float32:
+		vmath.AddScaled(x, any(base).([]float32), float32(by))
+	case []float64:
+		base := any(base).([]float64)
+		for i, v := range x {
+			x[i] = base[i] + float64(float64(by)*v)
+		}
+	}
 }
 
 // fromWeight adds the gradients of A and B that follow from the one of BA,
@@ -262,26 +273,18 @@ func (f *factors[T]) fromWeight(pool *linalg.Pool, g []T, scale T) {
 	}
 }
 
-// keepMasked multiplies rows [lo, hi) of x [rows, in] by the mask's 0 and 1. A
-// branch on the mask's bits would be mispredicted at every other weight.
+// keepMasked multiplies rows [lo, hi) of x [rows, in] by the mask's 0 and 1.
 func keepMasked[T nn.Float](m *mask.Mask, x []T, in, lo, hi int) {
 	bits, stride := m.Bytes(), (in+7)/8
 	for r := lo; r < hi; r++ {
-		row, b := x[r*in:(r+1)*in], bits[r*stride:(r+1)*stride]
-		for len(row) >= 8 {
-			v := uint(b[0])
-			row[0] *= T(v & 1)
-			row[1] *= T(v >> 1 & 1)
-			row[2] *= T(v >> 2 & 1)
-			row[3] *= T(v >> 3 & 1)
-			row[4] *= T(v >> 4 & 1)
-			row[5] *= T(v >> 5 & 1)
-			row[6] *= T(v >> 6 & 1)
-			row[7] *= T(v >> 7 & 1)
-			row, b = row[8:], b[1:]
-		}
-		for i := range row {
-			row[i] *= T(uint(b[0]) >> i & 1)
+		b := bits[r*stride : (r+1)*stride]
+		switch row := any(x[r*in : (r+1)*in]).(type) {
+		case []float32:
+			vmath.Keep(row, b)
+		case []float64:
+			for i := range row {
+				row[i] *= float64(b[i/8] >> (i % 8) & 1)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package blockwise
 import (
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Moments are the mean and the spread of channels. The difference of Σx² and
@@ -38,9 +39,7 @@ func (m *Moments) Add(pool *linalg.Pool, rows []float32) {
 		lo, hi := t*chunk, min(width, t*chunk+chunk)
 		var mean, m2 [chunk]float64
 		for r := range T {
-			for j, v := range rows[r*width+lo : r*width+hi] {
-				mean[j] += float64(v)
-			}
+			vmath.AddTo(mean[:hi-lo], rows[r*width+lo:r*width+hi])
 		}
 		for j := range hi - lo {
 			mean[j] /= n

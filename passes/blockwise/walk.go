@@ -2,12 +2,12 @@ package blockwise
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/nn"
 	"github.com/compressc/compressc/passes"
 )
@@ -150,29 +150,17 @@ func newCollector(cfg *arch.Config, pool *linalg.Pool, moments, gram bool) *coll
 func (c *collector) add(_ int, site string, rows []float32, width int) {
 	z := c.sites[site]
 	T := len(rows) / width
-	const chunk = 64
-	c.pool.For((width+chunk-1)/chunk, func(_, t int) {
-		lo, hi := t*chunk, min(width, t*chunk+chunk)
-		var s, q, a, m [chunk]float64
-		for r := 0; r < T; r++ {
-			row := rows[r*width+lo : r*width+hi]
-			for j, v := range row {
-				x := float64(v)
-				s[j] += x
-				q[j] += float64(x * x)
-				x = math.Abs(x) // no branch: signs cannot be predicted
-				a[j] += x
-				if x > m[j] || x != x {
-					m[j] = x
-				}
-			}
-		}
-		for j := lo; j < hi; j++ {
-			z.sum[j] += s[j-lo]
-			z.sumSq[j] += q[j-lo]
-			z.sumAbs[j] += a[j-lo]
-			if m[j-lo] > z.maxAbs[j] || m[j-lo] != m[j-lo] {
-				z.maxAbs[j] = m[j-lo]
+	const group = vmath.ColumnGroup
+	c.pool.For((width+group-1)/group, func(_, t int) {
+		lo, hi := t*group, min(width, t*group+group)
+		var m vmath.Columns
+		vmath.AddColumns(&m, rows[lo:], T, hi-lo, width)
+		for j := range hi - lo {
+			z.sum[lo+j] += m.Sum[j]
+			z.sumSq[lo+j] += m.SumSq[j]
+			z.sumAbs[lo+j] += m.SumAbs[j]
+			if m.MaxAbs[j] > z.maxAbs[lo+j] || m.MaxAbs[j] != m.MaxAbs[j] {
+				z.maxAbs[lo+j] = m.MaxAbs[j]
 			}
 		}
 	})

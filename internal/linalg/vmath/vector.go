@@ -21,9 +21,15 @@ type table struct {
 	// maximum returns the largest of low and the elements that are no NaN.
 	maximum func(n int, x *float32, low float32) float32
 	dot     func(n int, a, b *float32, lanes *[lanes]float64)
+
+	addTo func(n int, sum *float64, x *float32)
+	// moments goes over vectorStep columns of rows rows, ld apart.
+	moments   func(rows int, x *float32, ld int, acc *[4 * vectorStep]float64)
+	keep      func(n int, x *float32, bits *byte)
+	addScaled func(n int, x, base *float32, by float32)
 }
 
-var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo}
+var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo, addToGo, momentsGo, keepGo, addScaledGo}
 
 func expGo(n int, dst, x *float32) {
 	d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)

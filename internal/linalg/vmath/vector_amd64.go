@@ -24,6 +24,18 @@ func maximumAVX512(n int, x *float32, low float32) (m float32)
 func dotAVX512(n int, a, b *float32, lanes *[8]float64)
 
 //go:noescape
+func addToAVX512(n int, sum *float64, x *float32)
+
+//go:noescape
+func momentsAVX512(rows int, x *float32, ld int, acc *[64]float64)
+
+//go:noescape
+func keepAVX512(n int, x *float32, bits *byte)
+
+//go:noescape
+func addScaledAVX512(n int, x, base *float32, by float32)
+
+//go:noescape
 func expAVX2(n int, dst, x *float32)
 
 //go:noescape
@@ -43,3 +55,15 @@ func maximumAVX2(n int, x *float32, low float32) (m float32)
 
 //go:noescape
 func dotAVX2(n int, a, b *float32, lanes *[8]float64)
+
+//go:noescape
+func addToAVX2(n int, sum *float64, x *float32)
+
+//go:noescape
+func momentsAVX2(rows int, x *float32, ld int, acc *[64]float64)
+
+//go:noescape
+func keepAVX2(n int, x *float32, bits *byte)
+
+//go:noescape
+func addScaledAVX2(n int, x, base *float32, by float32)
