@@ -70,6 +70,11 @@ func profileText(p *profile.Profile) string {
 		v := s.Value[len(s.Value)-1]
 		total += v
 		name := s.Location[0].Line[0].Function.Name
+		// A sample that falls due while the scheduler interrupts a function is
+		// booked on the interruption.
+		if name == "runtime.asyncPreempt" && len(s.Location) > 1 && len(s.Location[1].Line) > 0 {
+			name = s.Location[1].Line[0].Function.Name
+		}
 		if slices.ContainsFunc(kernels, func(k string) bool { return strings.Contains(name, k) }) {
 			inside += v
 		}
