@@ -183,7 +183,7 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 			r := NewRunnerOf[float64](fx.config, nil)
 			f := func() float64 {
 				x := pass(r, m, fx.ids)
-				return 0.5 * sum(r.NLL(m.Norm, &m.Head, x, len(fx.ids), targets))
+				return 0.5 * Sum(r.NLL(m.Norm, &m.Head, x, len(fx.ids), targets))
 			}
 			_, dx, g := differentiate(r, m, fx.ids, targets, 0.5)
 			check := func(what string, p, grad []float64) {
@@ -231,7 +231,7 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 				for _, b := range m.Blocks {
 					r.Forward(b, y, len(fx.ids), nil)
 				}
-				return 0.5 * sum(r.NLL(m.Norm, &m.Head, y, len(fx.ids), targets))
+				return 0.5 * Sum(r.NLL(m.Norm, &m.Head, y, len(fx.ids), targets))
 			})
 			if got := dot(dx, v); math.Abs(got-want) > 1e-6*math.Abs(want) {
 				t.Errorf("x: slope %.10g, differences say %.10g", got, want)
