@@ -21,7 +21,7 @@ type backScratch[T Float] struct {
 	att, q, k, v []T // [n, heads·dim], [n, kv heads·dim]
 	partK, partV []T
 	sig          []T // a row of σ(gate) for each worker
-	low, bent    []T // of an adapter: [n, width], [n, hidden]
+	low, beside  []T // of an adapter: [n, width], [n, hidden]
 }
 
 // Backward turns dx [n, hidden], the gradient at the block's output, into the

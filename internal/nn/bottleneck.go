@@ -74,16 +74,16 @@ func (g *BlockGradOf[T]) Adapter(module string) **BottleneckGradOf[T] {
 	panic(fmt.Sprintf("nn: no adapter %q", module))
 }
 
-// bent are what the way through an adapter passes.
-type bent[T Float] struct {
+// bottleneckTape is what the way through an adapter passes.
+type bottleneckTape[T Float] struct {
 	in       []T // what the sublayer yields [rows, hidden]
 	low, act []T // the bottleneck before and after its activation [rows, width]
 }
 
 // take points an adapter's values at memory: from take, which gives so many
 // elements a row. shared lets the activations replace what they are of.
-func (m *bent[T]) take(b *BottleneckOf[T], shared bool, take func(n int) []T) {
-	if *m = (bent[T]{}); b == nil {
+func (m *bottleneckTape[T]) take(b *BottleneckOf[T], shared bool, take func(n int) []T) {
+	if *m = (bottleneckTape[T]{}); b == nil {
 		return
 	}
 	m.in, m.low = take(b.Down.In), take(b.Down.Out)
@@ -105,7 +105,7 @@ func (b *BottleneckOf[T]) width(shared bool) int {
 
 // yield sets y [rows, l.Out] to beta·y + what the last layer l of a sublayer makes
 // of x, through the adapter b behind it, if there is one. beta is 0 or 1.
-func (r *RunnerOf[T]) yield(l *LinearOf[T], b *BottleneckOf[T], x []T, beta T, y []T, rows int, hidden []T, m *bent[T]) {
+func (r *RunnerOf[T]) yield(l *LinearOf[T], b *BottleneckOf[T], x []T, beta T, y []T, rows int, hidden []T, m *bottleneckTape[T]) {
 	if b == nil {
 		l.forward(r.pool, x, beta, y, rows, hidden)
 		return
@@ -124,7 +124,7 @@ func (r *RunnerOf[T]) yield(l *LinearOf[T], b *BottleneckOf[T], x []T, beta T, y
 // yieldBack returns the gradient at what the last layer of a sublayer yields, from
 // dy at what goes on from there, and adds the gradients of the adapter b that g
 // asks for: dy itself where there is no adapter. What it returns is scratch.
-func (r *RunnerOf[T]) yieldBack(b *BottleneckOf[T], g *BottleneckGradOf[T], dy []T, rows int, m *bent[T]) []T {
+func (r *RunnerOf[T]) yieldBack(b *BottleneckOf[T], g *BottleneckGradOf[T], dy []T, rows int, m *bottleneckTape[T]) []T {
 	if b == nil {
 		return dy
 	}
@@ -135,7 +135,7 @@ func (r *RunnerOf[T]) yieldBack(b *BottleneckOf[T], g *BottleneckGradOf[T], dy [
 	low := grown(&s.low, rows*b.Down.Out)
 	b.Up.backward(r.pool, m.act, dy, rows, nil, &g.Up, 0, low, &s.linear)
 	r.activateBack(bottleneckAct, low, m.low)
-	d := grown(&s.bent, len(dy))
+	d := grown(&s.beside, len(dy))
 	copy(d, dy)
 	b.Down.backward(r.pool, m.in, low, rows, nil, &g.Down, 1, d, &s.linear)
 	return d

@@ -153,3 +153,16 @@ func TestBottlenecksThatAddNothing(t *testing.T) {
 		t.Errorf("adapters of zeros move the outputs by %.3g", worst(with, without))
 	}
 }
+
+// A tape of a block with adapters takes the memory that is said of it.
+func TestBottleneckTapeBytes(t *testing.T) {
+	for _, keys := range []string{``, `, "bottleneck_adapters": {"placement": "ffn", "order": 2, "width": 4, "rank": 1}`, `, "bottleneck_adapters": {"placement": "both", "order": 2, "width": 6, "rank": 1}`} {
+		fx := smallGPT2(t, keys)
+		m, n := fx.model(t), len(fx.ids)
+		var tape Tape
+		NewRunner(m.Config, nil).ForwardTape(m.Blocks[0], make([]float32, n*m.Config.Hidden), n, &tape)
+		if got, want := int64(4*len(tape.act.buf)), TapeBytes(m.Config, n); got != want {
+			t.Errorf("%s: a tape takes %d bytes; expected %d", keys, got, want)
+		}
+	}
+}

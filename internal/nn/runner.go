@@ -109,7 +109,7 @@ type activations[T Float] struct {
 	invQ, invK []T // factors of the query and key norms, a row and head each
 	hidden     [7][]T
 
-	afterAttention, afterMLP bent[T] // what the adapters pass
+	afterAttention, afterMLP bottleneckTape[T] // what the adapters pass
 
 	buf, side []T
 	lent      *linalg.Buffer[T] // scratch's
