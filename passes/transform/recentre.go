@@ -1,7 +1,6 @@
 package transform
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 
@@ -332,18 +331,7 @@ var recentreHead = action.NewKernel("transform.recentre.head", 1, func(c *action
 
 // recentreConfig says the new norms and shapes in config.json.
 var recentreConfig = action.NewKernel("transform.recentre.config", 1, func(c *action.Context, p recentring) error {
-	raw, err := c.Input("config").Bytes("config.json")
-	if err != nil {
-		return err
-	}
-	cfg, err := arch.ParseConfig(raw)
-	if err != nil {
-		return err
-	}
-	if raw, err = p.config(cfg).JSON(); err != nil {
-		return err
-	}
-	return c.Output("config").PutJSON("config.json", json.RawMessage(raw))
+	return blockwise.PutConfig(c, p.config)
 })
 
 // lower adds the rewriting of m, whose result has type next.Type.
