@@ -382,7 +382,7 @@ func TestPairsRunOrAreRefused(t *testing.T) {
 
 const matrixHead = `# What goes with what
 
-Every pass that makes a model of a model, followed by every other, with default arguments on a small model: a Llama, or a GPT-2 for what transforms LayerNorm and for what comes before and after it. "Runs" means that the pair was run, measured and written as a folder; a refusal comes from ` + "`validate`" + `, before anything runs, with the lines and what to change. Written by a test: ` + "`COMPRESSC_UPDATE=1 go test ./acceptance -run TestPairs`" + `.
+Every pass that makes a model of a model, followed by every other, with default arguments on a small model: a Llama, or a GPT-2 for what transforms LayerNorm and for what comes before and after it. Compacter is there twice, as adapters with ` + "`placement = \"both\"`" + `. "Runs" means that the pair was run, measured and written as a folder; a refusal comes from ` + "`validate`" + `, before anything runs, with the lines and what to change. Written by a test: ` + "`COMPRESSC_UPDATE=1 go test ./acceptance -run TestPairs`" + `.
 `
 
 func metricOf(rec *record.Record, name string) (float64, error) {
