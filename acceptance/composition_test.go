@@ -74,13 +74,29 @@ retrain "lora" "source" {
 var small = map[string]string{"steps": "4", "batch_size": "2", "group_size": "32", "rank": "4", "iterations": "3", "block": "16", "round_to": "32"}
 
 // originals are the arguments that take the model as it was before: the first, or
-// the latest whose shapes were cut or whose weights were rewritten, since nothing
-// compares models of different shapes, or weights that mean something else.
+// the latest whose shapes were cut, whose weights were rewritten or that got
+// adapters, since nothing compares models of different shapes, or weights that mean
+// something else.
 var originals = map[string]bool{"reference": true, "base": true}
 
+// stage is a pass in a chain: as it is by default or, as a variant, with other
+// arguments.
+type stage struct {
+	*passes.Pass
+	variant string // "" for none
+	with    map[string]string
+	// remakes says that what the model was before cannot be compared with it.
+	remakes bool
+}
+
+// variants are those of which the matrix has a row, by verb and method.
+var variants = map[string]stage{
+	"retrain compacter": {variant: "as adapters", with: map[string]string{"placement": `"both"`, "rank": "1"}, remakes: true},
+}
+
 // stages are the passes that make a model of a model.
-func stages() []*passes.Pass {
-	var out []*passes.Pass
+func stages() []stage {
+	var out []stage
 	for _, p := range all.Passes() {
 		s, err := schema.For(p.NewArgs())
 		if err != nil {
@@ -88,16 +104,26 @@ func stages() []*passes.Pass {
 		}
 		takes := s.Arg("model") != nil || s.Arg("models") != nil
 		if takes && !slices.Contains([]string{"evaluate", "export", "allocate"}, p.Verb) {
-			out = append(out, p)
+			usual := stage{Pass: p, remakes: p.Decide != nil || p.Verb == "transform"}
+			out = append(out, usual)
+			if v, ok := variants[usual.title()]; ok {
+				v.Pass = p
+				out = append(out, v)
+			}
 		}
 	}
 	return out
 }
 
-func title(p *passes.Pass) string { return p.Verb + " " + p.Method }
+func (p stage) title() string {
+	if p.variant != "" {
+		return p.Verb + " " + p.Method + " " + p.variant
+	}
+	return p.Verb + " " + p.Method
+}
 
 // block writes p as a block that works on the model in, made of original.
-func block(p *passes.Pass, name, in, original string) string {
+func block(p stage, name, in, original string) string {
 	s, err := schema.For(p.NewArgs())
 	if err != nil {
 		panic(err)
@@ -105,7 +131,11 @@ func block(p *passes.Pass, name, in, original string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %q %q {\n", p.Verb, p.Method, name)
 	for _, a := range s.Args {
-		if v := valueOf(a, in, original); v != "" {
+		v, ok := p.with[a.Name]
+		if !ok {
+			v = valueOf(a, in, original)
+		}
+		if v != "" {
 			fmt.Fprintf(&b, "  %s = %s\n", a.Name, v)
 		}
 	}
@@ -146,14 +176,14 @@ func valueOf(a *schema.Arg, in, original string) string {
 
 // chainOf writes a pipeline of blocks one after the other; the last yields the model
 // named by the second result.
-func chainOf(prefix string, ps ...*passes.Pass) (text, model string) {
+func chainOf(prefix string, ps ...stage) (text, model string) {
 	model = "train.base"
 	original := model
 	for i, p := range ps {
 		name := fmt.Sprintf("%s_%d", prefix, i)
 		text += block(p, name, model, original)
 		model = p.Verb + "." + name
-		if p.Decide != nil || p.Verb == "transform" {
+		if p.remakes {
 			original = model
 		}
 	}
@@ -192,24 +222,24 @@ func newComposition(t testing.TB, architecture string) *composition {
 // LayerNorm, a GPT-2.
 type grounds struct {
 	llama, gpt2 *composition
-	needs       map[*passes.Pass]bool
+	needs       map[string]bool
 }
 
 func newGrounds(t testing.TB) *grounds {
 	t.Helper()
-	g := &grounds{newComposition(t, "llama"), newComposition(t, "gpt2"), map[*passes.Pass]bool{}}
+	g := &grounds{newComposition(t, "llama"), newComposition(t, "gpt2"), map[string]bool{}}
 	for _, p := range stages() {
 		text, _ := chainOf("alone", p)
 		for _, d := range g.llama.findings(t, text) {
-			g.needs[p] = g.needs[p] || d.Summary == "Nothing to transform" || d.Severity == hcl.DiagError && g.gpt2.refusal(t, text) == nil
+			g.needs[p.title()] = g.needs[p.title()] || d.Summary == "Nothing to transform" || d.Severity == hcl.DiagError && g.gpt2.refusal(t, text) == nil
 		}
 	}
 	return g
 }
 
 // of is where a chain of passes begins.
-func (g *grounds) of(ps ...*passes.Pass) *composition {
-	if slices.ContainsFunc(ps, func(p *passes.Pass) bool { return g.needs[p] }) {
+func (g *grounds) of(ps ...stage) *composition {
+	if slices.ContainsFunc(ps, func(p stage) bool { return g.needs[p.title()] }) {
 		return g.gpt2
 	}
 	return g.llama
@@ -258,7 +288,7 @@ func (f fate) String() string {
 }
 
 // fateOf asks validate, and returns the blocks that a run then needs.
-func (c *composition) fateOf(t testing.TB, name string, ps ...*passes.Pass) (fate, string) {
+func (c *composition) fateOf(t testing.TB, name string, ps ...stage) (fate, string) {
 	t.Helper()
 	text, model := chainOf(name, ps...)
 	text += evaluation(name, model)
@@ -310,7 +340,7 @@ func TestPairsRunOrAreRefused(t *testing.T) {
 	page.WriteString(matrixHead)
 	for i, a := range ps {
 		text, evaluations := map[*composition]string{}, map[*composition]map[string]string{g.llama: {}, g.gpt2: {}}
-		fmt.Fprintf(&page, "\n## %s\n\n", title(a))
+		fmt.Fprintf(&page, "\n## %s\n\n", a.title())
 		alone, _ := g.of(a).fateOf(t, "alone", a)
 		fmt.Fprintf(&page, "Alone: %s.\n\n| then | |\n|---|---|\n", alone)
 		for j, b := range ps {
@@ -319,9 +349,9 @@ func TestPairsRunOrAreRefused(t *testing.T) {
 			f, blocks := c.fateOf(t, name, a, b)
 			text[c] += blocks
 			if blocks != "" {
-				evaluations[c][name] = title(a) + " → " + title(b)
+				evaluations[c][name] = a.title() + " → " + b.title()
 			}
-			fmt.Fprintf(&page, "| %s | %s |\n", title(b), f)
+			fmt.Fprintf(&page, "| %s | %s |\n", b.title(), f)
 		}
 		if testing.Short() {
 			continue
@@ -352,7 +382,7 @@ func TestPairsRunOrAreRefused(t *testing.T) {
 
 const matrixHead = `# What goes with what
 
-Every pass that makes a model of a model, followed by every other, with default arguments on a small model: a Llama, or a GPT-2 for what transforms LayerNorm and for what comes before and after it. "Runs" means that the pair was run, measured and written as a folder; a refusal comes from ` + "`validate`" + `, before anything runs, with the lines and what to change. Written by a test: ` + "`COMPRESSC_UPDATE=1 go test ./acceptance -run TestPairs`" + `.
+Every pass that makes a model of a model, followed by every other, with default arguments on a small model: a Llama, or a GPT-2 for what transforms LayerNorm and for what comes before and after it. Compacter is there twice, as adapters with ` + "`placement = \"both\"`" + `. "Runs" means that the pair was run, measured and written as a folder; a refusal comes from ` + "`validate`" + `, before anything runs, with the lines and what to change. Written by a test: ` + "`COMPRESSC_UPDATE=1 go test ./acceptance -run TestPairs`" + `.
 `
 
 func metricOf(rec *record.Record, name string) (float64, error) {
@@ -366,11 +396,12 @@ func metricOf(rec *record.Record, name string) (float64, error) {
 // What users write runs.
 func TestPairsThatUsersWriteRun(t *testing.T) {
 	g := newGrounds(t)
-	of := map[string]*passes.Pass{}
+	of := map[string]stage{}
 	var methods []string
 	for _, p := range stages() {
-		of[p.Method] = p
-		methods = append(methods, p.Method)
+		name := strings.TrimPrefix(p.title(), p.Verb+" ")
+		of[name] = p
+		methods = append(methods, name)
 	}
 	chains := orders([]string{"sparsegpt", "lora", "gptq", "eora"})
 	chains = append(chains, []string{"smooth", "gptq"}, []string{"flap", "gptq", "eora"}, []string{"wanda", "awq"}, []string{"awq", "lora"}, []string{"awq", "eora"}, []string{"smooth", "gptq", "eora"})
@@ -378,9 +409,9 @@ func TestPairsThatUsersWriteRun(t *testing.T) {
 		chains = append(chains, []string{"linear", m}, []string{"ties", m})
 	}
 	for _, names := range chains {
-		var ps []*passes.Pass
+		var ps []stage
 		for _, n := range names {
-			if of[n] == nil {
+			if of[n].Pass == nil {
 				t.Fatalf("no method %q", n)
 			}
 			ps = append(ps, of[n])
@@ -414,7 +445,7 @@ func TestThreePassesRunOrAreRefused(t *testing.T) {
 	text := map[*composition]string{}
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		var three []*passes.Pass
+		var three []stage
 		for range 3 {
 			three = append(three, rapid.SampledFrom(ps).Draw(rt, "pass"))
 		}

@@ -39,6 +39,8 @@ type Config struct {
 	Learned        bool   // positions are rows added to the embedding, and nothing is rotated
 	PositionOffset int    // learned: the row of the first position
 
+	Adapters Adapters // behind attention and MLP
+
 	// SlidingWindow is how many positions, its own included, one position
 	// attends to in the blocks that have a window; 0: no block has one. Use
 	// LayerWindow to ask for one block.
@@ -91,7 +93,8 @@ type hfConfig struct {
 	AttentionBias *bool `json:"attention_bias"`
 	MLPBias       *bool `json:"mlp_bias"`
 
-	// Keys of our own, for what the others cannot say; see shapes.go and norms.go.
+	// Keys of our own, for what the others cannot say; see shapes.go, norms.go and
+	// adapters.go.
 	AttentionOutBias *bool   `json:"attention_out_bias"`
 	MLPOutBias       *bool   `json:"mlp_out_bias"`
 	NormKind         *string `json:"norm_kind"`
@@ -101,6 +104,8 @@ type hfConfig struct {
 	LayerHeads       []int   `json:"num_attention_heads_per_layer"`
 	LayerKVHeads     []int   `json:"num_key_value_heads_per_layer"`
 	LayerSizes       []int   `json:"intermediate_size_per_layer"`
+
+	Adapters *Adapters `json:"bottleneck_adapters"`
 
 	SlidingWindow    *int     `json:"sliding_window"`
 	UseSlidingWindow *bool    `json:"use_sliding_window"`
@@ -208,6 +213,9 @@ func ParseConfig(raw []byte) (*Config, error) {
 		return nil, err
 	}
 	if err := c.readNorms(&h); err != nil {
+		return nil, err
+	}
+	if err := c.readAdapters(&h); err != nil {
 		return nil, err
 	}
 	c.Tied = h.Tied != nil && *h.Tied
@@ -450,6 +458,9 @@ func (c *Config) JSON() ([]byte, error) {
 		return nil, err
 	}
 	if err := c.setNorms(raw, set); err != nil {
+		return nil, err
+	}
+	if err := c.setAdapters(raw, set); err != nil {
 		return nil, err
 	}
 	if c.windowed != nil {

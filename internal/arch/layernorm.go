@@ -58,7 +58,10 @@ func (c *Config) readLayerNorm(raw []byte, h hfConfig) error {
 	if err := c.readShapes(&h); err != nil {
 		return err
 	}
-	return c.readNorms(&h)
+	if err := c.readNorms(&h); err != nil {
+		return err
+	}
+	return c.readAdapters(&h)
 }
 
 func (c *Config) readGPT2(raw []byte, h *hfConfig) error {
@@ -204,7 +207,10 @@ func (c *Config) setLayerNorm(raw map[string]json.RawMessage, set func(string, a
 	if err := c.setShapes(raw, set); err != nil {
 		return err
 	}
-	return c.setNorms(raw, set)
+	if err := c.setNorms(raw, set); err != nil {
+		return err
+	}
+	return c.setAdapters(raw, set)
 }
 
 // Place is where a checkpoint of a family holds a tensor that has another name

@@ -107,7 +107,7 @@ const (
 
 // BlockTensors returns every tensor of one block, without the block's prefix:
 // the linear layers in checkpoint order, each bias after its weight, then the
-// norms.
+// norms, then the adapters.
 func (c *Config) BlockTensors() []TensorSpec {
 	var out []TensorSpec
 	for _, l := range c.Linears() {
@@ -129,7 +129,7 @@ func (c *Config) BlockTensors() []TensorSpec {
 			TensorSpec{InputNormBiasName, []int{c.Hidden}},
 			TensorSpec{PostNormBiasName, []int{c.Hidden}})
 	}
-	return out
+	return append(out, c.Adapters.Tensors(c.Hidden)...)
 }
 
 // BlockPrefix returns what precedes the names of block i in a checkpoint:
@@ -181,7 +181,7 @@ func (c *Config) FinalTensors() []TensorSpec {
 // FinalTensors.
 func (c *Config) OuterTensors() []TensorSpec { return append(c.EmbedTensors(), c.FinalTensors()...) }
 
-// Parameters returns the number of parameters, tied ones counted once.
+// Parameters returns the number of parameters, tied and shared ones counted once.
 func (c *Config) Parameters() int64 {
 	n := c.overBlocks(func(b *Config) (n int64) {
 		for _, t := range b.BlockTensors() {
@@ -192,7 +192,10 @@ func (c *Config) Parameters() int64 {
 	for _, t := range c.OuterTensors() {
 		n += t.Elements()
 	}
-	return n
+	// The blocks' copies of the matrices that adapters share are one.
+	own := c.Adapters.Parameters(c.Hidden, c.Layers)
+	copies := c.Adapters.Parameters(c.Hidden, 1) * int64(c.Layers)
+	return n + own - copies
 }
 
 // LinearParameters returns the number of weights in the blocks' linear layers:

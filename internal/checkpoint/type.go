@@ -20,6 +20,9 @@ func (c *Checkpoint) Type(from string) *model.Type {
 			l.QuantizedBy = from
 		}
 	}
+	if c.Config.Adapters.Any() {
+		ty.AdaptedBy = from
+	}
 	for _, t := range c.Tensors {
 		ty.OtherBytes += t.Length
 	}

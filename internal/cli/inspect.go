@@ -48,6 +48,8 @@ type inspectedModel struct {
 	Tied    bool              `json:"tied"`
 	// Norms are those of blocks and head: LayerNorm, RMSNorm or CRMSNorm.
 	Norms string `json:"norms"`
+	// Adapters are those behind the sublayers of every block, if there are any.
+	Adapters *arch.Adapters `json:"adapters,omitempty"`
 	// Tokenizer is the digest of the tokenizer, "" where there is none.
 	Tokenizer      string `json:"tokenizer"`
 	TokenizerVocab int    `json:"tokenizer_vocab,omitempty"`
@@ -103,6 +105,9 @@ func inspect(path string) (*inspection, error) {
 	m := &inspectedModel{Architecture: c.ModelType, Parameters: t.Parameters(), Bytes: t.Size(), BitsPerWeight: t.BitsPerWeight(), Layers: c.Layers,
 		Hidden: c.Hidden, Intermediate: c.Intermediate, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Vocab: c.Vocab, Context: c.MaxPosition,
 		Tied: c.Tied, Norms: arch.NormName(c.Norm), GroupSizes: groupSizes(t)}
+	if c.Adapters.Any() {
+		m.Adapters = &c.Adapters
+	}
 	if !c.Uniform() {
 		for i := range c.Layers {
 			m.Blocks = append(m.Blocks, c.Shape(i))
@@ -192,6 +197,13 @@ func (a *app) showInspection(r *inspection, tensors bool) {
 		facts.row("attention", fmt.Sprintf("%s heads of %d, %s of keys and values", m.sizes(m.Heads, func(s arch.BlockShape) int { return s.Heads }), m.HeadDim,
 			m.sizes(m.KVHeads, func(s arch.BlockShape) int { return s.KVHeads })))
 		facts.row("norms", m.Norms)
+		if ad := m.Adapters; ad != nil {
+			where := "attention and MLP"
+			if ad.Placement == arch.AdaptersFFN {
+				where = "the MLP"
+			}
+			facts.row("adapters", fmt.Sprintf("behind %s: %d → %d → %d, %d products of rank %d", where, m.Hidden, ad.Width, m.Hidden, ad.Order, ad.Rank))
+		}
 		tied := "a head of its own"
 		if m.Tied {
 			tied = "the embedding is the head"

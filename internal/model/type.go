@@ -105,6 +105,10 @@ type Type struct {
 	// OtherBytes is what embedding, head, norms and biases take in the source.
 	OtherBytes int64
 
+	// AdaptedBy is the address of the block that the adapters of Config are from, ""
+	// where there are none.
+	AdaptedBy string
+
 	// Undecided is the address of the node whose run decides the shapes; until
 	// then those of the type are like what will come, and not it. "" for shapes
 	// that are known.

@@ -6,6 +6,8 @@ type BlockGradOf[T Float] struct {
 	InputNorm, PostNorm []T // as in BlockOf
 	QNorm, KNorm        []T // [head dim]
 	Linears             [7]LinearGradOf[T]
+	// AfterAttention and AfterMLP are nil where nothing of an adapter is wanted.
+	AfterAttention, AfterMLP *BottleneckGradOf[T]
 }
 
 // BlockGrad is the float32 form.
@@ -19,6 +21,7 @@ type backScratch[T Float] struct {
 	att, q, k, v []T // [n, heads·dim], [n, kv heads·dim]
 	partK, partV []T
 	sig          []T // a row of σ(gate) for each worker
+	low, beside  []T // of an adapter: [n, width], [n, hidden]
 }
 
 // Backward turns dx [n, hidden], the gradient at the block's output, into the
@@ -38,9 +41,9 @@ func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockG
 
 	// MLP. dx stands for the residual branch and is only added to.
 	dMid, dH := grown(&s.mid, n*f), grown(&s.h, n*d)
-	linear(6, &b.Down, a.mid, dx, 0, dMid)
+	linear(6, &b.Down, a.mid, r.yieldBack(b.AfterMLP, g.AfterMLP, dx, n, &a.afterMLP), 0, dMid)
 	if c.Plain {
-		r.activateBack(dMid, a.up)
+		r.activateBack(c.Activation, dMid, a.up)
 		linear(5, &b.Up, a.h2, dMid, 0, dH)
 	} else {
 		dGate := grown(&s.gate, n*f)
@@ -52,7 +55,7 @@ func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockG
 
 	// Attention.
 	dAtt := grown(&s.att, n*qw)
-	linear(3, &b.O, a.att, dx, 0, dAtt)
+	linear(3, &b.O, a.att, r.yieldBack(b.AfterAttention, g.AfterAttention, dx, n, &a.afterAttention), 0, dAtt)
 	dQ, dK, dV := grown(&s.q, n*qw), grown(&s.k, n*kw), grown(&s.v, n*kw)
 	partK, partV := grown(&s.partK, attnParts*n*qw), grown(&s.partV, attnParts*n*qw)
 	r.attention(b).backward(pool, a.q, a.k, a.v, dAtt, dQ, dK, dV, n, r.tile(n), partK, partV)

@@ -50,6 +50,10 @@ func differentiate[T Float](r *RunnerOf[T], m *ModelOf[T], ids, targets []int32,
 		for j, l := range b.Linears() {
 			bg.Linears[j] = linearGrad(l)
 		}
+		for _, module := range m.Config.Adapters.Modules() {
+			a := *b.Adapter(module)
+			*bg.Adapter(module) = &BottleneckGradOf[T]{linearGrad(&a.Down), linearGrad(&a.Up)}
+		}
 		g.blocks = append(g.blocks, bg)
 		r.ForwardTape(b, x, n, &tapes[i])
 	}
@@ -82,6 +86,12 @@ func (g *grads[T]) named(c *arch.Config) map[string][]T {
 			for k, s := range b.Linears[j].Sides {
 				side := p + l.Name + ".side" + strconv.Itoa(k)
 				out[side+".A"], out[side+".B"] = s.A, s.B
+			}
+		}
+		for _, module := range c.Adapters.Modules() {
+			a := *b.Adapter(module)
+			for what, l := range map[string]*LinearGradOf[T]{".down": &a.Down, ".up": &a.Up} {
+				out[p+module+what+".weight"], out[p+module+what+".bias"] = l.W, l.Bias
 			}
 		}
 		out[p+arch.InputNormName], out[p+arch.PostNormName] = b.InputNorm, b.PostNorm
@@ -150,6 +160,8 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 		"gpt2 rms with bias":  `, "norm_kind": "rms", "tie_word_embeddings": false`,
 		"gpt2 crms":           `, "norm_kind": "crms", "norm_bias": false, "head_bias": true, "tie_word_embeddings": false`,
 		"gpt2 crms with bias": `, "norm_kind": "crms"`,
+		"gpt2 adapters":       `, "bottleneck_adapters": {"placement": "both", "order": 2, "width": 4, "rank": 2}`,
+		"gpt2 mlp adapters":   `, "bottleneck_adapters": {"placement": "ffn", "order": 3, "width": 3, "rank": 1}`,
 	}
 	for _, name := range slices.Concat(slices.Sorted(maps.Keys(more)), fixtures) {
 		t.Run(name, func(t *testing.T) {
@@ -183,7 +195,7 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 			r := NewRunnerOf[float64](fx.config, nil)
 			f := func() float64 {
 				x := pass(r, m, fx.ids)
-				return 0.5 * sum(r.NLL(m.Norm, &m.Head, x, len(fx.ids), targets))
+				return 0.5 * Sum(r.NLL(m.Norm, &m.Head, x, len(fx.ids), targets))
 			}
 			_, dx, g := differentiate(r, m, fx.ids, targets, 0.5)
 			check := func(what string, p, grad []float64) {
@@ -208,6 +220,11 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 				for j, l := range b.Linears() {
 					linear("block "+strconv.Itoa(i)+" linear "+strconv.Itoa(j), l, &g.blocks[i].Linears[j])
 				}
+				for _, module := range m.Config.Adapters.Modules() {
+					a, ag := *b.Adapter(module), *g.blocks[i].Adapter(module)
+					linear(module+" down", &a.Down, &ag.Down)
+					linear(module+" up", &a.Up, &ag.Up)
+				}
 				check("input norm", b.InputNorm, g.blocks[i].InputNorm)
 				check("post norm", b.PostNorm, g.blocks[i].PostNorm)
 				if b.QNorm != nil {
@@ -231,7 +248,7 @@ func TestGradientsMatchFiniteDifferences(t *testing.T) {
 				for _, b := range m.Blocks {
 					r.Forward(b, y, len(fx.ids), nil)
 				}
-				return 0.5 * sum(r.NLL(m.Norm, &m.Head, y, len(fx.ids), targets))
+				return 0.5 * Sum(r.NLL(m.Norm, &m.Head, y, len(fx.ids), targets))
 			})
 			if got := dot(dx, v); math.Abs(got-want) > 1e-6*math.Abs(want) {
 				t.Errorf("x: slope %.10g, differences say %.10g", got, want)

@@ -16,6 +16,8 @@ type BlockOf[T Float] struct {
 	Gate, Up, Down      LinearOf[T] // a plain MLP's Gate is empty
 	QNorm, KNorm        []T         // gains [head dim] over each head, or nil
 	Window              int         // positions attended to, own included; 0: all before
+	// AfterAttention and AfterMLP are adapters, or nil.
+	AfterAttention, AfterMLP *BottleneckOf[T]
 }
 
 // Block is the float32 form.
@@ -86,6 +88,11 @@ func LoadBlock(c *arch.Config, i int, get func(name string) ([]float32, error)) 
 			return nil, err
 		}
 		if b.KNorm, err = tensor(arch.KNormName, c.HeadDim); err != nil {
+			return nil, err
+		}
+	}
+	for _, module := range c.Adapters.Modules() {
+		if *b.Adapter(module), err = loadBottleneck(c, module, tensor); err != nil {
 			return nil, err
 		}
 	}

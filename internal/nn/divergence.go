@@ -63,6 +63,6 @@ func logSumExp[T Float](e, x []T) (z, total float64) {
 		e[i] = l - top
 	}
 	expOf(e, e)
-	total = sum(e)
+	total = Sum(e)
 	return float64(top) + vmath.Log64(total), total
 }

@@ -120,9 +120,17 @@ func widen(m *Model) *ModelOf[float64] {
 			Q: wideLinear(&b.Q), K: wideLinear(&b.K), V: wideLinear(&b.V), O: wideLinear(&b.O),
 			Gate: wideLinear(&b.Gate), Up: wideLinear(&b.Up), Down: wideLinear(&b.Down),
 			QNorm: wide(b.QNorm), KNorm: wide(b.KNorm), Window: b.Window,
+			AfterAttention: wideBottleneck(b.AfterAttention), AfterMLP: wideBottleneck(b.AfterMLP),
 		})
 	}
 	return w
+}
+
+func wideBottleneck(b *Bottleneck) *BottleneckOf[float64] {
+	if b == nil {
+		return nil
+	}
+	return &BottleneckOf[float64]{Down: wideLinear(&b.Down), Up: wideLinear(&b.Up)}
 }
 
 func wideLinear(l *Linear) LinearOf[float64] {

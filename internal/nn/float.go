@@ -109,8 +109,8 @@ func dot[T Float](a, b []T) float64 {
 	panic("unreachable")
 }
 
-// sum returns Σ x in float64, in a fixed order.
-func sum[T Float](x []T) float64 {
+// Sum returns Σ x in float64, in a fixed order.
+func Sum[T Float](x []T) float64 {
 	switch x := any(x).(type) {
 	case []float32:
 		return vmath.Sum(x)

@@ -62,6 +62,10 @@ func randomModel(t *rapid.T) *Model {
 	}
 	c.Norm = rapid.SampledFrom([]string{arch.NormRMS, arch.NormLayer, arch.NormCompressed}).Draw(t, "norm")
 	c.NormBias, c.HeadBias = rapid.Bool().Draw(t, "norm bias"), rapid.Bool().Draw(t, "head bias")
+	if p := rapid.SampledFrom([]string{"", arch.AdaptersFFN, arch.AdaptersBoth}).Draw(t, "adapters"); p != "" {
+		n := rapid.IntRange(1, 4).Filter(func(n int) bool { return c.Hidden%n == 0 }).Draw(t, "order")
+		c.Adapters = arch.Adapters{Placement: p, Order: n, Width: n * rapid.IntRange(1, 3).Draw(t, "bottleneck"), Rank: 1}
+	}
 	seed := rapid.Uint64().Draw(t, "seed")
 	m, err := LoadModel(c, func(name string) ([]float32, error) { return noise(&seed, elements(c, name), 0.5), nil })
 	if err != nil {

@@ -110,7 +110,7 @@ func (r *RunnerOf[T]) logSum(head *LinearOf[T], rows int, targets []int32, nll [
 				total[t] = float64(total[t] * vmath.Exp64(float64(top[t])-float64(hi)))
 				top[t] = hi
 			}
-			total[t] += sum(e)
+			total[t] += Sum(e)
 		})
 	}
 	for t := range rows {

@@ -28,7 +28,7 @@ func LayerNorm[T Float](p *linalg.Pool, y, x, gain, bias []T, rows int, eps floa
 // layerRow takes the variance about the rounded mean: the difference is below
 // what rounding x left of it.
 func layerRow[T Float](y, x, gain, bias []T, eps float64) (mean, inv T) {
-	mean = T(sum(x) / float64(len(x)))
+	mean = T(Sum(x) / float64(len(x)))
 	y, gain = y[:len(x)], gain[:len(x)]
 	for i, v := range x {
 		y[i] = v - mean

@@ -87,7 +87,7 @@ func (r *RunnerOf[T]) lossPiece(norm []T, head *LinearOf[T], x []T, rows int, ta
 	if r.c.Norm != arch.NormRMS || r.c.NormBias {
 		clear(dx)
 		r.normBackward(dx, dNormed, x, norm, rows, h.inv, g.Norm)
-		return sum(nll)
+		return Sum(nll)
 	}
 	if g.Norm != nil {
 		addGainGradient(r.pool, g.Norm, dNormed, x, rows, h.inv)
@@ -97,7 +97,7 @@ func (r *RunnerOf[T]) lossPiece(norm []T, head *LinearOf[T], x []T, rows int, ta
 			rmsRowBackward(dx[t*d:(t+1)*d], nil, dNormed[t*d:(t+1)*d], x[t*d:(t+1)*d], norm, h.inv[t])
 		}
 	})
-	return sum(nll)
+	return Sum(nll)
 }
 
 // columns is the part of g that belongs to outputs [lo, hi) of l.

@@ -92,7 +92,7 @@ func (r *RunnerOf[T]) normBackward(dx, dy, x, norm []T, rows int, stats, g []T) 
 // compressedRow sets y to gain·x·f with the factor f of arch.NormCompressed,
 // which it returns. y may be x.
 func compressedRow[T Float](y, x, gain []T, eps float64) T {
-	s := sum(x)
+	s := Sum(x)
 	inv := T(1 / math.Sqrt((sumSq(x)+float64(s*s))/float64(len(x)+1)+eps))
 	y, gain = y[:len(x)], gain[:len(x)]
 	for i, v := range x {
@@ -110,7 +110,7 @@ func compressedRowBackward[T Float](dx, dy, x, gain []T, inv T) {
 	for i, v := range x {
 		along += float64(T(T(dy[i]*gain[i]) * v))
 	}
-	r, total := float64(inv), T(sum(x))
+	r, total := float64(inv), T(Sum(x))
 	k := T(float64(along*r) * float64(r*r) / float64(len(x)+1))
 	for i, v := range x {
 		dx[i] += T(T(dy[i]*gain[i])*inv) - T((v+total)*k)

@@ -35,8 +35,8 @@ func (r *RunnerOf[T]) AddPositionGradient(g, dx []T) {
 }
 
 // activate sets y to the activation of x, a chunk of rows at a time. y may be x.
-func (r *RunnerOf[T]) activate(y, x []T) {
-	overElements(r.pool, len(x), func(lo, hi int) { activation(r.c.Activation, y[lo:hi], x[lo:hi]) })
+func (r *RunnerOf[T]) activate(kind string, y, x []T) {
+	overElements(r.pool, len(x), func(lo, hi int) { activation(kind, y[lo:hi], x[lo:hi]) })
 }
 
 func activation[T Float](kind string, y, x []T) {
@@ -72,10 +72,10 @@ func geluTanhParts(v float64) (s, slope float64) {
 
 // activateBack multiplies d, the gradient at the activations of x, by their
 // slopes. ReLU's is 0 at 0, as torch has it.
-func (r *RunnerOf[T]) activateBack(d, x []T) {
+func (r *RunnerOf[T]) activateBack(kind string, d, x []T) {
 	overElements(r.pool, len(x), func(lo, hi int) {
 		d, x := d[lo:hi], x[lo:hi]
-		switch r.c.Activation {
+		switch kind {
 		case arch.ActReLU:
 			for i, v := range x {
 				if !(v > 0) {

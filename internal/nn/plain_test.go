@@ -42,19 +42,19 @@ func TestActivationSlopes(t *testing.T) {
 			r := NewRunnerOf[float64](&arch.Config{Hidden: 1, HeadDim: 2, RopeTheta: 10000, Activation: kind}, nil)
 			at := func(x float64) float64 {
 				y := []float64{x}
-				r.activate(y, y)
+				r.activate(kind, y, y)
 				return y[0]
 			}
 			for _, x := range []float64{-9, -2.5, -0.7, -0.01, 0.3, 1, 4, 12} {
 				d := []float64{2}
-				r.activateBack(d, []float64{x})
+				r.activateBack(kind, d, []float64{x})
 				const h = 1e-5
 				if want := (at(x+h) - at(x-h)) / h; math.Abs(d[0]-want) > 1e-8 {
 					t.Errorf("at %v: %.12g, differences say %.12g", x, d[0], want)
 				}
 			}
 			d := []float64{1}
-			r.activateBack(d, []float64{0})
+			r.activateBack(kind, d, []float64{0})
 			if want := map[string]float64{arch.ActSiLU: 0.5, arch.ActGELUTanh: 0.5}[kind]; d[0] != want {
 				t.Errorf("at 0: %v; expected %v", d[0], want)
 			}

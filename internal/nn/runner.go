@@ -109,6 +109,8 @@ type activations[T Float] struct {
 	invQ, invK []T // factors of the query and key norms, a row and head each
 	hidden     [7][]T
 
+	afterAttention, afterMLP bottleneckTape[T] // what the adapters pass
+
 	buf, side []T
 	lent      *linalg.Buffer[T] // scratch's
 }
@@ -137,7 +139,8 @@ func (r *RunnerOf[T]) Release() { r.free.release() }
 func (a *activations[T]) scratch(c *arch.Config, b *BlockOf[T], rows int, keepX bool) {
 	d, q, kv, f := c.Hidden, b.Q.Out, b.K.Out, b.Up.Out
 	wide := max(d, q)
-	need := rows * (wide + q + 2*kv + 2*f)
+	adapter := max(b.AfterAttention.width(true), b.AfterMLP.width(true))
+	need := rows * (wide + q + 2*kv + 2*f + adapter)
 	if keepX {
 		need += rows * d
 	}
@@ -160,6 +163,12 @@ func (a *activations[T]) scratch(c *arch.Config, b *BlockOf[T], rows int, keepX 
 		a.x1 = take(d)
 	}
 	a.inv1, a.inv2, a.invQ, a.invK = nil, nil, nil, nil
+	// One adapter is done with before the other is reached.
+	both := take(adapter)
+	rest = both
+	a.afterAttention.take(b.AfterAttention, true, take)
+	rest = both
+	a.afterMLP.take(b.AfterMLP, true, take)
 	longest := 0
 	for _, l := range b.Linears() {
 		longest = max(longest, l.hiddenLen(rows))
@@ -194,7 +203,7 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 		x1 = a.x1
 		copy(x1, x)
 	}
-	b.O.forward(r.pool, a.att, 1, x1, rows, a.hidden[3])
+	r.yield(&b.O, b.AfterAttention, a.att, 1, x1, rows, a.hidden[3], &a.afterAttention)
 	r.norm(a.h2, x1, b.PostNorm, rows, a.inv2)
 	see(arch.SiteMLPIn, a.h2, c.Hidden)
 	r.gated(b, a, rows)
@@ -205,7 +214,7 @@ func (r *RunnerOf[T]) run(b *BlockOf[T], x []T, windows, n int, a *activations[T
 	if a.x1 != nil {
 		copy(x, x1)
 	}
-	b.Down.forward(r.pool, a.mid, 1, x, rows, a.hidden[6])
+	r.yield(&b.Down, b.AfterMLP, a.mid, 1, x, rows, a.hidden[6], &a.afterMLP)
 }
 
 // attend goes from the normed rows at h1 to the heads' outputs.
@@ -224,7 +233,7 @@ func (r *RunnerOf[T]) gated(b *BlockOf[T], a *activations[T], rows int) {
 	c := r.c
 	b.Up.forward(r.pool, a.h2, 0, a.up, rows, a.hidden[5])
 	if c.Plain {
-		r.activate(a.mid, a.up)
+		r.activate(c.Activation, a.mid, a.up)
 	} else {
 		b.Gate.forward(r.pool, a.h2, 0, a.gate, rows, a.hidden[4])
 		overRows(r.pool, rows, func(lo, hi int) {

@@ -110,7 +110,7 @@ func TestSmolLM2MatchesTorch(t *testing.T) {
 	}
 	targets := append(append([]int32{}, ids[1:]...), -1)
 	const want = 257.00789 // Σ of the golden next_token_nll_f64
-	if nll := sum(r.NLL(m.Norm, &m.Head, x, n, targets)); math.Abs(nll-want) > 1e-3 {
+	if nll := Sum(r.NLL(m.Norm, &m.Head, x, n, targets)); math.Abs(nll-want) > 1e-3 {
 		t.Errorf("summed nll %.5f; expected %.5f", nll, want)
 	}
 	t.Logf("worst logit %.3g", diff)
@@ -124,7 +124,7 @@ func TestSmolLM2Window(t *testing.T) {
 	ids, want := firstWindow(t)
 	r := NewRunner(m.Config, pool)
 	x := pass(r, m, ids)
-	got := sum(r.NLL(m.Norm, &m.Head, x, len(ids), append(append([]int32{}, ids[1:]...), -1)))
+	got := Sum(r.NLL(m.Norm, &m.Head, x, len(ids), append(append([]int32{}, ids[1:]...), -1)))
 	if math.Abs(got-want) > 0.01 {
 		t.Errorf("nll %.4f; expected %.4f", got, want)
 	}

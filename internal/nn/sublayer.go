@@ -7,7 +7,7 @@ func (r *RunnerOf[T]) Attention(b *BlockOf[T], h []T, windows, n int, y []T) {
 	r.sublayer(b, h, windows, n, y, func(a *activations[T], h []T, windows int, y []T) {
 		copy(a.h1, h)
 		r.attend(b, a, windows, n)
-		b.O.forward(r.pool, a.att, 0, y, windows*n, a.hidden[3])
+		r.yield(&b.O, b.AfterAttention, a.att, 0, y, windows*n, a.hidden[3], &a.afterAttention)
 	})
 }
 
@@ -17,7 +17,7 @@ func (r *RunnerOf[T]) MLP(b *BlockOf[T], h []T, rows int, y []T) {
 	r.sublayer(b, h, rows, 1, y, func(a *activations[T], h []T, rows int, y []T) {
 		copy(a.h2, h)
 		r.gated(b, a, rows)
-		b.Down.forward(r.pool, a.mid, 0, y, rows, a.hidden[6])
+		r.yield(&b.Down, b.AfterMLP, a.mid, 0, y, rows, a.hidden[6], &a.afterMLP)
 	})
 }
 

@@ -16,7 +16,8 @@ type Tape = TapeOf[float32]
 func (a *activations[T]) keep(c *arch.Config, b *BlockOf[T], rows int) {
 	d, q, kv, f := c.Hidden, b.Q.Out, b.K.Out, b.Up.Out
 	heads, kvHeads := b.heads(c.HeadDim)
-	rest := grown(&a.buf, rows*tapeWidth(c, heads, kvHeads, f))
+	adapters := b.AfterAttention.width(false) + b.AfterMLP.width(false)
+	rest := grown(&a.buf, rows*(tapeWidth(c, heads, kvHeads, f)+adapters))
 	take := func(n int) []T {
 		s := rest[: n*rows : n*rows]
 		rest = rest[n*rows:]
@@ -26,6 +27,8 @@ func (a *activations[T]) keep(c *arch.Config, b *BlockOf[T], rows int) {
 	a.q, a.k, a.v, a.att = take(q), take(kv), take(kv), take(q)
 	a.gate, a.up, a.mid = take(f), take(f), take(f)
 	a.inv1, a.inv2 = take(normStats(c)), take(normStats(c))
+	a.afterAttention.take(b.AfterAttention, false, take)
+	a.afterMLP.take(b.AfterMLP, false, take)
 	a.qIn, a.kIn = a.q, a.k
 	if c.QKNorm {
 		a.qIn, a.kIn = take(q), take(kv)
@@ -44,7 +47,7 @@ func (a *activations[T]) keep(c *arch.Config, b *BlockOf[T], rows int) {
 }
 
 // tapeWidth is the number of elements a tape of a block of the given shape keeps
-// for each token, sides apart.
+// for each token, sides and adapters apart.
 func tapeWidth(c *arch.Config, heads, kvHeads, f int) int {
 	q, kv := heads*c.HeadDim, kvHeads*c.HeadDim
 	n := 4*c.Hidden + 2*q + 2*kv + 3*f + 2*normStats(c)
@@ -57,7 +60,8 @@ func tapeWidth(c *arch.Config, heads, kvHeads, f int) int {
 // TapeBytes returns the bytes a float32 tape of n tokens needs, of the widest
 // block where they differ, apart from the low-rank sides' [n, rank] each.
 func TapeBytes(c *arch.Config, n int) int64 {
-	return int64(tapeWidth(c, c.Heads, c.KVHeads, c.Intermediate)) * int64(n) * 4
+	adapters := len(c.Adapters.Modules()) * (c.Hidden + 2*c.Adapters.Width)
+	return int64(tapeWidth(c, c.Heads, c.KVHeads, c.Intermediate)+adapters) * int64(n) * 4
 }
 
 // ForwardTape replaces x [n, hidden], one window, by the block's output, as

@@ -109,7 +109,7 @@ type budget[T nn.Float] struct {
 	initial int
 }
 
-func newBudget[T nn.Float](b Budget, fits []adapter[T]) (*budget[T], error) {
+func newBudget[T nn.Float](b Budget, fits []dependent) (*budget[T], error) {
 	g := &budget[T]{Budget: b}
 	for _, a := range fits {
 		if t, ok := a.(*triplets[T]); ok {

@@ -25,11 +25,15 @@ type adapter[T nn.Float] interface {
 	sinks(pool *linalg.Pool, g *nn.LinearGradOf[T])
 	// merge sets dst [out, in] to the weight that the layer is left with.
 	merge(pool *linalg.Pool, dst []T)
+	dependent
+}
 
-	// derive brings up to date what passes use and parameters determine; reset
-	// clears its gradients, and chain adds what follows from them to the
-	// parameters', once a batch.
+// dependent is what passes use and parameters determine.
+type dependent interface {
+	// derive brings it up to date.
 	derive()
+	// reset clears its gradients, and chain adds what follows from them to the
+	// parameters', once a batch.
 	reset()
 	chain()
 }

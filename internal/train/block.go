@@ -10,8 +10,9 @@ import (
 
 // block is one decoder block in training.
 type block[T nn.Float] struct {
-	adapters [7]adapter[T] // nil: frozen
-	params   []*ParamOf[T]
+	adapters    [7]adapter[T] // nil: frozen
+	bottlenecks []*bottleneck[T]
+	params      []*ParamOf[T]
 	// view is the block that passes use: the given one, with the parameters in
 	// the place of what is trained. Its formed weights hold version, unless
 	// their memory is shared with other blocks.
@@ -62,6 +63,12 @@ func newBlock[T nn.Float](pool *linalg.Pool, c *arch.Config, i int, given *nn.Bl
 			b.own(prefix+spec.BiasName(), &l.Bias, &g.Bias)
 		}
 	}
+	for _, module := range plan.Adapters.Modules() {
+		a := newBottleneck(plan.Adapters, prefix+module, c.Hidden, plan.Seed, common)
+		b.bottlenecks = append(b.bottlenecks, a)
+		b.params = append(b.params, a.params...)
+		*b.view.Adapter(module), *b.grad.Adapter(module) = &a.view, &a.grad
+	}
 	if plan.Norms {
 		if given.QNorm != nil {
 			b.own(prefix+arch.QNormName, &b.view.QNorm, &b.grad.QNorm)
@@ -95,6 +102,9 @@ func (b *block[T]) form(pool *linalg.Pool) {
 			a.merge(pool, linears[j].W)
 		}
 	}
+	for _, a := range b.bottlenecks {
+		a.derive()
+	}
 }
 
 // merged calls yield with every tensor of the block that training changes.
@@ -111,6 +121,19 @@ func (b *block[T]) merged(pool *linalg.Pool, c *arch.Config, i int, yield func(n
 			return err
 		}
 	}
+	for _, a := range b.bottlenecks {
+		for _, p := range a.own {
+			if err := yield(p.Name, p.Shape, p.Data); err != nil {
+				return err
+			}
+		}
+	}
+	if len(b.bottlenecks) > 0 {
+		rule := b.bottlenecks[0].rule
+		if err := yield(c.BlockPrefix(i)+arch.RuleName, rule.Shape, rule.Data); err != nil {
+			return err
+		}
+	}
 	for _, t := range b.changed {
 		give := func() error { return yield(t.name, t.param.Shape, t.param.Data) }
 		if t.bias != "" {
@@ -123,13 +146,16 @@ func (b *block[T]) merged(pool *linalg.Pool, c *arch.Config, i int, yield func(n
 	return nil
 }
 
-// fits are the parametrisations of the trained layers.
-func (b *block[T]) fits() []adapter[T] {
-	var as []adapter[T]
+// fits are the parametrisations of the trained layers, then the adapters.
+func (b *block[T]) fits() []dependent {
+	var as []dependent
 	for _, a := range b.adapters {
 		if a != nil {
 			as = append(as, a)
 		}
+	}
+	for _, a := range b.bottlenecks {
+		as = append(as, a)
 	}
 	return as
 }

@@ -38,16 +38,10 @@ func newKronecker[T nn.Float](s site[T]) adapter[T] {
 	d := newDerived(s, rank, 1)
 	S := newParam(s.name+".phm_s", make([]T, n*in*r), n, in, r)
 	t := newParam(s.name+".phm_t", make([]T, n*r*out), n, r, out)
-	uniform(s, S, math.Sqrt2*math.Sqrt(6/float64(in+r)))
-	uniform(s, t, math.Sqrt2*math.Sqrt(6/float64(out+r)))
-	rule := s.shared[ruleName]
-	if rule == nil {
-		rule = newParam(ruleName, make([]T, n*n*n), n, n, n)
-		stream := rng.New(s.start.seed, ruleName)
-		for i := range rule.Data {
-			rule.Data[i] = T(stream.NormAt(uint64(i)) * ruleStd)
-		}
-		s.shared[ruleName] = rule
+	glorot(s.start.seed, S, in+r)
+	glorot(s.start.seed, t, out+r)
+	rule, first := sharedRule(s.shared, ruleName, n, s.start.seed)
+	if first {
 		d.trained = append(d.trained, rule)
 	}
 	d.trained = append(d.trained, S, t)
@@ -94,9 +88,25 @@ func newKronecker[T nn.Float](s site[T]) adapter[T] {
 	return d
 }
 
-// uniform draws a parameter from ±bound, a stream of its own.
-func uniform[T nn.Float](s site[T], p *ParamOf[T], bound float64) {
-	stream := rng.New(s.start.seed, p.Name)
+// sharedRule returns the matrices A_i [n, n, n] of that name, and whether they
+// have not been asked for before.
+func sharedRule[T nn.Float](common shared[T], name string, n int, seed uint64) (rule *ParamOf[T], first bool) {
+	if rule = common[name]; rule != nil {
+		return rule, false
+	}
+	rule = newParam(name, make([]T, n*n*n), n, n, n)
+	stream := rng.New(seed, name)
+	for i := range rule.Data {
+		rule.Data[i] = T(stream.NormAt(uint64(i)) * ruleStd)
+	}
+	common[name] = rule
+	return rule, true
+}
+
+// glorot draws a parameter uniformly from ±√2·√(6/sides), a stream of its own.
+func glorot[T nn.Float](seed uint64, p *ParamOf[T], sides int) {
+	bound := math.Sqrt2 * math.Sqrt(6/float64(sides))
+	stream := rng.New(seed, p.Name)
 	for i := range p.Data {
 		u := float64(stream.Float64At(uint64(i)))
 		p.Data[i] = T((float64(2*u) - 1) * bound)

@@ -84,6 +84,9 @@ func number(c *arch.Config, l arch.LinearSpec) int {
 
 // kindPlan trains everything there is, every linear layer as kind.
 func kindPlan(c *arch.Config, kind Kind, rank int, masks func(block, linear int) *mask.Mask) Plan {
+	if kind == bottlenecks {
+		return Plan{Biases: true, Norms: true, Seed: 5, Adapters: arch.Adapters{Placement: arch.AdaptersBoth, Order: 2, Width: 4, Rank: 1}}
+	}
 	return Plan{Biases: true, Norms: true, Seed: 5, Linear: func(i int, l arch.LinearSpec) LinearPlan {
 		p := LinearPlan{Kind: kind, Rank: rank, Scale: 2, Mask: masks(i, number(c, l))}
 		switch kind {
@@ -100,7 +103,14 @@ func kindPlan(c *arch.Config, kind Kind, rank int, masks func(block, linear int)
 	}}
 }
 
-var kinds = []Kind{Full, LoRA, LoRAPrune, MaskLoRA, ScaleLoRA, AdaLoRA, BoneAdditive, BoneAffine, Compacter}
+// bottlenecks stands for adapters behind the sublayers, the linear layers frozen.
+const bottlenecks Kind = "bottlenecks"
+
+// startsNear reports whether the kind's shared matrices start near 0, not at it, so
+// that before the first step the model is not the given one to the bit.
+func (k Kind) startsNear() bool { return k == Compacter || k == bottlenecks }
+
+var kinds = []Kind{Full, LoRA, LoRAPrune, MaskLoRA, ScaleLoRA, AdaLoRA, BoneAdditive, BoneAffine, Compacter, bottlenecks}
 
 func widen(m *nn.Model) *nn.ModelOf[float64] {
 	w := &nn.ModelOf[float64]{Config: m.Config, Embed: wide(m.Embed), Norm: wide(m.Norm), Head: wideLinear(&m.Head)}
@@ -110,9 +120,17 @@ func widen(m *nn.Model) *nn.ModelOf[float64] {
 			Q: wideLinear(&b.Q), K: wideLinear(&b.K), V: wideLinear(&b.V), O: wideLinear(&b.O),
 			Gate: wideLinear(&b.Gate), Up: wideLinear(&b.Up), Down: wideLinear(&b.Down),
 			QNorm: wide(b.QNorm), KNorm: wide(b.KNorm), Window: b.Window,
+			AfterAttention: wideBottleneck(b.AfterAttention), AfterMLP: wideBottleneck(b.AfterMLP),
 		})
 	}
 	return w
+}
+
+func wideBottleneck(b *nn.Bottleneck) *nn.BottleneckOf[float64] {
+	if b == nil {
+		return nil
+	}
+	return &nn.BottleneckOf[float64]{Down: wideLinear(&b.Down), Up: wideLinear(&b.Up)}
 }
 
 func wideLinear(l *nn.Linear) nn.LinearOf[float64] {

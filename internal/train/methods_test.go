@@ -111,13 +111,14 @@ func fitRanks(t *testing.T, start uint64, kind Kind, given []int, limit *Budget)
 			&nn.LinearOf[float64]{Out: n, In: n, W: make([]float64, n*n)}, nil}
 		fits = append(fits, newAdapter(s))
 	}
-	c := core[float64]{opt: AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}, fits: fits}
+	c := core[float64]{opt: AdamW{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8}}
 	for _, a := range fits {
+		c.fits = append(c.fits, a)
 		c.params = append(c.params, a.params()...)
 	}
 	if limit != nil {
 		var err error
-		if c.budget, err = newBudget(*limit, fits); err != nil {
+		if c.budget, err = newBudget[float64](*limit, c.fits); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -57,7 +57,7 @@ type core[T nn.Float] struct {
 	pool   *linalg.Pool
 	opt    Optimizer
 	params []*ParamOf[T]
-	fits   []adapter[T]
+	fits   []dependent
 	budget *budget[T] // nil: ranks stay as they are
 	step   int
 	// version counts the changes of parameters, so that weights formed from

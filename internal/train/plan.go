@@ -68,6 +68,9 @@ type Plan struct {
 	Linear func(block int, l arch.LinearSpec) LinearPlan
 	Biases bool // biases of the linear layers that have one
 	Norms  bool // gains of all norms, the final one included
+	// Adapters are put behind attention and MLP and trained. The model has none;
+	// those that it came with would stand still.
+	Adapters arch.Adapters
 	// Embedding trains the embedding table, and the positions where they are
 	// learned. Where the head is tied to it the two
 	// are one parameter, and training one trains both.

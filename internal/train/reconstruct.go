@@ -41,6 +41,7 @@ func NewBlock[T nn.Float](c *arch.Config, i int, given *nn.BlockOf[T], plan Plan
 	if plan.Init == "" {
 		plan.Init = Kaiming
 	}
+	plan.Adapters = arch.Adapters{} // they share what all blocks train
 	b, err := newBlock(pool, c, i, given, plan, shared[T]{}, func(_, n int) []T { return make([]T, n) })
 	if err != nil {
 		return nil, err

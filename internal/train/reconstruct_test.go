@@ -37,6 +37,9 @@ func TestReconstruct(t *testing.T) {
 	rate := Schedule{Kind: "linear", Rate: 1e-2, Warmup: 4, Steps: 40}.At
 	const steps = 40
 	for _, kind := range kinds {
+		if kind == bottlenecks { // no part of what one block is fitted with
+			continue
+		}
 		plan := kindPlan(dense.Config, kind, 4, masks)
 		make1 := func(p *linalg.Pool) *BlockTrainer {
 			b, err := NewBlock(dense.Config, 1, pruned.Blocks[1], plan, p, DefaultAdamW())

@@ -68,6 +68,18 @@ func New[T nn.Float](m *nn.ModelOf[T], plan Plan, pool *linalg.Pool, o Options) 
 	if o.Optimizer == nil {
 		o.Optimizer = DefaultAdamW()
 	}
+	if plan.Adapters.Any() {
+		if c.Adapters.Any() {
+			return nil, fmt.Errorf("train: the model has adapters already")
+		}
+		if err := plan.Adapters.Check(c.Hidden); err != nil {
+			return nil, fmt.Errorf("train: adapters: %w", err)
+		}
+		with, adapted := *c, *m
+		with.Adapters = plan.Adapters
+		c, adapted.Config = &with, &with
+		m = &adapted
+	}
 	common := shared[T]{}
 	t := &TrainerOf[T]{
 		core: core[T]{pool: pool, opt: o.Optimizer}, model: m, run: nn.NewRunnerOf[T](c, pool),
@@ -131,7 +143,7 @@ func New[T nn.Float](m *nn.ModelOf[T], plan Plan, pool *linalg.Pool, o Options) 
 	}
 	if plan.Budget != nil {
 		var err error
-		if t.budget, err = newBudget(*plan.Budget, t.fits); err != nil {
+		if t.budget, err = newBudget[T](*plan.Budget, t.fits); err != nil {
 			return nil, fmt.Errorf("train: %w", err)
 		}
 	}

@@ -31,6 +31,7 @@ type Geometry struct {
 	Learned      bool              `json:"learned_positions,omitempty"`
 	Positions    int               `json:"positions,omitempty"`
 	Offset       int               `json:"position_offset,omitempty"`
+	Adapters     arch.Adapters     `json:"adapters,omitzero"`
 }
 
 // BlockGeometry returns the geometry of block i of c.
@@ -40,7 +41,7 @@ func BlockGeometry(c *arch.Config, i int) Geometry {
 	return Geometry{Hidden: c.Hidden, Intermediate: c.Intermediate, Heads: c.Heads, KVHeads: c.KVHeads,
 		HeadDim: c.HeadDim, RMSEps: c.RMSEps, RopeTheta: c.RopeTheta, RopeScaling: c.RopeScaling,
 		AttnBias: c.AttentionBias, AttnOutBias: c.AttentionOutBias, MLPBias: c.MLPBias, MLPOutBias: c.MLPOutBias, QKNorm: c.QKNorm,
-		Window: window, Norm: c.Norm, NormBias: c.NormBias, Plain: c.Plain, Activation: c.Activation, Learned: c.Learned}
+		Window: window, Norm: c.Norm, NormBias: c.NormBias, Plain: c.Plain, Activation: c.Activation, Learned: c.Learned, Adapters: c.Adapters}
 }
 
 // ModelGeometry returns what the embedding and the head of c depend on.
@@ -64,5 +65,6 @@ func (g Geometry) Config() *arch.Config {
 		Heads: g.Heads, KVHeads: g.KVHeads, HeadDim: g.HeadDim, RMSEps: g.RMSEps, RopeTheta: g.RopeTheta,
 		RopeScaling: g.RopeScaling, Vocab: g.Vocab, AttentionBias: g.AttnBias, AttentionOutBias: g.AttnOutBias,
 		MLPBias: g.MLPBias, MLPOutBias: g.MLPOutBias, QKNorm: g.QKNorm, SlidingWindow: g.Window, Tied: g.Tied,
-		Norm: g.Norm, NormBias: g.NormBias, HeadBias: g.HeadBias, Plain: g.Plain, Activation: g.Activation, Learned: g.Learned, MaxPosition: g.Positions, PositionOffset: g.Offset}
+		Norm: g.Norm, NormBias: g.NormBias, HeadBias: g.HeadBias, Plain: g.Plain, Activation: g.Activation, Learned: g.Learned, MaxPosition: g.Positions, PositionOffset: g.Offset,
+		Adapters: g.Adapters}
 }

@@ -1,6 +1,7 @@
 package blockwise
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,6 +72,11 @@ func CheckReference(ty *model.Type, ref *passes.Model) (ds diag.List) {
 			ds.Errorf("reference", "Reference of other norms", "%s has %s, the model has %s, so that weights and inputs of the two cannot be compared. Use as reference a model that was transformed alike, such as the one that the transformation yields.",
 				ref.From, arch.NormName(b.Norm), arch.NormName(a.Norm))
 			ds.Since(ref.From)
+		case a.Adapters != b.Adapters:
+			from := cmp.Or(ty.AdaptedBy, ref.Type.AdaptedBy)
+			ds.Errorf("reference", "Reference of other adapters", "Either the model or the reference %s has adapters behind its sublayers that the other does not have, so that what the layers read and what comes of it cannot be compared. Use as reference a model with the same adapters, such as the one that %s yields.",
+				ref.From, from)
+			ds.Since(from)
 		case l == nil:
 		case m.Format.Quantized() && len(m.ScaledBy) < len(l.ScaledBy):
 			by := l.ScaledBy[len(l.ScaledBy)-1]

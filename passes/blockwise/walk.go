@@ -271,6 +271,9 @@ func Walk(g *action.Graph, node string, cfg *arch.Config, i int, block, hidden a
 	// Scratch of a batch of windows: residual, norms, q, k, v, heads' outputs
 	// and the two halves of the MLP.
 	scratch := int64(2048) * int64(4*cfg.Hidden+3*cfg.Intermediate+2*cfg.QDim()+2*cfg.KVDim()) * 4
+	if cfg.Adapters.Any() {
+		scratch += cfg.Adapters.Weights(cfg.Hidden)*4 + int64(2048)*int64(cfg.Hidden+cfg.Adapters.Width)*4
+	}
 	a := g.Add(action.Spec{Kernel: walkKernel, Params: geometry, Node: node, Label: fmt.Sprintf("block %d", i),
 		Inputs:  []action.Input{{Name: "block", Ref: block}, {Name: "hidden", Ref: hidden}},
 		Outputs: outs, Flops: 2 * float64(params) * float64(tokens), Peak: params*4 + scratch + tokens*int64(cfg.Hidden)*4})

@@ -86,6 +86,19 @@ func (a Common) check() (ds diag.List) {
 	return ds
 }
 
+// bottlenecks refuses a model with adapters behind its sublayers for a format that
+// has no place for them.
+func bottlenecks(ty *model.Type, from, format, instead string) (ds diag.List) {
+	if ty.Config.Adapters.Any() {
+		ds.Errorf("model", "The format has no adapters", "%s has adapters behind its sublayers, with an activation inside, so that they are no part of the weights, and %s has no place for them. %s", from, format, instead)
+		ds.Since(ty.AdaptedBy)
+	}
+	return ds
+}
+
+// nativeOrDelta is what to do about adapters that a format has no place for.
+const nativeOrDelta = "Export \"safetensors\" with layout = \"native\", which compressc reads back, or retrain with placement = \"delta\", whose update is merged."
+
 // checkPath is the type rule of every path.
 func checkPath(p string) (ds diag.List) {
 	if p == "" || path.Clean(p) == "/" {

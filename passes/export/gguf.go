@@ -130,6 +130,9 @@ func holdable(ty *model.Type) (ds diag.List) {
 // readable reports what llama.cpp does not know of an architecture.
 func readable(ty *model.Type, from string) (ds diag.List) {
 	c := ty.Config
+	if ds = bottlenecks(ty, from, "a GGUF file", nativeOrDelta); ds != nil {
+		return ds
+	}
 	if c.Renamed() {
 		ds.Errorf("model", "No GGUF of this family", "%s is a %s model; GGUF files are written of llama, mistral, qwen2 and qwen3 models. Export \"safetensors\", which the converters of llama.cpp read.", from, c.ModelType)
 		return ds

@@ -46,11 +46,15 @@ var PEFT = &passes.Pass{
 		case a.Model != nil && a.Model.Type != nil && !hasSides(a.Model.Type):
 			ds.Errorf("model", "No side paths", "%s has no side paths to write. Compensate it first, or give adapter = retrain.NAME.adapter.", a.Model.From)
 		}
-		switch {
-		case a.Model != nil:
-			ds = append(ds, adaptable(a.Model)...)
-		case a.Adapter != nil && a.Adapter.Base != nil:
-			ds = append(ds, adaptable(a.Adapter.Base)...)
+		base := a.Model
+		if base == nil && a.Adapter != nil {
+			base = a.Adapter.Base
+		}
+		if base != nil {
+			ds = append(ds, adaptable(base)...)
+		}
+		if base != nil && base.Type != nil && !ds.HasErrors() {
+			ds = append(ds, bottlenecks(base.Type, base.From, "what PEFT loads beside a model", "Merge the update into the weights and export \"safetensors\" with layout = \"native\".")...)
 		}
 		return passes.Result{Export: &passes.Export{Files: a.files()}}, ds
 	},

@@ -61,7 +61,8 @@ layers are stored with their zeros.
 
 Side paths go into the folder's subfolder adapter, for PEFT.
 
-What no class of transformers knows (blocks of different shapes, RMSNorm in a GPT-2)
+What no class of transformers knows (blocks of different shapes, adapters behind the
+sublayers, RMSNorm in a GPT-2)
 is refused, unless ` + "`layout = \"native\"`" + ` says that the folder is for compressc alone:
 its config.json has keys of our own and a model_type that other programs refuse, where
 they would take it for a model of the family and compute something else.
@@ -79,6 +80,9 @@ they would take it for a model of the family and compute something else.
 			}
 			if a.Adapters == "file" {
 				ds = append(ds, adaptable(a.Model)...)
+				if a.Layout == "native" && hasSides(a.Model.Type) {
+					ds = append(ds, bottlenecks(a.Model.Type, a.Model.From, "what PEFT loads beside a model", "Use adapters = \"merge\", or export the model from before the side paths.")...)
+				}
 			}
 			if c := a.Model.Type.Config; c.Renamed() && a.packs(a.Model.Type) {
 				ds.Errorf("layout", "No codes in this family", "%s is a %s model, whose layers have other names and forms in its own checkpoints than those that are packed. Use layout = \"dense\", which writes the numbers that the codes stand for.", a.Model.From, c.ModelType)
@@ -237,6 +241,8 @@ func knownToTransformers(ty *model.Type, from string) (ds diag.List) {
 	c := ty.Config
 	norm, bias := c.FamilyNorm()
 	switch {
+	case c.Adapters.Any():
+		ds = append(ds, bottlenecks(ty, from, fmt.Sprintf("a Hugging Face %s model", c.ModelType), nativeOrDelta)...)
 	case c.Norm != norm || c.NormBias != bias || c.HeadBias:
 		head := ""
 		if c.HeadBias {

@@ -113,7 +113,7 @@ func (j job) typeOf(least int) (passes.Result, diag.List) {
 		check("models", m)
 	}
 	to := j.first()
-	if to.Type == nil {
+	if to.Type == nil || ds.HasErrors() {
 		return res, ds
 	}
 	for _, m := range j.Models {
@@ -154,6 +154,10 @@ func plain(arg string, m *passes.Model) (ds diag.List) {
 		ds.Errorf(arg, "Merging would fill zeros", "%s are pruned to %s in %s since %s. A merge is zero only where all of its models are, so that the pattern would be lost. Merge first, then prune.",
 			blockwise.Paths(masked), masked[0].Mask, m.From, since(masked[0].MaskedBy, m))
 		ds.Since(masked[0].MaskedBy)
+	}
+	if m.Type.Config.Adapters.Any() {
+		ds.Errorf(arg, "Merging adapters", "%s has adapters behind its sublayers since %s. They are products of matrices that belong to one training, and a mean of two models' factors is no mean of what they do. Merge first, then train adapters.", m.From, m.Type.AdaptedBy)
+		ds.Since(m.Type.AdaptedBy)
 	}
 	return ds
 }

@@ -232,18 +232,7 @@ func (p flapConfigParams) config(c *arch.Config) *arch.Config {
 
 // flapConfig says the new shapes in config.json.
 var flapConfig = action.NewKernel("prune.flap.config", 1, func(c *action.Context, p flapConfigParams) error {
-	raw, err := c.Input("config").Bytes("config.json")
-	if err != nil {
-		return err
-	}
-	cfg, err := arch.ParseConfig(raw)
-	if err != nil {
-		return err
-	}
-	if raw, err = p.config(cfg).JSON(); err != nil {
-		return err
-	}
-	return c.Output("config").PutJSON("config.json", json.RawMessage(raw))
+	return blockwise.PutConfig(c, p.config)
 })
 
 // FLAP removes whole heads and MLP neurons whose inputs hardly vary, and puts

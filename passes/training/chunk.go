@@ -200,6 +200,7 @@ func (j Job) trained() int64 {
 	if j.Spec.Embedding && cfg.Learned {
 		n += int64(cfg.PositionRows()) * int64(cfg.Hidden)
 	}
+	n += j.Spec.Adapters.Parameters(cfg.Hidden, cfg.Layers)
 	if j.Spec.Norms {
 		n += int64(2*cfg.Layers+1) * int64(cfg.Hidden)
 	}
@@ -216,9 +217,11 @@ func find(ls []*model.Linear, name string) *model.Linear {
 }
 
 // peak is what the trainer needs at least: the decoded weights where they are
-// not plain float32, gradients and state, and one block's activations.
+// not plain float32, gradients and state, the weights that adapters form with
+// their gradients, and one block's activations.
 func (j Job) peak(trained int64) int64 {
 	cfg := j.Model.Type.Config
 	weights := cfg.Parameters() * 4
-	return weights + trained*16 + int64(j.Data.Type.SequenceLength)*int64(cfg.Hidden)*4*int64(cfg.Layers+8) + 128<<20
+	formed := int64(cfg.Layers) * (cfg.Adapters.Weights(cfg.Hidden)*4 + j.Spec.Adapters.Weights(cfg.Hidden)*8)
+	return weights + formed + trained*16 + int64(j.Data.Type.SequenceLength)*int64(cfg.Hidden)*4*int64(cfg.Layers+8) + 128<<20
 }

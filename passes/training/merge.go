@@ -82,7 +82,7 @@ func (j Job) Merge(g *action.Graph, next *passes.Model) (layers []passes.LayerRe
 		changed["final"] = true
 	}
 	for b, ls := range j.Spec.Linears {
-		if len(ls) > 0 || j.Spec.Norms || j.Spec.Biases {
+		if len(ls) > 0 || j.Spec.Norms || j.Spec.Biases || j.Spec.Adapters.Any() {
 			changed[blockInput(b)] = true
 		}
 	}

@@ -62,11 +62,13 @@ type Spec struct {
 	// Shapes are those of the blocks where they differ.
 	Shapes []arch.BlockShape `json:"shapes,omitempty"`
 	// Linears are the trained layers of each block.
-	Linears   [][]Linear    `json:"linears"`
-	Biases    bool          `json:"biases,omitempty"`
-	Norms     bool          `json:"norms,omitempty"`
-	Embedding bool          `json:"embedding,omitempty"`
-	Head      Linear        `json:"head,omitzero"`
+	Linears   [][]Linear `json:"linears"`
+	Biases    bool       `json:"biases,omitempty"`
+	Norms     bool       `json:"norms,omitempty"`
+	Embedding bool       `json:"embedding,omitempty"`
+	Head      Linear     `json:"head,omitzero"`
+	// Adapters are put behind attention and MLP and trained.
+	Adapters  arch.Adapters `json:"adapters,omitzero"`
 	Init      train.Init    `json:"init,omitempty"`
 	Seed      uint64        `json:"seed,omitempty"`
 	Optimizer train.Setting `json:"optimizer"`
@@ -136,7 +138,7 @@ func (s *Spec) load(c *action.Context) (*loaded, error) {
 	if m.Head, err = nn.LoadHead(cfg, final.Float32, m.Embed); err != nil {
 		return nil, err
 	}
-	plan := train.Plan{Biases: s.Biases, Norms: s.Norms, Embedding: s.Embedding, Init: s.Init, Seed: s.Seed,
+	plan := train.Plan{Biases: s.Biases, Norms: s.Norms, Embedding: s.Embedding, Adapters: s.Adapters, Init: s.Init, Seed: s.Seed,
 		Head: s.Head.plan(nil), Budget: s.Budget}
 	plans := make([]map[string]train.LinearPlan, cfg.Layers)
 	for b := range plans {

@@ -1,7 +1,6 @@
 package transform
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 
@@ -58,10 +57,10 @@ func (r recentring) width(d int) int {
 // read the old one through a norm of the given gain and bias [d], and what that
 // bias makes of each output, in float64. Both are nil where they are not folded,
 // and where a norm has no bias, bias is.
-func (r recentring) reader(p *linalg.Pool, w, gain, bias []float32, d int) (out []float32, shift []float64) {
+func reader[T nn.Float](r recentring, p *linalg.Pool, w, gain, bias []T, d int) (out []T, shift []float64) {
 	n, rows := r.width(d), len(w)/d
-	out, shift = make([]float32, rows*n), make([]float64, rows)
-	at := func(row []float32, j int) float64 {
+	out, shift = make([]T, rows*n), make([]float64, rows)
+	at := func(row []T, j int) float64 {
 		if gain == nil {
 			return float64(row[j])
 		}
@@ -74,7 +73,7 @@ func (r recentring) reader(p *linalg.Pool, w, gain, bias []float32, d int) (out 
 			last = at(row, d-1)
 		}
 		for j := range to {
-			to[j] = float32(at(row, j) - last)
+			to[j] = T(at(row, j) - last)
 		}
 		for j, b := range bias {
 			shift[i] += float64(float64(row[j]) * float64(b))
@@ -83,16 +82,16 @@ func (r recentring) reader(p *linalg.Pool, w, gain, bias []float32, d int) (out 
 	return out, shift
 }
 
-// rows returns x [n, d], each of whose rows is added to the stream, without the
+// streamRows returns x [n, d], each of whose rows is added to the stream, without the
 // rows' means: [n, width(d)].
-func (r recentring) rows(p *linalg.Pool, x []float32, d int) []float32 {
+func streamRows[T nn.Float](r recentring, p *linalg.Pool, x []T, d int) []T {
 	n, count := r.width(d), len(x)/d
-	out := make([]float32, count*n)
+	out := make([]T, count*n)
 	p.For(count, func(_, i int) {
 		row := x[i*d : (i+1)*d]
-		mean := vmath.Sum(row) / float64(d)
+		mean := nn.Sum(row) / float64(d)
 		for j, v := range row[:n] {
-			out[i*n+j] = float32(float64(v) - mean)
+			out[i*n+j] = T(float64(v) - mean)
 		}
 	})
 	return out
@@ -100,17 +99,17 @@ func (r recentring) rows(p *linalg.Pool, x []float32, d int) []float32 {
 
 // writer returns weights w [d, in], whose outputs are added to the stream,
 // without the means over the outputs: [width(d), in].
-func (r recentring) writer(w []float32, d int) []float32 {
+func writer[T nn.Float](r recentring, w []T, d int) []T {
 	in := len(w) / d
 	means := columnMeans(w, d)
-	out := make([]float32, r.width(d)*in)
+	out := make([]T, r.width(d)*in)
 	for i, v := range w[:len(out)] {
-		out[i] = float32(float64(v) - means[i%in])
+		out[i] = T(float64(v) - means[i%in])
 	}
 	return out
 }
 
-func columnMeans(w []float32, rows int) []float64 {
+func columnMeans[T nn.Float](w []T, rows int) []float64 {
 	means := make([]float64, len(w)/rows)
 	for i, v := range w {
 		means[i%len(means)] += float64(v)
@@ -172,23 +171,23 @@ var recentreBlock = action.NewKernel("transform.recentre.block", 1, func(c *acti
 			}
 		}
 		if l.WritesStream() {
-			nw := p.writer(w, d)
+			nw := writer(p.recentring, w, d)
 			numbers := map[string]float64{"column_mean_before": leaning(w, d)}
 			if !p.Drop { // what is left out makes up for it
 				numbers["column_mean_after"] = leaning(nw, d)
 			}
 			report[l.Name] = numbers
-			w, bias = nw, p.rows(c.Pool, bias, d)
+			w, bias = nw, streamRows(p.recentring, c.Pool, bias, d)
 			for i := range sides {
 				s := &sides[i]
-				s.B = p.writer(s.B, d)
+				s.B = writer(p.recentring, s.B, d)
 			}
 		} else {
 			gain, shift, err := p.affine(old, in, l.Site)
 			if err != nil {
 				return err
 			}
-			w, bias = p.read(c.Pool, w, bias, sides, gain, shift, d)
+			w, bias = read(p.recentring, c.Pool, w, bias, sides, gain, shift, d)
 		}
 		putRewritten(out, specs[i], w, m, bias, sides)
 		done = append(done, func(leaf string) bool {
@@ -231,21 +230,21 @@ func (r recentring) affine(cfg *arch.Config, in *artifact.Value, site string) (g
 }
 
 // read rewrites a layer that reads the stream, with the side paths beside it.
-func (r recentring) read(p *linalg.Pool, w, bias []float32, sides []nn.Side, gain, shift []float32, d int) (to, sum []float32) {
-	to, add := r.reader(p, w, gain, shift, d)
+func read[T nn.Float](r recentring, p *linalg.Pool, w, bias []T, sides []nn.SideOf[T], gain, shift []T, d int) (to, sum []T) {
+	to, add := reader(r, p, w, gain, shift, d)
 	for i := range sides {
 		s := &sides[i]
 		var low []float64
-		s.A, low = r.reader(p, s.A, gain, shift, d)
+		s.A, low = reader(r, p, s.A, gain, shift, d)
 		for o := range add {
 			for k, x := range low {
 				add[o] += float64(float64(s.B[o*s.Rank+k]) * x)
 			}
 		}
 	}
-	sum = make([]float32, len(bias))
+	sum = make([]T, len(bias))
 	for o, b := range bias {
-		sum[o] = float32(float64(b) + add[o])
+		sum[o] = T(float64(b) + add[o])
 	}
 	return to, sum
 }
@@ -283,7 +282,7 @@ var recentreEmbed = action.NewKernel("transform.recentre.embed", 1, func(c *acti
 			most = max(most, math.Abs(vmath.Sum(x[lo:lo+d])/float64(d)))
 		}
 		report[t.Name] = map[string]float64{"row_mean_before": most}
-		out.PutFloat32(t.Name, []int{t.Shape[0], p.width(d)}, p.rows(c.Pool, x, d))
+		out.PutFloat32(t.Name, []int{t.Shape[0], p.width(d)}, streamRows(p.recentring, c.Pool, x, d))
 		if err := c.Step(i+1, len(tables)); err != nil {
 			return err
 		}
@@ -321,7 +320,7 @@ var recentreHead = action.NewKernel("transform.recentre.head", 1, func(c *action
 	if old.NormBias {
 		shift = norm[d:]
 	}
-	w, bias := p.read(c.Pool, head.W, bias, nil, norm[:d], shift, d)
+	w, bias := read(p.recentring, c.Pool, head.W, bias, nil, norm[:d], shift, d)
 	putOnes(out, now.FinalNormName(), now.Hidden)
 	out.PutFloat32(now.HeadName(), []int{now.Vocab, now.Hidden}, w)
 	if now.HeadBias {
@@ -332,18 +331,7 @@ var recentreHead = action.NewKernel("transform.recentre.head", 1, func(c *action
 
 // recentreConfig says the new norms and shapes in config.json.
 var recentreConfig = action.NewKernel("transform.recentre.config", 1, func(c *action.Context, p recentring) error {
-	raw, err := c.Input("config").Bytes("config.json")
-	if err != nil {
-		return err
-	}
-	cfg, err := arch.ParseConfig(raw)
-	if err != nil {
-		return err
-	}
-	if raw, err = p.config(cfg).JSON(); err != nil {
-		return err
-	}
-	return c.Output("config").PutJSON("config.json", json.RawMessage(raw))
+	return blockwise.PutConfig(c, p.config)
 })
 
 // lower adds the rewriting of m, whose result has type next.Type.

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/arch"
+	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/mask"
 	"github.com/compressc/compressc/internal/model"
@@ -19,7 +21,7 @@ import (
 // The examples of the method's description.
 func TestRecentreExactly(t *testing.T) {
 	crms := recentring{Fold: true, Drop: true}
-	w, shift := crms.reader(nil, []float32{1, 2, 3}, nil, nil, 3)
+	w, shift := reader(crms, nil, []float32{1, 2, 3}, nil, nil, 3)
 	if !slices.Equal(w, []float32{-2, -1}) || shift[0] != 0 {
 		t.Errorf("a reader became %v and %v", w, shift)
 	}
@@ -27,60 +29,60 @@ func TestRecentreExactly(t *testing.T) {
 	if a, b := 1*1+2*2-3*3, int(w[0])*1+int(w[1])*2; a != -4 || b != a {
 		t.Errorf("the product was %d and is %d", a, b)
 	}
-	if got := (recentring{}).writer([]float32{1, 2, 3}, 3); !slices.Equal(got, []float32{-1, 0, 1}) {
+	if got := writer(recentring{}, []float32{1, 2, 3}, 3); !slices.Equal(got, []float32{-1, 0, 1}) {
 		t.Errorf("a column became %v", got)
 	}
-	if got := crms.writer([]float32{1, 10, 2, 10, 3, 10}, 3); !slices.Equal(got, []float32{-1, 0, 0, 0}) {
+	if got := writer(crms, []float32{1, 10, 2, 10, 3, 10}, 3); !slices.Equal(got, []float32{-1, 0, 0, 0}) {
 		t.Errorf("a narrower layer is %v", got)
 	}
-	if got := (recentring{}).rows(nil, []float32{1, 2, 3, 5, 5, 5}, 3); !slices.Equal(got, []float32{-1, 0, 1, 0, 0, 0}) {
+	if got := streamRows(recentring{}, nil, []float32{1, 2, 3, 5, 5, 5}, 3); !slices.Equal(got, []float32{-1, 0, 1, 0, 0, 0}) {
 		t.Errorf("rows became %v", got)
 	}
-	w, shift = recentring{Fold: true}.reader(nil, []float32{1, 2, 3, 4}, []float32{0, 3}, []float32{10, -1}, 2)
+	w, shift = reader(recentring{Fold: true}, nil, []float32{1, 2, 3, 4}, []float32{0, 3}, []float32{10, -1}, 2)
 	if !slices.Equal(w, []float32{0, 6, 0, 12}) || !slices.Equal(shift, []float64{8, 26}) {
 		t.Errorf("a gain of 0 and a bias gave %v and %v", w, shift)
 	}
 }
 
 // rewritten does to a model in memory what the kernels do to a stored one.
-func (r recentring) rewritten(m *nn.Model) *nn.Model {
+func rewritten[T nn.Float](r recentring, m *nn.ModelOf[T]) *nn.ModelOf[T] {
 	c := m.Config
 	d, n := c.Hidden, r.config(c)
-	out := &nn.Model{Config: n, Embed: r.rows(nil, m.Embed, d)}
+	out := &nn.ModelOf[T]{Config: n, Embed: streamRows(r, nil, m.Embed, d)}
 	if m.Positions != nil {
-		out.Positions = r.rows(nil, m.Positions, d)
+		out.Positions = streamRows(r, nil, m.Positions, d)
 	}
-	norm := func(x []float32) (kept, gain, bias []float32) {
+	norm := func(x []T) (kept, gain, bias []T) {
 		if !r.Fold {
 			return x, nil, nil
 		}
-		kept = slices.Repeat([]float32{1}, n.Hidden)
+		kept = slices.Repeat([]T{1}, n.Hidden)
 		if gain = x[:d]; c.NormBias {
 			bias = x[d:]
 		}
 		return kept, gain, bias
 	}
-	reader := func(l nn.Linear, gain, bias []float32, hasBias bool) nn.Linear {
+	reader := func(l nn.LinearOf[T], gain, bias []T, hasBias bool) nn.LinearOf[T] {
 		old := l.Bias
 		if old == nil {
-			old = make([]float32, l.Out)
+			old = make([]T, l.Out)
 		}
 		l.Sides = slices.Clone(l.Sides)
-		var b []float32
-		l.W, b = r.read(nil, l.W, old, l.Sides, gain, bias, d)
+		var b []T
+		l.W, b = read(r, nil, l.W, old, l.Sides, gain, bias, d)
 		if l.In = n.Hidden; hasBias {
 			l.Bias = b
 		}
 		return l
 	}
-	writer := func(l nn.Linear) nn.Linear {
-		l.W, l.Out = r.writer(l.W, d), n.Hidden
+	writer := func(l nn.LinearOf[T]) nn.LinearOf[T] {
+		l.W, l.Out = writer(r, l.W, d), n.Hidden
 		if l.Bias != nil {
-			l.Bias = r.rows(nil, l.Bias, d)
+			l.Bias = streamRows(r, nil, l.Bias, d)
 		}
 		l.Sides = slices.Clone(l.Sides)
 		for i := range l.Sides {
-			l.Sides[i].B = r.writer(l.Sides[i].B, d)
+			l.Sides[i].B = writer(r, l.Sides[i].B, d)
 		}
 		return l
 	}
@@ -88,7 +90,7 @@ func (r recentring) rewritten(m *nn.Model) *nn.Model {
 		nb := *b
 		kept, gain, bias := norm(b.InputNorm)
 		nb.InputNorm = kept
-		for _, l := range []*nn.Linear{&nb.Q, &nb.K, &nb.V} {
+		for _, l := range []*nn.LinearOf[T]{&nb.Q, &nb.K, &nb.V} {
 			*l = reader(*l, gain, bias, n.AttentionBias)
 		}
 		kept, gain, bias = norm(b.PostNorm)
@@ -164,7 +166,7 @@ func TestRecentreKeepsTheFunction(t *testing.T) {
 			scale, rounding = max(scale, math.Abs(v)), max(rounding, math.Abs(v-float64(want[i])))
 		}
 		for _, r := range []recentring{{}, {Fold: true}, {Fold: true, Drop: true}} {
-			n := r.rewritten(m)
+			n := rewritten(r, m)
 			if n.Config.Parameters()-elements(n) != 0 {
 				t.Fatalf("%+v: the configuration counts %d parameters, the model has %d", r, n.Config.Parameters(), elements(n))
 			}
@@ -175,6 +177,59 @@ func TestRecentreKeepsTheFunction(t *testing.T) {
 			}
 		}
 	})
+}
+
+// In float64, with drawn gains and biases, the logits of decoders like GPT-2 and
+// OPT stay to 1e-10.
+func TestRecentreInFloat64(t *testing.T) {
+	base := arch.Config{ModelType: "gpt2", Layers: 3, Hidden: 48, Intermediate: 96, KVHeads: 4, Heads: 4, HeadDim: 12, RMSEps: 1e-5, RopeTheta: 1e4, Vocab: 60,
+		Norm: arch.NormLayer, NormBias: true, Plain: true, Learned: true, Activation: arch.ActGELUTanh, MaxPosition: 80, Tied: true,
+		AttentionBias: true, AttentionOutBias: true, MLPBias: true, MLPOutBias: true}
+	opt := base
+	opt.ModelType, opt.Activation, opt.PositionOffset = "opt", arch.ActReLU, 2
+	ids := []int32{1, 7, 3, 29, 7, 0, 11, 59, 42}
+	for seed, c := range []*arch.Config{&base, &opt} {
+		m := widen(drawn(t, c, uint64(seed)))
+		want := logits(m, ids)
+		for _, r := range []recentring{{}, {Fold: true}, {Fold: true, Drop: true}} {
+			most, n := 0.0, rewritten(r, m)
+			for i, v := range logits(n, ids) {
+				most = max(most, math.Abs(v-want[i]))
+			}
+			if !(most <= 1e-10) {
+				t.Errorf("%s, %+v: a logit is off by %.3g", c.ModelType, r, most)
+			}
+			t.Logf("%s, %+v: %.2g", c.ModelType, r, most)
+		}
+	}
+}
+
+// A model that has the norm already is passed on as it is.
+func TestRecentreTwice(t *testing.T) {
+	for _, r := range []recentring{{}, {Fold: true}, {Fold: true, Drop: true}} {
+		g := action.NewGraph()
+		leaf := g.AddLeaf("model.m", &artifact.Tree{})
+		in := &passes.Model{Type: typeOf(t, gpt2), From: "model.m", Embed: leaf, Blocks: []action.Ref{leaf, leaf}, Final: leaf, Config: leaf}
+		of := func(node string, m *passes.Model) *passes.Model {
+			res, ds := r.typed(node, m)
+			if ds.HasErrors() {
+				t.Fatal(ds)
+			}
+			return r.lowered(node, g, m, res, Verified{}).Model
+		}
+		once := of("transform.x", in)
+		if once.Blocks[0] == leaf {
+			t.Errorf("%+v does nothing the first time", r)
+		}
+		n := len(g.Actions)
+		twice := of("transform.y", once)
+		if len(g.Actions) != n {
+			t.Errorf("%+v again adds %d actions", r, len(g.Actions)-n)
+		}
+		if twice.Embed != once.Embed || twice.Final != once.Final || twice.Config != once.Config || !slices.Equal(twice.Blocks, once.Blocks) {
+			t.Errorf("%+v again gives another model", r)
+		}
+	}
 }
 
 // 64 tokens generated greedily are the same, of a model whose next token is clear.
@@ -195,7 +250,7 @@ func TestRecentreGeneratesTheSame(t *testing.T) {
 		t.Fatalf("only %d different tokens are generated: the test shows little", len(seen))
 	}
 	for _, r := range []recentring{{}, {Fold: true}, {Fold: true, Drop: true}} {
-		if got := greedy(r.rewritten(m), []int32{4, 17}, 64); !slices.Equal(got, want) {
+		if got := greedy(rewritten(r, m), []int32{4, 17}, 64); !slices.Equal(got, want) {
 			t.Errorf("%+v generates %v instead of %v", r, got, want)
 		}
 	}

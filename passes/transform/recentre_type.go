@@ -77,6 +77,10 @@ func (r recentring) refusals(ty *model.Type) (ds diag.List) {
 			}
 		}
 	}
+	if ty.Config.Adapters.Any() {
+		ds.Errorf("model", "Adapters read the mean", "The adapters that the model has behind its sublayers since %s read what is added to the stream, mean included, and what they make of it cannot be told without. Transform first, then train adapters.", ty.AdaptedBy)
+		ds.Since(ty.AdaptedBy)
+	}
 	if len(packed) > 0 {
 		ds.Errorf("model", "Rewriting codes", "%s: the weights are %s since %s, from which no mean and no gain can be taken without rounding again. Transform before quantising.",
 			blockwise.Paths(packed), packed[0].Format, packed[0].QuantizedBy)
