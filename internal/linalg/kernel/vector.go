@@ -83,7 +83,7 @@ func SelectRows[T Float]() []Rows[T] {
 
 // Packed returns the number of elements that Pack writes.
 func (r Rows[T]) Packed(kc int) int {
-	unit := r.Lanes / 2 * r.Lane // columns that a kernel takes at once, at least
+	unit := max(1, r.Lanes/2) * r.Lane // columns that a kernel takes at once, at least
 	return (kc + unit - 1) / unit * unit * r.Lanes
 }
 
