@@ -102,13 +102,39 @@ func byContract[T kernel.Float](x product, a, b, c []T, fma func(a, b, c T) T) {
 	}
 }
 
+// drawVectorProduct is a product with a vector whose matrix has any number of K
+// blocks, whole and not.
+func drawVectorProduct(t *rapid.T) product {
+	p := product{
+		tA: rapid.IntRange(0, 3).Draw(t, "tA") == 0, tB: rapid.Bool().Draw(t, "tB"),
+		m: rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(60, 150)).Draw(t, "m"), n: 1,
+		k:     rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(300, 2200)).Draw(t, "k"),
+		alpha: rapid.SampledFrom([]float64{1, -1.5}).Draw(t, "alpha"),
+		beta:  rapid.SampledFrom([]float64{0, 1, -0.5}).Draw(t, "beta"),
+	}
+	r, s := stored(p.tA, p.m, p.k)
+	p.lda = s + rapid.IntRange(0, 5).Draw(t, "lda extra")
+	p.a = hostile(t, (r-1)*p.lda+s, "a")
+	r, s = stored(p.tB, p.k, p.n)
+	p.ldb = s + rapid.IntRange(0, 5).Draw(t, "ldb extra")
+	p.b = hostile(t, (r-1)*p.ldb+s, "b")
+	p.ldc = 1 + rapid.IntRange(0, 2).Draw(t, "ldc extra")
+	p.c = hostile(t, p.m*p.ldc, "c")
+	return p
+}
+
+func TestVectorProductsFollowTheContract(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { compareWithContract(t, drawVectorProduct(t)) })
+}
+
 func TestProductsFollowTheContract(t *testing.T) { rapid.Check(t, checkProduct) }
 
 // FuzzProducts looks for shapes and values on which a path breaks the contract.
 func FuzzProducts(f *testing.F) { f.Fuzz(rapid.MakeFuzz(checkProduct)) }
 
-func checkProduct(t *rapid.T) {
-	x := drawProduct(t)
+func checkProduct(t *rapid.T) { compareWithContract(t, drawProduct(t)) }
+
+func compareWithContract(t *rapid.T, x product) {
 	a32, b32, c32 := narrow(x.a), narrow(x.b), narrow(x.c)
 	want64 := append([]float64{}, x.c...)
 	byContract(x, x.a, x.b, want64, math.FMA)
@@ -287,6 +313,24 @@ func BenchmarkSgemm(b *testing.B) {
 				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})
 		}
+	}
+}
+
+func BenchmarkGemv(b *testing.B) {
+	for _, s := range [][2]int{{2048, 2048}, {576, 576}, {1536, 576}, {576, 1536}, {4096, 4096}} {
+		m, k := s[0], s[1]
+		a, x, y := randn(m*k, 1), randn(k, 2), make([]float64, m)
+		a32, x32, y32 := narrow(a), narrow(x), make([]float32, m)
+		run := func(bits int, f func()) {
+			b.Run(fmt.Sprintf("%dx%d/float%d", m, k, bits), func(b *testing.B) {
+				b.SetBytes(int64(m * k * bits / 8))
+				for b.Loop() {
+					f()
+				}
+			})
+		}
+		run(32, func() { (*Pool)(nil).Sgemm(false, false, m, 1, k, 1, a32, k, x32, 1, 0, y32, 1) })
+		run(64, func() { (*Pool)(nil).Dgemm(false, false, m, 1, k, 1, a, k, x, 1, 0, y, 1) })
 	}
 }
 

@@ -94,7 +94,7 @@ const leastMagnitude = 1e-3
 // decomposeStackKernel takes the layers of a block apart. Output "stack" has
 // their stacks, "errors" what is left of each after every number of blocks, as a
 // share of what there was, 1 for none.
-var decomposeStackKernel = action.NewKernel("quantize.bitstack.decompose", 1, func(c *action.Context, p decomposeStack) error {
+var decomposeStackKernel = action.NewKernel("quantize.bitstack.decompose", 2, func(c *action.Context, p decomposeStack) error {
 	errors := map[string][]float64{}
 	scales := map[string][]float32{}
 	for i, l := range p.Layers {

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"unsafe"
@@ -121,6 +122,78 @@ func tileInside[T Float](t *testing.T) {
 			c := guarded[T](t, (g.MR-1)*ldc+g.NR)
 			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 1)
 			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 0)
+		}
+	}
+}
+
+func TestRowsStayInside(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		rowsInside(t, hostile32, FMA32)
+		rowsInside(t, func(r *rand.Rand) float64 {
+			if r.IntN(2) == 0 {
+				return math.Float64frombits(r.Uint64())
+			}
+			return r.NormFloat64()
+		}, math.FMA)
+	})
+}
+
+// rowsInside runs the kernels for rows on matrices that end at a page without
+// access, in all arrangements of lanes, against chains element by element.
+func rowsInside[T Float](t *testing.T, draw func(*rand.Rand) T, fma func(a, b, c T) T) {
+	r := rand.New(rand.NewPCG(6, 4))
+	for _, kn := range SelectRows[T]() {
+		for range 150 {
+			kc := 1 + r.IntN(40)
+			blocks := []int{1, kn.Lanes}[r.IntN(2)]
+			rg := kn.Lanes / blocks * kn.Lane
+			rows := rg * kn.Vectors
+			ld := blocks*kc + r.IntN(4)
+			a, y := guarded[T](t, (rows-1)*ld+blocks*kc), guarded[T](t, rows)
+			x, packed := guarded[T](t, blocks*kc), guarded[T](t, kn.Packed(kc))
+			for _, v := range [][]T{a, y, x} {
+				for i := range v {
+					v[i] = draw(r)
+				}
+			}
+			alpha := draw(r)
+			if r.IntN(3) == 0 { // chains of −0, which one more term of +0 would turn
+				tiny := T(0x1p-1074)
+				if unsafe.Sizeof(tiny) == 4 {
+					tiny = T(math.Float32frombits(1))
+				}
+				alpha = 1
+				for i := range y {
+					y[i] = T(math.Copysign(0, -1))
+				}
+				for i := range a {
+					a[i] = -0.25
+				}
+				for i := range x {
+					x[i] = tiny
+				}
+			}
+			want := append([]T{}, y...)
+			for i := range want {
+				for b := range blocks {
+					var acc T
+					for k := b * kc; k < (b+1)*kc; k++ {
+						acc = fma(x[k], a[i*ld+k], acc)
+					}
+					want[i] = fma(alpha, acc, want[i])
+				}
+			}
+			ls := kc
+			if blocks == 1 {
+				ls = kn.Lane * ld
+			}
+			kn.Pack(packed, x, kc, blocks)
+			kn.Run(kc, &packed[0], &a[0], ls, ld, rg, &y[0], alpha)
+			for i, v := range y {
+				if !same64(float64(v), float64(want[i])) {
+					t.Fatalf("%T, %d lanes, %d blocks of %d columns, stride %d: row %d is %x, want %x", v, kn.Lanes, blocks, kc, ld, i, v, want[i])
+				}
+			}
 		}
 	}
 }

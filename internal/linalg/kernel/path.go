@@ -28,6 +28,8 @@ type table struct {
 	dgemm, dgemmNarrow Gemm[float64]
 	svector            Vector[float32]
 	dvector            Vector[float64]
+	srows              []Rows[float32]
+	drows              []Rows[float64]
 	packF32            func(dst, src []float32, ld, kc, w, cnt, avail int, trans bool)
 	packF64            func(dst, src []float64, ld, kc, w, cnt, avail int, trans bool)
 	gemvRows           func(m, n int, a *float64, lda int, x, y *float64)

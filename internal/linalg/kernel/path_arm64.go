@@ -10,6 +10,8 @@ var neonTable = table{
 	dgemmNarrow: Gemm[float64]{MR: 8, NR: 6, Run: dgemm8x6NEON},
 	svector:     Vector[float32]{Width: 32, Run: svectorNEON},
 	dvector:     Vector[float64]{Width: 16, Run: dvectorNEON},
+	srows:       []Rows[float32]{{4, 1, 4, srowsNEON}},
+	drows:       []Rows[float64]{{8, 1, 2, drowsNEON}},
 	packF32:     packGo[float32],
 	packF64:     packGo[float64],
 	gemvRows:    gemvRowsNEON,

@@ -51,3 +51,55 @@ func fma[T Float](a, b, c T) T {
 	}
 	return T(math.FMA(float64(a), float64(b), float64(c)))
 }
+
+// Rows is a kernel for products of a vector with the rows of a matrix as they
+// lie, which it transposes in registers. It has Vectors accumulators of Lanes
+// lanes of Lane elements.
+//
+// Run adds to elements of C at y: C = fma(alpha, acc, C), where acc is the chain
+// of fused multiply-adds of x[k] and a row's element k in ascending k < kc from
+// +0; kc > 0. A lane takes Lane rows that are ld apart, lane q those from a+q·ls
+// on, and each further accumulator those rg·ld after. Lane q goes to
+// y[q·Lane mod rg], with rg further for each accumulator. So lanes are further
+// rows with ls = Lane·ld and rg = Lanes·Lane, or the same rows in other K blocks
+// with rg = Lane, whose chains are then added in their order.
+//
+// x holds what Pack makes of the lanes' vectors.
+type Rows[T Float] struct {
+	Vectors, Lanes, Lane int
+	Run                  func(kc int, x, a *T, ls, ld, rg int, y *T, alpha T)
+}
+
+// SelectRows returns the active path's kernels for rows as they lie, that of most
+// lanes first; there may be none.
+func SelectRows[T Float]() []Rows[T] {
+	var z T
+	var v any = active.srows
+	if unsafe.Sizeof(z) == 8 {
+		v = active.drows
+	}
+	return v.([]Rows[T])
+}
+
+// Packed returns the number of elements that Pack writes.
+func (r Rows[T]) Packed(kc int) int {
+	unit := max(1, r.Lanes/2) * r.Lane // columns that a kernel takes at once, at least
+	return (kc + unit - 1) / unit * unit * r.Lanes
+}
+
+// Pack writes the vectors x[0:kc], x[kc:2kc], … of blocks different K blocks as
+// Run reads them, each for Lanes/blocks lanes. Beyond kc they are −0: the elements
+// of A are taken for +0 there, and adding their product changes nothing, not even
+// −0.
+func (r Rows[T]) Pack(dst, x []T, kc, blocks int) {
+	negativeZero := T(math.Copysign(0, -1))
+	for q := range r.Lanes {
+		src := x[q*blocks/r.Lanes*kc:][:kc]
+		for k := 0; k < r.Packed(kc)/r.Lanes; k += r.Lane {
+			d := dst[k*r.Lanes+q*r.Lane:][:r.Lane]
+			for n := copy(d, src[min(k, kc):]); n < r.Lane; n++ {
+				d[n] = negativeZero
+			}
+		}
+	}
+}

@@ -158,6 +158,178 @@ func vectorTile(name string, f64, zmm bool, nv int) {
 	p("")
 }
 
+// rowTile is a product of rows of a matrix that lie as they are, not packed, and
+// a vector: they are transposed in registers. A vector register holds four lanes
+// of 128 bits (two with AVX2); a lane holds rows that are ld apart, and lane q
+// starts at a+q·ls: lanes are further rows, or the same rows in other K blocks.
+// There are groups registers, whose rows are rg·ld apart.
+//
+// x holds, for each 16 bytes of columns, what each lane multiplies. Columns past
+// kc up to a whole unit count as zero and must be −0 in x: adding −0 changes
+// nothing, not even −0.
+func rowTile(name string, f64, zmm bool, groups int) {
+	es, sh, ty, sfx, lr := 4, 2, "float32", "PS", 4
+	if f64 {
+		es, sh, ty, sfx, lr = 8, 3, "float64", "PD", 2
+	}
+	R, lanes, zero, acc := "Y", 2, "VXORPS", 14
+	if zmm {
+		R, lanes, zero, acc = "Z", 4, "VPXORD", 30
+	}
+	mov, fma := "VMOVU"+sfx, "VFMADD231"+sfx
+	acc -= groups // accumulators below the vector of x and one of its elements
+	regX, regP := acc+groups, acc+groups+1
+	// A unit is what one load of a row brings: a whole lane, or two of them.
+	unit, perGroup := lanes/2*lr, lanes/2*lr
+	fn(name, fmt.Sprintf("kc int, x, a *%s, ls, ld, rg int, y *%s, alpha %s", ty, ty, ty), 56+es)
+	p("\tMOVQ kc+0(FP), CX\n\tMOVQ x+8(FP), DI\n\tMOVQ a+16(FP), SI\n\tMOVQ ls+24(FP), R10\n\tMOVQ ld+32(FP), R8\n\tMOVQ rg+40(FP), R12")
+	p("\tSHLQ $%d, R10\n\tSHLQ $%d, R8\n\tIMULQ R8, R12\n\tLEAQ (R8)(R8*2), R9", sh, sh)
+	if zmm {
+		p("\tLEAQ (R10)(R10*1), R11")
+	}
+	for g := range groups {
+		p("\t%s %s%d, %s%d, %s%d", zero, R, acc+g, R, acc+g, R, acc+g)
+	}
+	row := func(base string, i, off int) string {
+		return fmt.Sprintf("%d(%s)%s", off, base, []string{"", "(R8*1)", "(R8*2)", "(R9*1)"}[i])
+	}
+	three := func(o string, b, a, d int) { p("\t%s %s%d, %s%d, %s%d", o, R, b, R, a, R, d) }
+	// columns emits nu units side by side; part masks the columns that are there.
+	columns := func(nu int, part bool) {
+		for u := range nu {
+			off := u * unit * es
+			free := groups * perGroup
+			var v [4][8]int
+			for g := range groups {
+				for i := range perGroup {
+					v[g][i] = g*perGroup + i
+				}
+			}
+			for g := range groups {
+				// Pointers to the lanes: AX, BX, DX, R13.
+				{
+					if g > 0 {
+						p("\tADDQ R12, AX")
+					} else {
+						p("\tMOVQ SI, AX")
+					}
+					p("\tLEAQ (AX)(R10*1), BX")
+					if zmm {
+						p("\tLEAQ (AX)(R11*1), DX\n\tLEAQ (BX)(R11*1), R13")
+					}
+				}
+				for h := range lanes / 2 {
+					lo, hi := "AX", "BX"
+					if h == 1 {
+						lo, hi = "DX", "R13"
+					}
+					for i := range lr {
+						r := v[g][h*lr+i]
+						switch {
+						case zmm && part:
+							p("\t%s.Z %s, K2, Y%d\n\tVBROADCASTF%dX%d %s, K3, Z%d", mov, row(lo, i, off), r, 8*es, 32/es, row(hi, i, off), r)
+						case zmm: // a masked load would do as well, but hinders prefetching by the processor
+							p("\t%s %s, Y%d\n\tVINSERTF64X4 $1, %s, Z%d, Z%d", mov, row(lo, i, off), r, row(hi, i, off), r, r)
+						case part && f64: // one column
+							p("\tVMOVSD %s, X%d\n\tVMOVSD %s, X%d\n\tVINSERTF128 $1, X%d, Y%d, Y%d", row(lo, i, off), r, row(hi, i, off), free, free, r, r)
+						case part:
+							p("\tVMASKMOVPS %s, X%d, X%d\n\tVMASKMOVPS %s, X%d, X%d\n\tVINSERTF128 $1, X%d, Y%d, Y%d", row(lo, i, off), regP, r, row(hi, i, off), regP, free, free, r, r)
+						default:
+							p("\t%s %s, X%d\n\tVINSERTF128 $1, %s, Y%d, Y%d", mov, row(lo, i, off), r, row(hi, i, off), r, r)
+						}
+					}
+				}
+				// butterfly replaces a, b by the low and the high halves of pairs.
+				butterfly := func(kind string, a, b *int) {
+					three("VUNPCKH"+kind, *b, *a, free)
+					three("VUNPCKL"+kind, *b, *a, *a)
+					*b, free = free, *b
+				}
+				for h := 0; h < perGroup; h += lr {
+					w := v[g][h : h+lr]
+					if !f64 {
+						butterfly("PS", &w[0], &w[1])
+						butterfly("PS", &w[2], &w[3])
+						butterfly("PD", &w[0], &w[2])
+						butterfly("PD", &w[1], &w[3])
+						w[1], w[2] = w[2], w[1]
+					} else {
+						butterfly("PD", &w[0], &w[1])
+					}
+				}
+			}
+			for h := range unit / lr {
+				p("\t%s %d(DI), %s%d", mov, (u*unit/lr+h)*lanes*16, R, regX)
+				for j := range lr {
+					imm := j * 0x55
+					if f64 {
+						imm = j * (1<<(2*lanes) - 1)
+					}
+					p("\tVPERMIL%s $0x%x, %s%d, %s%d", sfx, imm, R, regX, R, regP)
+					for g := range groups {
+						c := v[g][j]
+						if zmm {
+							sel := 0x88
+							if h == 1 {
+								sel = 0xdd
+							}
+							if h == 0 {
+								c = free
+							}
+							p("\tVSHUFF%dX%d $0x%x, Z%d, Z%d, Z%d", 8*es, 16/es, sel, v[g][lr+j], v[g][j], c)
+						}
+						three(fma, c, regP, acc+g)
+					}
+				}
+			}
+		}
+		p("\tADDQ $%d, SI\n\tADDQ $%d, DI", nu*unit*es, nu*unit/lr*lanes*16)
+	}
+	per := unit // columns of a turn
+	if zmm {
+		per = 2 * unit
+	}
+	p("\tSUBQ $%d, CX\n\tJLT %s_few\n\tPCALIGN $32\n%s_l:", per, name, name)
+	columns(per/unit, false)
+	p("\tSUBQ $%d, CX\n\tJGE %s_l\n%s_few:\n\tADDQ $%d, CX", per, name, name, per)
+	if zmm {
+		p("\tCMPQ CX, $%d\n\tJLT %s_part", unit, name)
+		columns(1, false)
+		p("\tSUBQ $%d, CX\n%s_part:", unit, name)
+	}
+	p("\tTESTQ CX, CX\n\tJZ %s_end", name)
+	switch {
+	case zmm:
+		p("\tMOVL $1, AX\n\tSHLL CX, AX\n\tDECL AX\n\tKMOVW AX, K2\n\tSHLL $%d, AX\n\tKMOVW AX, K3", 2*lr)
+	case !f64:
+		p("\tLEAQ rowMask<>+12(SB), AX\n\tSHLQ $2, CX\n\tSUBQ CX, AX\n\tVMOVUPS (AX), X%d", regP)
+	}
+	columns(1, true)
+	p("%s_end:", name)
+	p("\tVBROADCAST%s alpha+56(FP), Y%d", map[bool]string{false: "SS", true: "SD"}[f64], regX)
+	p("\tMOVQ y+48(FP), DX\n\tMOVQ rg+40(FP), R12\n\tLEAQ -1(R12), CX\n\tSHLQ $%d, R12", sh)
+	p("\tMOVQ $%d, AX\n\tANDQ CX, AX\n\tSHLQ $%d, AX\n\tMOVQ $%d, BX\n\tANDQ CX, BX\n\tSHLQ $%d, BX", lr, sh, 2*lr, sh)
+	for g := range groups {
+		p("\tLEAQ (DX)(BX*1), R13")
+		for q := range lanes {
+			at, from := []string{"(DX)", "(DX)(AX*1)", "(R13)", "(R13)(AX*1)"}[q], acc+g
+			if q > 0 {
+				from = 0
+				if zmm {
+					p("\tVEXTRACTF32X4 $%d, Z%d, X0", q, acc+g)
+				} else {
+					p("\tVEXTRACTF128 $%d, Y%d, X0", q, acc+g)
+				}
+			}
+			p("\t%s %s, X1\n\t%s X%d, X%d, X1\n\t%s X1, %s", mov, at, fma, from, regX, mov, at)
+		}
+		if g+1 < groups {
+			p("\tADDQ R12, DX")
+		}
+	}
+	p("\tVZEROUPPER\n\tRET\n")
+}
+
 // transpack512 reads w rows (stride ld) of nblk blocks of w columns and writes
 // column k, masked, at dst + k·stride; w is one vector.
 func transpack512(f64 bool) {
@@ -450,6 +622,11 @@ func main() {
 		vectorTile(prefix+"vectorAVX512", f64, true, 8)
 		vectorTile(prefix+"vectorAVX2", f64, false, 8)
 	}
+	p("// Four elements of which the first n are set begin at element 3-n.\nDATA rowMask<>+0(SB)/8, $-1\nDATA rowMask<>+8(SB)/8, $0xffffffff\nDATA rowMask<>+16(SB)/8, $0\nGLOBL rowMask<>(SB), RODATA, $24\n")
+	rowTile("srowsAVX512", false, true, 2)
+	rowTile("srowsAVX2", false, false, 2)
+	rowTile("drowsAVX512", true, true, 4)
+	rowTile("drowsAVX2", true, false, 4)
 	transpack512(false)
 	transpack512(true)
 	packRows512()

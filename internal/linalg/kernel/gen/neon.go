@@ -144,6 +144,72 @@ func neonVector(name string, f64 bool) {
 	p("")
 }
 
+// neonRows is rowTile with one lane a register and sixteen rows: each has its
+// pointer. Columns that make no whole register are loaded one at a time, so that
+// x needs nothing beyond kc.
+func neonRows(name string, f64 bool) {
+	sh, es, ty, form, elem, fmov, lane := 2, 4, "float32", "S4", "S", "FMOVS", 4
+	if f64 {
+		sh, es, ty, form, elem, fmov, lane = 3, 8, "float64", "D2", "D", "FMOVD", 2
+	}
+	const rows, acc, regX, alpha = 16, 16, 24, 31
+	groups := rows / lane
+	pointer := func(i int) string {
+		if i < 13 {
+			return fmt.Sprintf("R%d", 5+i)
+		}
+		return fmt.Sprintf("R%d", 6+i) // R18 is the platform's
+	}
+	fn(name, fmt.Sprintf("kc int, x, a *%s, ls, ld, rg int, y *%s, alpha %s", ty, ty, ty), 56+es)
+	p("\tMOVD kc+0(FP), R0\n\tMOVD x+8(FP), R1\n\tMOVD a+16(FP), %s\n\tMOVD ld+32(FP), R3\n\tMOVD y+48(FP), R4\n\tLSL $%d, R3, R3", pointer(0), sh)
+	for i := 1; i < rows; i++ {
+		p("\tADD R3, %s, %s", pointer(i-1), pointer(i))
+	}
+	for g := range groups {
+		p("\tVEOR V%d.B16, V%d.B16, V%d.B16", acc+g, acc+g, acc+g)
+	}
+	p("\tSUBS $%d, R0, R0\n\tBLT %s_few\n%s_l:\n\tVLD1.P 16(R1), [V%d.%s]", lane, name, name, regX, form)
+	for g := range groups {
+		r := g % 2 * 2 * lane
+		trn := func(half int, kind string, b, a, d int) {
+			p("\tVTRN%d V%d.%s, V%d.%s, V%d.%s", half, r+b, kind, r+a, kind, r+d, kind)
+		}
+		for i := range lane {
+			p("\tVLD1.P 16(%s), [V%d.%s]", pointer(g*lane+i), r+i, form)
+		}
+		column := []int{2, 3}
+		if f64 {
+			trn(1, "D2", 1, 0, 2)
+			trn(2, "D2", 1, 0, 3)
+		} else {
+			for i := 0; i < 4; i += 2 {
+				trn(1, "S4", i+1, i, 4+i)
+				trn(2, "S4", i+1, i, 5+i)
+			}
+			for i := range 2 {
+				trn(1, "D2", 6+i, 4+i, i)
+				trn(2, "D2", 6+i, 4+i, 2+i)
+			}
+			column = []int{0, 1, 2, 3}
+		}
+		for j, c := range column {
+			neonElement(f64, acc+g, r+c, regX, j)
+		}
+	}
+	p("\tSUBS $%d, R0, R0\n\tBGE %s_l\n%s_few:\n\tADDS $%d, R0, R0\n\tBEQ %s_end\n%s_1:\n\tVLD1R.P %d(R1), [V%d.%s]", lane, name, name, lane, name, name, es, regX, form)
+	for i := range rows {
+		p("\tVLD1.P %d(%s), V%d.%s[%d]", es, pointer(i), i/lane, elem, i%lane)
+	}
+	for g := range groups {
+		p("\tVFMLA V%d.%s, V%d.%s, V%d.%s", regX, form, g, form, acc+g, form)
+	}
+	p("\tSUBS $1, R0, R0\n\tBNE %s_1\n%s_end:\n\t%s alpha+56(FP), F%d\n\tVDUP V%d.%s[0], V%d.%s", name, name, fmov, alpha, alpha, elem, alpha, form)
+	for g := range groups {
+		p("\tVLD1 (R4), [V0.%s]\n\tVFMLA V%d.%s, V%d.%s, V0.%s\n\tVST1.P [V0.%s], 16(R4)", form, alpha, form, acc+g, form, form, form)
+	}
+	p("\tRET\n")
+}
+
 // neonGemvRows: y[i] = the eight-lane sum of a[i,:]·x; n is a multiple of 8.
 func neonGemvRows() {
 	const name = "gemvRowsNEON"
@@ -241,6 +307,8 @@ func neon() {
 	neonTile("dgemm8x6NEON", true)
 	neonVector("svectorNEON", false)
 	neonVector("dvectorNEON", true)
+	neonRows("srowsNEON", false)
+	neonRows("drowsNEON", true)
 	neonGemvRows()
 	neonGemvCols()
 	neonDivide()
