@@ -151,16 +151,19 @@ func compacter(m *measurement) error {
 	}
 	list := slices.Concat(
 		[]tuned{{name: "lora4", title: "LoRA, rank 4, rate 0.001", trained: m.counted(func(_ string, out, in int) int { return 4 * (out + in) })}},
-		atRates(tuned{name: "few", title: "Compacter, o and down", trained: order*order*order + few}, "0.01", "0.03"))
+		atRates(tuned{name: "few", title: "Compacter, o and down", trained: order*order*order + few}, "0.01", "0.03"),
+		[]tuned{{name: "beside", title: "Compacter, adapters of width 16 behind attention and MLP, and the norms, rate 0.003", trained: order*order*order + 2*blocks*1776 + (2*blocks+1)*576}})
 	rows, start, err := m.tuning(rec, list)
 	if err != nil {
 		return err
 	}
 	l := best(rows, "lora4")
-	// The loss on the test text is the logarithm of the perplexity.
-	c := best(rows, "few")
-	share := math.Log(start/c.perplexity) / math.Log(start/l.perplexity)
-	m.Printf("- %s, of %.1f times fewer numbers, lowers the loss on the test text by %.2f of what LoRA does, of at least half: %s\n",
-		c.title, float64(l.trained)/float64(c.trained), share, m.Agreement("compacter's share of LoRA's gain", share >= 0.5, false))
+	for _, name := range []string{"few", "beside"} {
+		c := best(rows, name)
+		// The loss on the test text is the logarithm of the perplexity.
+		share := math.Log(start/c.perplexity) / math.Log(start/l.perplexity)
+		m.Printf("- %s, of %.1f times fewer numbers, lowers the loss on the test text by %.2f of what LoRA does, of at least half: %s\n",
+			c.title, float64(l.trained)/float64(c.trained), share, m.Agreement("share of LoRA's gain of "+c.name, share >= 0.5, false))
+	}
 	return nil
 }

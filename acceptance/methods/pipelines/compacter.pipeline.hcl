@@ -44,6 +44,13 @@ retrain "compacter" "few" {
   }
 }
 
+retrain "compacter" "beside" {
+  model     = prune.half
+  data      = data.train
+  steps     = local.steps
+  placement = "both"
+}
+
 evaluate "perplexity" "half" {
   model = prune.half
   data  = data.test
@@ -56,5 +63,10 @@ evaluate "perplexity" "lora4" {
 
 evaluate "perplexity" "few" {
   model = retrain.few
+  data  = data.test
+}
+
+evaluate "perplexity" "beside" {
+  model = retrain.beside
   data  = data.test
 }
