@@ -180,27 +180,38 @@ func TestOutliers(t *testing.T) {
 	}
 }
 
-// masksOf runs the agreement of three tasks and returns their masks.
-func masksOf(t *testing.T, r total, place int, deltas ...matrix) (m [][]int, tree *artifact.Value) {
+// masksOf returns the masks of tasks at a λ.
+func masksOf(t *testing.T, r total, lambda float64, deltas ...matrix) [][]int {
 	t.Helper()
-	n := len(deltas[0].data)
-	zero := matrix{deltas[0].shape, make([]float32, n)}
-	v := runKernel(t, agreement, nil, r, zero.value(), nil, deltas...)
-	b, err := v.Bytes(testTensor)
+	zero := matrix{deltas[0].shape, make([]float32, len(deltas[0].data))}
+	var models []*artifact.Value
+	for _, d := range deltas {
+		models = append(models, d.value())
+	}
+	x, err := openTensor(&action.Context{Context: context.Background()}, testTensor, linear, zero.value(), models)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := levels{b, n}
-	for k := range deltas {
-		bits := make([]int, n)
-		for i := range bits {
-			if l.masked(k, i, place) {
-				bits[i] = 1
-			}
-		}
-		m = append(m, bits)
+	s, err := r.choice(x)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return m, v
+	masks := make([][]int, len(deltas))
+	err = x.Each(func(c *Chunk) {
+		r.each(c, s, func(lo int, all []float64) {
+			for k := range masks {
+				users := make([]uint8, len(all))
+				c.mask(users, k, lo, lambda, all)
+				for _, n := range users {
+					masks[k] = append(masks[k], int(n))
+				}
+			}
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return masks
 }
 
 func TestConsensus(t *testing.T) {
@@ -214,14 +225,11 @@ func TestConsensus(t *testing.T) {
 		{1, "[[1 0 1 0] [0 1 0 0] [0 1 0 1]]", []float64{0, .5, 0, 0}},
 		{.4, "[[1 1 1 0] [1 1 0 0] [0 1 1 1]]", []float64{1.8, .5, .1, 0}},
 	} {
-		place := slices.Index(lambdas, c.lambda)
-		masks, lv := masksOf(t, total{Rule: "sum"}, place, tasks...)
-		if got := fmt.Sprint(masks); got != c.masks {
+		if got := fmt.Sprint(masksOf(t, total{Rule: "sum"}, c.lambda, tasks...)); got != c.masks {
 			t.Errorf("λ = %v: masks %s, want %s", c.lambda, got, c.masks)
 		}
-		extra := map[string]*artifact.Value{"levels": lv}
 		merge := func(threshold int, scale float64) []float32 {
-			x, err := runKernel(t, consensus, nil, consensusParams{total{Rule: "sum"}, place, threshold, scale}, zero.value(), extra, tasks...).Float32(testTensor)
+			x, err := runKernel(t, consensus, nil, consensusParams{total{Rule: "sum"}, c.lambda, threshold, scale}, zero.value(), nil, tasks...).Float32(testTensor)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -232,14 +240,12 @@ func TestConsensus(t *testing.T) {
 		equalTo(t, "more than there are", merge(4, 1), 0, 0, 0, 0)
 	}
 	// One task alone keeps what is not zero, whatever λ.
-	masks, _ := masksOf(t, total{Rule: "sum"}, slices.Index(lambdas, 1), tasks[0])
-	if fmt.Sprint(masks) != "[[1 1 1 0]]" {
+	if masks := masksOf(t, total{Rule: "sum"}, 1, tasks[0]); fmt.Sprint(masks) != "[[1 1 1 0]]" {
 		t.Errorf("one task: %v", masks)
 	}
 	// Trimmed to two of four, elected, summed: τ_MT = (1.8, 1, 0, .9).
-	x, _ := masksOf(t, total{"ties", .5}, slices.Index(lambdas, 1), tasks...)
-	if fmt.Sprint(x) != "[[1 0 0 0] [0 1 0 0] [0 0 0 1]]" {
-		t.Errorf("ties: %v", x)
+	if masks := masksOf(t, total{"ties", .5}, 1, tasks...); fmt.Sprint(masks) != "[[1 0 0 0] [0 1 0 0] [0 0 0 1]]" {
+		t.Errorf("ties: %v", masks)
 	}
 }
 
@@ -259,12 +265,11 @@ func TestTALLDisjoint(t *testing.T) {
 				models[o].data[i] = number.Draw(rt, "new")
 			}
 		}
-		lv := runKernel(t, agreement, nil, total{Rule: "sum"}, base.value(), nil, models...)
-		for place := range lambdas {
+		for _, lambda := range []float64{0, 0.2, 0.4, 1, 2} {
 			for m := range models {
-				x, err := runKernel(t, tall, nil, tallParams{total{Rule: "sum"}, place, m}, base.value(), map[string]*artifact.Value{"levels": lv}, models...).Float32(testTensor)
+				x, err := runKernel(t, tall, nil, tallParams{total{Rule: "sum"}, lambda, m}, base.value(), nil, models...).Float32(testTensor)
 				if err != nil || !slices.Equal(x, models[m].data) {
-					rt.Fatalf("λ = %v: task %d is %v, want %v (%v)", lambdas[place], m, x, models[m].data, err)
+					rt.Fatalf("λ = %v: task %d is %v, want %v (%v)", lambda, m, x, models[m].data, err)
 				}
 			}
 		}
