@@ -13,6 +13,7 @@ import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/rng"
 )
 
 func square(n int, x ...float32) matrix { return matrix{[]int{len(x) / n, n}, x} }
@@ -58,6 +59,50 @@ func TestTSVM(t *testing.T) {
 	equalTo(t, "three tasks of two directions", tsvmDelta(t, nil, "equal", nil, a, b, square(2, 0, 3, 0, 0)), 1, 1, 0, 2./3)
 	equalTo(t, "by energy", tsvmDelta(t, nil, "energy", nil, a, b), 3, 0, 0, 2)
 	equalTo(t, "by sparsity", tsvmDelta(t, nil, "sparsity", nil, a, b), 3, 0, 0, 2)
+}
+
+// What rounding leaves of large weights is no direction: two tasks of small updates
+// of rank 2 come to four directions, whatever they lie on, and add up where they
+// are orthogonal.
+func TestTSVMPassesRoundingOver(t *testing.T) {
+	const n = 32
+	s := rng.New(1, "weights")
+	base := matrix{[]int{n, n}, make([]float32, n*n)}
+	for i := range base.data {
+		base.data[i] = float32(s.NormAt(uint64(i)))
+	}
+	// Functions of one bit of a row's or a column's place are orthogonal.
+	sign := func(i, bit int) float64 { return float64(1 - 2*(i>>bit&1)) }
+	in := map[string]*artifact.Value{}
+	want := make([]float64, n*n)
+	for k := range 2 {
+		m := matrix{base.shape, slices.Clone(base.data)}
+		for e := range want {
+			i, j := e/n, e%n
+			x := 1e-3*sign(i, 2*k)*sign(j, 2*k) + 1e-4*sign(i, 2*k+1)*sign(j, 2*k+1)
+			want[e] += x
+			m.data[e] = float32(float64(base.data[e]) + x)
+		}
+		v := runKernel(t, decompose, nil, decomposeParams{Keep: n / 2}, base.value(), nil, m)
+		x, err := readTask(v, testTensor, n)
+		if err != nil || x.rank != 2 {
+			t.Fatalf("task %d has %d directions of %v, want 2 (%v)", k, x.rank, x.sigma, err)
+		}
+		if gap := cutGap([]task{x}, []int{n / 2}); gap != 1 {
+			t.Errorf("a cut behind all directions has a gap of %v", gap)
+		}
+		in[taskInput(k)] = v
+	}
+	tasks := make([]task, 2)
+	for k := range tasks {
+		tasks[k], _ = readTask(in[taskInput(k)], testTensor, n)
+	}
+	got := mergeDirections(nil, layerParams{testTensor, n, n}, tasks, []int{n / 2, n / 2}, []float64{1, 1})
+	for i, x := range got {
+		if math.Abs(x-want[i]) > 3e-7 {
+			t.Fatalf("element %d is %v, want %v", i, x, want[i])
+		}
+	}
 }
 
 // The order of tasks does not matter, nor does the number of threads.
