@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/compressc/compressc/acceptance"
 	"github.com/compressc/compressc/internal/record"
@@ -20,7 +22,7 @@ type tuned struct {
 }
 
 // tuning runs the claim's pipeline and writes the table of its trainings, which all
-// begin with prune.half and take the same steps. It returns the rows with what they
+// begin with prune.half. It returns the rows with what they
 // came to, and the perplexity before training.
 func (m *measurement) tuning(rec *record.Record, rows []tuned) ([]tuned, float64, error) {
 	start, err := perplexity(rec, "half", "")
@@ -97,22 +99,29 @@ func adalora(m *measurement) error {
 	}
 	list := slices.Concat(
 		[]tuned{{name: "lora", title: "LoRA, rank 8, rate 0.001", trained: m.counted(func(_ string, out, in int) int { return 8 * (out + in) })}},
-		atRates(tuned{name: "adalora", title: "AdaLoRA, rank 12 to 8 on average", trained: m.counted(func(_ string, out, in int) int { return 12 * (out + in + 1) })}, "0.005", "0.01"))
+		atRates(tuned{name: "adalora", title: "AdaLoRA, rank 12 to 8 on average", trained: m.counted(func(_ string, out, in int) int { return 12 * (out + in + 1) })}, "0.003", "0.005", "0.01"),
+		[]tuned{{name: "few", title: "AdaLoRA, rank 3 to 1 on average, rate 0.005", trained: m.counted(func(_ string, out, in int) int { return 3 * (out + in + 1) })}})
 	rows, _, err := m.tuning(rec, list)
 	if err != nil {
 		return err
 	}
 	a, l := best(rows, "adalora"), best(rows, "lora")
-	n := acceptance.FindNode(rec, "retrain.adalora", a.point)
-	none, least, most := 0, math.Inf(1), 0.0
-	for _, numbers := range n.Layers {
-		if numbers["rank"] == 0 {
-			none++
-		}
-		least, most = min(least, numbers["rank"]), max(most, numbers["rank"])
-	}
 	m.Printf("- At the best rate of each, AdaLoRA's perplexity is at most 1.01 times LoRA's: %.4f of it: %s\n", a.perplexity/l.perplexity, m.Agreement("adalora no worse than lora", a.perplexity <= 1.01*l.perplexity, false))
-	m.Printf("- Ranks of its %d updates go from %.0f to %.0f; %d have none, as was expected of some: %s\n", len(n.Layers), least, most, none, m.Agreement("updates of rank 0 exist", none > 0, true))
+	none := 0
+	for _, r := range []struct{ name, point, of string }{{"retrain.adalora", a.point, "12 to 8"}, {"retrain.few", "", "3 to 1"}} {
+		count := map[float64]int{}
+		n := acceptance.FindNode(rec, r.name, r.point)
+		for _, numbers := range n.Layers {
+			count[numbers["rank"]]++
+		}
+		none += count[0]
+		var list []string
+		for _, rank := range slices.Sorted(maps.Keys(count)) {
+			list = append(list, fmt.Sprintf("%d of %.0f", count[rank], rank))
+		}
+		m.Printf("- Ranks of the %d updates from rank %s: %s\n", len(n.Layers), r.of, strings.Join(list, ", "))
+	}
+	m.Printf("- Some updates end with rank 0: %s\n", m.Agreement("updates of rank 0 exist", none > 0, true))
 	return nil
 }
 
@@ -124,8 +133,8 @@ func bone(m *measurement) error {
 	}
 	of := m.counted(func(_ string, out, _ int) int { return 16 * out })
 	list := slices.Concat(
-		atRates(tuned{name: "lora", title: "LoRA, rank 8", trained: m.counted(func(_ string, out, in int) int { return 8 * (out + in) })}, "0.001", "0.002"),
-		atRates(tuned{name: "affine", title: "Bone, affine, blocks of 16", trained: of}, "0.001", "0.002"),
+		atRates(tuned{name: "lora", title: "LoRA, rank 8", trained: m.counted(func(_ string, out, in int) int { return 8 * (out + in) })}, "0.001", "0.002", "0.004"),
+		atRates(tuned{name: "affine", title: "Bone, affine, blocks of 16", trained: of}, "0.0005", "0.001", "0.002"),
 		[]tuned{{name: "additive", title: "Bone, additive, blocks of 16, rate 0.001", trained: of}})
 	rows, _, err := m.tuning(rec, list)
 	if err != nil {
