@@ -87,8 +87,26 @@ func (c combination) elect(sum, f []float64, deltas [][]float64, lo int) {
 		}
 	}
 	clear(sum)
+	// Without what is no number, whose sum were none either, signs are compared as
+	// bits: those of a delta, turned where - is elected, are then above 0.
+	var signs [stretch]uint64
+	numbers := c.Sign == "sum"
+	for i, v := range vote {
+		signs[i] = bit(v < 0) << 63
+		numbers = numbers && v == v
+	}
 	for t, d := range deltas {
 		d, w, weight := d[lo:][:len(sum)], f[t], math.Float64bits(c.Weights[t])
+		if sign := signs[:len(sum)]; numbers {
+			for i, x := range d {
+				b := math.Float64bits(float64(w * x))
+				turned := int64(b ^ sign[i])
+				agrees := uint64((-turned &^ turned) >> 63)
+				sum[i] += math.Float64frombits(b & agrees)
+				div[i] += math.Float64frombits(weight & agrees)
+			}
+			continue
+		}
 		for i, x := range d {
 			x = float64(w * x)
 			// A number that is none counts as negative.

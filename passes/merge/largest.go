@@ -81,18 +81,21 @@ func findLargest(t *Tensor, counts []int) (*largest, error) {
 		}
 		return s, nil
 	}
-	err = t.Each(func(c *Chunk) {
-		for i, d := range c.Deltas {
+	err = t.each(false, func(c *Chunk) {
+		var magnitudes [stretch]uint32
+		for i := range s.of {
 			if s.of[i].all {
 				continue
 			}
-			n, bits := 0, s.of[i].bits
-			for _, x := range d {
-				if magnitude(x) == bits {
-					n++
+			n, bits := uint64(0), s.of[i].bits
+			for lo := 0; lo < len(c.Base); lo += stretch {
+				part := magnitudes[:min(stretch, len(c.Base)-lo)]
+				c.magnitudes(part, i, lo)
+				for _, m := range part {
+					n += bit(m == bits)
 				}
 			}
-			s.of[i].before[c.Index+1] = n
+			s.of[i].before[c.Index+1] = int(n)
 		}
 	})
 	for i := range s.of {
