@@ -1,7 +1,7 @@
 package merge
 
 import (
-	"slices"
+	"math"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
@@ -14,7 +14,7 @@ type Masks struct {
 	Sources
 	Rule    string  `arg:"rule" default:"sum" enum:"sum|ties" doc:"how the differences of all models become one: their sum, or the sum of the largest of the elected sign"`
 	TiesTop float64 `arg:"ties_top" default:"0.2" above:"0" max:"1" doc:"which share of each difference rule \"ties\" keeps"`
-	Lambda  float64 `arg:"lambda" default:"0.4" enum:"0.2|0.3|0.4|0.5|0.6|1" doc:"how large a model's own difference must be beside what the others add, to count as its own"`
+	Lambda  float64 `arg:"lambda" default:"0.4" min:"0" doc:"how large a model's own difference must be beside what the others add, to count as its own"`
 }
 
 func (a Masks) job(node string) job { return job{node, a.Base, a.Sources} }
@@ -31,7 +31,7 @@ func (a Masks) total() total {
 func (a Masks) typeOf(node string) (passes.Result, diag.List) {
 	r, ds := a.job(node).typeOf(2)
 	if n := len(a.Models); n > 64 {
-		ds.Errorf("models", "Too many models", "Masks are kept for at most 64 models; models has %d.", n)
+		ds.Errorf("models", "Too many models", "Masks of at most 64 models are counted; models has %d.", n)
 	}
 	if a.Rule == "ties" {
 		for _, d := range (Density{a.TiesTop}).check(1, r.Model.Type) {
@@ -51,8 +51,7 @@ type ConsensusArgs struct {
 
 type consensusParams struct {
 	total
-	// Place is that of lambda among the lambdas.
-	Place     int     `json:"place"`
+	Mask      float64 `json:"mask"` // the λ of the masks
 	Threshold int     `json:"threshold"`
 	Scale     float64 `json:"scale"`
 }
@@ -64,32 +63,30 @@ var consensus = New(Method[consensusParams]{
 		if err != nil {
 			return err
 		}
-		l, err := readLevels(t)
-		if err != nil {
-			return err
-		}
 		unused, selfish := make([]int, t.Chunks()), make([]int, t.Chunks())
 		err = t.Merge(func(c *Chunk, dst []float32) {
-			all := make([]float64, len(c.Base))
-			a.of(c, s, all)
-			for i, b := range c.Base {
-				users := 0
-				for m := range c.Deltas {
-					if l.masked(m, c.Lo+i, a.Place) {
-						users++
+			var counts [stretch]uint8
+			a.each(c, s, func(lo int, all []float64) {
+				users := counts[:len(all)]
+				clear(users)
+				for m := range c.Models {
+					c.mask(users, m, lo, a.Mask, all)
+				}
+				base, to := c.Base[lo:][:len(all)], dst[lo:][:len(all)]
+				none, one := 0, 0
+				for i, n := range users {
+					b := base[i]
+					x := math.Float32bits(b)
+					if merged := math.Float32bits(float32(float64(b) + float64(a.Scale*all[i]))); int(n) >= a.Threshold {
+						x = merged
 					}
+					to[i] = math.Float32frombits(x)
+					none += int(bit(n == 0))
+					one += int(bit(n == 1))
 				}
-				switch users {
-				case 0:
-					unused[c.Index]++
-				case 1:
-					selfish[c.Index]++
-				}
-				dst[i] = b
-				if users >= a.Threshold {
-					dst[i] = float32(float64(b) + float64(a.Scale*all[i]))
-				}
-			}
+				unused[c.Index] += none
+				selfish[c.Index] += one
+			})
 		})
 		t.Report("used_by_none", float64(sumInts(unused))/float64(max(t.Elements(), 1)))
 		t.Report("used_by_one", float64(sumInts(selfish))/float64(max(t.Elements(), 1)))
@@ -104,7 +101,7 @@ var Consensus = &passes.Pass{
 	Verb: "merge", Method: "consensus",
 	Summary: "Adds what several models have learnt to the base, without what serves none or only one.",
 	Doc: "The differences of all models are added up; a model's own mask marks where its difference is larger than lambda times what the others add. Where fewer than threshold masks agree the base stays as it is. " +
-		"The masks for all lambdas are kept, so that sweeps over lambda, threshold and scale look at the models once. Models that contradict each other do not gain by this: a single model cannot serve them all.",
+		"Models that contradict each other do not gain by this: a single model cannot serve them all.",
 	Paper:   "Wang et al. 2024, arXiv:2405.07813",
 	NewArgs: func() any { return &ConsensusArgs{} },
 	Type: func(c *passes.Call) (passes.Result, diag.List) {
@@ -117,10 +114,9 @@ var Consensus = &passes.Pass{
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*ConsensusArgs)
-		j := a.job(c.Node)
-		return consensus.lower(g, j, r, func(place) consensusParams {
-			return consensusParams{a.total(), slices.Index(lambdas, a.Lambda), a.Threshold, a.Scale}
-		}, func(p part) []action.Input { return j.agreementOf(g, p, a.total()) })
+		return consensus.lower(g, a.job(c.Node), r, func(place) consensusParams {
+			return consensusParams{a.total(), a.Lambda, a.Threshold, a.Scale}
+		}, nil)
 	},
 }
 
@@ -132,8 +128,8 @@ type TALLArgs struct {
 
 type tallParams struct {
 	total
-	Place int `json:"place"`
-	Task  int `json:"task"`
+	Mask float64 `json:"mask"` // the λ of the mask
+	Task int     `json:"task"`
 }
 
 var tall = New(Method[tallParams]{
@@ -143,19 +139,22 @@ var tall = New(Method[tallParams]{
 		if err != nil {
 			return err
 		}
-		l, err := readLevels(t)
-		if err != nil {
-			return err
-		}
 		return t.Merge(func(c *Chunk, dst []float32) {
-			all := make([]float64, len(c.Base))
-			a.of(c, s, all)
-			for i, b := range c.Base {
-				dst[i] = b
-				if l.masked(a.Task, c.Lo+i, a.Place) {
-					dst[i] = float32(float64(b) + all[i])
+			var own [stretch]uint8
+			a.each(c, s, func(lo int, all []float64) {
+				mask := own[:len(all)]
+				clear(mask)
+				c.mask(mask, a.Task, lo, a.Mask, all)
+				base, to := c.Base[lo:][:len(all)], dst[lo:][:len(all)]
+				for i, n := range mask {
+					b := base[i]
+					x := math.Float32bits(b)
+					if merged := math.Float32bits(float32(float64(b) + all[i])); n > 0 {
+						x = merged
+					}
+					to[i] = math.Float32frombits(x)
 				}
-			}
+			})
 		})
 	},
 })
@@ -179,9 +178,8 @@ var TALL = &passes.Pass{
 	},
 	Lower: func(c *passes.Call, g *action.Graph, r passes.Result) passes.Result {
 		a := c.Args.(*TALLArgs)
-		j := a.job(c.Node)
-		return tall.lower(g, j, r, func(place) tallParams {
-			return tallParams{a.total(), slices.Index(lambdas, a.Lambda), a.Task}
-		}, func(p part) []action.Input { return j.agreementOf(g, p, a.total()) })
+		return tall.lower(g, a.job(c.Node), r, func(place) tallParams {
+			return tallParams{a.total(), a.Lambda, a.Task}
+		}, nil)
 	},
 }

@@ -2,6 +2,7 @@ package merge
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
@@ -36,16 +37,22 @@ type dareParams struct {
 
 // drop sets the deltas of a chunk to zero with probability 1 − density.
 func (a dareParams) drop(c *Chunk) {
-	draws := make([]uint32, len(c.Base))
+	var draws [stretch]uint32
 	for i, d := range c.Deltas {
 		if a.Density[i] == 1 {
 			continue
 		}
-		limit := uint64(float64(a.Density[i] * (1 << 32)))
-		rng.New(a.Seed, fmt.Sprintf("merge.dare %s %d", a.Path, i)).Uint32s(draws, uint64(c.Lo))
-		for e, u := range draws {
-			if uint64(u) >= limit {
-				d[e] = 0
+		limit := int64(float64(a.Density[i] * (1 << 32)))
+		stream := rng.New(a.Seed, fmt.Sprintf("merge.dare %s %d", a.Path, i))
+		for lo := 0; lo < len(d); lo += stretch {
+			part := d[lo:min(lo+stretch, len(d))]
+			u := draws[:len(part)]
+			stream.Uint32s(u, uint64(c.Lo+lo))
+			for e, x := range part {
+				// All bits where the draw is below the limit: a branch would be
+				// mispredicted every other time.
+				kept := uint64((int64(u[e]) - limit) >> 63)
+				part[e] = math.Float64frombits(math.Float64bits(x) & kept)
 			}
 		}
 	}

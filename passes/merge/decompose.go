@@ -5,6 +5,7 @@ import (
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/lowrank"
 	"github.com/compressc/compressc/passes"
 )
@@ -25,19 +26,27 @@ type taskStats struct {
 	// deviations; Small that below 1e-5 of the largest.
 	Outliers float64 `json:"outliers"`
 	Small    float64 `json:"small"`
+	// Rounding bounds the singular values of what rounding the model's weights to
+	// float32 leaves of it: the rounding's norm, at most 2⁻²⁴ of the weights'.
+	Rounding float64 `json:"rounding"`
 }
 
 // decompose puts the directions of a linear layer's delta, best first:
 // NAME.UT [rank, out], orthonormal, and NAME.A [rank, in] = Uᵀ·δ, so that the
 // norm of row i is the singular value σᵢ; NAME.energies, all σ²; NAME.stats.
 var decompose = New(Method[decomposeParams]{
-	Kernel: "merge.decompose", Impl: 1,
+	Kernel: "merge.decompose", Impl: 2,
 	Tensor: func(t *Tensor, a decomposeParams) error {
-		delta := make([]float64, t.Elements())
-		if err := t.Each(func(c *Chunk) { copy(delta[c.Lo:], c.Deltas[0]) }); err != nil {
+		delta, squares := make([]float64, t.Elements()), make([]float64, t.Chunks())
+		err := t.Each(func(c *Chunk) {
+			copy(delta[c.Lo:], c.Deltas[0])
+			squares[c.Index] = vmath.SumSq(c.Models[0])
+		})
+		if err != nil {
 			return err
 		}
 		s, limit := statsOf(delta)
+		s.Rounding = float64(0x1p-24 * math.Sqrt(inOrder(squares)))
 		if a.Clip {
 			for i, x := range delta {
 				delta[i] = max(-limit, min(limit, x))
@@ -134,7 +143,7 @@ type task struct {
 }
 
 // negligible is the part of the largest singular value below which a direction
-// is what rounding left of the weights, not something learnt.
+// is what the decomposition's own float32 numbers left, not something learnt.
 const negligible = 1e-6
 
 func readTask(v *artifact.Value, name string, in int) (t task, err error) {
@@ -147,17 +156,20 @@ func readTask(v *artifact.Value, name string, in int) (t task, err error) {
 	if t.energies, err = v.Float64(name + ".energies"); err != nil {
 		return t, err
 	}
+	if err := v.JSON(name+".stats", &t.stats); err != nil {
+		return t, err
+	}
 	for k := 0; k*in < len(t.a); k++ {
 		sq := 0.0
 		for _, x := range t.a[k*in : (k+1)*in] {
 			sq += float64(float64(x) * float64(x))
 		}
 		s := math.Sqrt(sq)
-		if s == 0 || k > 0 && s <= float64(negligible*t.sigma[0]) {
+		if s <= t.stats.Rounding || k > 0 && s <= float64(negligible*t.sigma[0]) {
 			break
 		}
 		t.sigma = append(t.sigma, s)
 	}
 	t.rank = len(t.sigma)
-	return t, v.JSON(name+".stats", &t.stats)
+	return t, nil
 }

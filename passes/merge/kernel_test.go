@@ -144,6 +144,57 @@ func TestSingleDeltaIsTheModel(t *testing.T) {
 	})
 }
 
+// combined is the definition of a combination, element by element.
+func combined(c combination, deltas [][]float64, i int) float64 {
+	vote := 0.0
+	for t, d := range deltas {
+		switch x := float64(c.Weights[t] * d[i]); {
+		case c.Sign != "count":
+			vote += x
+		case x > 0:
+			vote++
+		case x < 0:
+			vote--
+		}
+	}
+	sum, div := 0.0, 0.0
+	for t, d := range deltas {
+		x := float64(c.Weights[t] * d[i])
+		if c.Sign == "" || x != 0 && (x > 0) == (vote >= 0) {
+			sum += x
+			div += c.Weights[t]
+		}
+	}
+	if c.Normalize && div != 0 {
+		sum /= div
+	}
+	return sum
+}
+
+// A stretch is combined to the bits of the definition, zeros of either sign and
+// what is no number included.
+func TestCombination(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		number := rapid.OneOf(rapid.Float64Range(-2, 2), rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 1, -1, 0.5, math.NaN(), math.Inf(1), math.Inf(-1), 5e-324}))
+		n, tasks := rapid.IntRange(1, 20).Draw(t, "n"), rapid.IntRange(1, 4).Draw(t, "tasks")
+		c := combination{Lambda: 1, Normalize: rapid.Bool().Draw(t, "normalize"), Sign: rapid.SampledFrom([]string{"", "sum", "count"}).Draw(t, "sign")}
+		var deltas [][]float64
+		for range tasks {
+			c.Weights = append(c.Weights, rapid.SampledFrom([]float64{1, 0.25, -1, 3, 0}).Draw(t, "weight"))
+			deltas = append(deltas, rapid.SliceOfN(number, n, n).Draw(t, "delta"))
+		}
+		lo := rapid.IntRange(0, n-1).Draw(t, "lo")
+		got := make([]float64, n-lo)
+		c.combine(got, c.Weights, deltas, lo)
+		for i, x := range got {
+			want := combined(c, deltas, lo+i)
+			if math.Float64bits(x) != math.Float64bits(want) && !(x != x && want != want) {
+				t.Fatalf("element %d of %+v %v is %v, want %v", lo+i, c, deltas, x, want)
+			}
+		}
+	})
+}
+
 func tiesOf(density float64, n int) tiesParams {
 	return tiesParams{combination{slices.Repeat([]float64{1}, n), 1, true, "sum"}, Density{density}.of(n)}
 }

@@ -13,6 +13,16 @@ const (
 
 func magnitude(x float64) uint32 { return math.Float32bits(float32(x)) &^ (1 << 31) }
 
+// magnitudes sets to to those of a stretch of delta t from element lo on, without
+// the delta: float64 has more than twice float32's digits, so that rounding the
+// exact difference to one and then to the other rounds it as float32 does.
+func (c *Chunk) magnitudes(to []uint32, t, lo int) {
+	base := c.Base[lo:][:len(to)]
+	for i, x := range c.Models[t][lo:][:len(to)] {
+		to[i] = math.Float32bits(x-base[i]) &^ (1 << 31)
+	}
+}
+
 // largest selects the elements of greatest magnitude of each delta of a tensor;
 // of equals the first.
 type largest struct {
@@ -71,18 +81,21 @@ func findLargest(t *Tensor, counts []int) (*largest, error) {
 		}
 		return s, nil
 	}
-	err = t.Each(func(c *Chunk) {
-		for i, d := range c.Deltas {
+	err = t.each(false, func(c *Chunk) {
+		var magnitudes [stretch]uint32
+		for i := range s.of {
 			if s.of[i].all {
 				continue
 			}
-			n := 0
-			for _, x := range d {
-				if magnitude(x) == s.of[i].bits {
-					n++
+			n, bits := uint64(0), s.of[i].bits
+			for lo := 0; lo < len(c.Base); lo += stretch {
+				part := magnitudes[:min(stretch, len(c.Base)-lo)]
+				c.magnitudes(part, i, lo)
+				for _, m := range part {
+					n += bit(m == bits)
 				}
 			}
-			s.of[i].before[c.Index+1] = n
+			s.of[i].before[c.Index+1] = int(n)
 		}
 	})
 	for i := range s.of {
@@ -119,22 +132,23 @@ func (s *largest) histogram(t *Tensor, bins int, within []uint32) ([][]uint32, e
 		}
 		slots <- h
 	}
-	err := t.Each(func(c *Chunk) {
+	err := t.each(false, func(c *Chunk) {
 		h := <-slots
-		for i, d := range c.Deltas {
-			if s.of[i].all {
-				continue
-			}
-			to := h[i]
-			if within == nil {
-				for _, x := range d {
-					to[magnitude(x)>>lowBits]++
+		var bits [stretch]uint32
+		for i, to := range h {
+			for lo := 0; to != nil && lo < len(c.Base); lo += stretch {
+				part := bits[:min(stretch, len(c.Base)-lo)]
+				c.magnitudes(part, i, lo)
+				if within == nil {
+					for _, m := range part {
+						to[m>>lowBits]++
+					}
+					continue
 				}
-				continue
-			}
-			for _, x := range d {
-				if m := magnitude(x); m>>lowBits == within[i] {
-					to[m&(lowerBin-1)]++
+				for _, m := range part {
+					if m>>lowBits == within[i] {
+						to[m&(lowerBin-1)]++
+					}
 				}
 			}
 		}
@@ -160,10 +174,11 @@ func (s *largest) trim(c *Chunk, deltas [][]float64) {
 		}
 		seen := t.before[c.Index]
 		for e, x := range d {
-			switch m := magnitude(x); {
-			case m < t.bits:
-				d[e] = 0
-			case m == t.bits:
+			m := magnitude(x)
+			// All bits where it is not below the threshold.
+			kept := uint64(int64(m)-int64(t.bits))>>63 - 1
+			d[e] = math.Float64frombits(math.Float64bits(x) & kept)
+			if m == t.bits {
 				if seen >= t.ties {
 					d[e] = 0
 				}

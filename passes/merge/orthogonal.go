@@ -29,7 +29,7 @@ func taskInput(i int) string { return fmt.Sprintf("task%d", i) }
 // orthogonal merges the tasks' directions of every layer of a block: output
 // "delta" holds Δ [out, in] under the weight's name, and a report. A layer with
 // more tasks than directions has no Δ.
-var orthogonal = action.NewKernel("merge.orthogonal", 1, func(c *action.Context, p orthogonalParams) error {
+var orthogonal = action.NewKernel("merge.orthogonal", 2, func(c *action.Context, p orthogonalParams) error {
 	out := c.Output("delta")
 	reports := map[string]map[string]float64{}
 	for i, l := range p.Layers {
@@ -163,12 +163,12 @@ func energyRank(energies []float64, share float64) int {
 
 // cutGap is the smallest relative distance between the last direction kept of a
 // task and the first left out. Where it is near 0, which of them is kept is
-// arbitrary, and the merge with it.
+// arbitrary, and the merge with it. A task that has fewer directions loses none.
 func cutGap(tasks []task, ranks []int) float64 {
 	gap := 1.0
 	for i, t := range tasks {
 		k := ranks[i]
-		if k < len(t.energies) && t.energies[k-1] > 0 {
+		if k <= t.rank && k < len(t.energies) {
 			gap = min(gap, (t.energies[k-1]-t.energies[k])/t.energies[0])
 		}
 	}

@@ -28,8 +28,8 @@ func placed(t *testing.T, g *action.Graph, name string) *passes.Model {
 	return m
 }
 
-// Merges of any of the models, at any scale, share the decompositions; those
-// that differ in lambda, threshold, scale or task share the masks.
+// Merges of any of the models, at any scale, share the decompositions; arguments
+// that a rule does not use make no other action.
 func TestSharing(t *testing.T) {
 	g := action.NewGraph()
 	base := placed(t, g, "base")
@@ -82,7 +82,6 @@ func TestSharing(t *testing.T) {
 		"merge.decompose":  3 * blocks, // one a model
 		"merge.orthogonal": 3 * blocks, // one a set of models
 		"merge.apply":      5 * parts,
-		"merge.agreement":  parts,
 		"merge.consensus":  4 * parts,
 		"merge.tall":       3 * parts,
 	} {

@@ -13,6 +13,7 @@ import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/rng"
 )
 
 func square(n int, x ...float32) matrix { return matrix{[]int{len(x) / n, n}, x} }
@@ -58,6 +59,50 @@ func TestTSVM(t *testing.T) {
 	equalTo(t, "three tasks of two directions", tsvmDelta(t, nil, "equal", nil, a, b, square(2, 0, 3, 0, 0)), 1, 1, 0, 2./3)
 	equalTo(t, "by energy", tsvmDelta(t, nil, "energy", nil, a, b), 3, 0, 0, 2)
 	equalTo(t, "by sparsity", tsvmDelta(t, nil, "sparsity", nil, a, b), 3, 0, 0, 2)
+}
+
+// What rounding leaves of large weights is no direction: two tasks of small updates
+// of rank 2 come to four directions, whatever they lie on, and add up where they
+// are orthogonal.
+func TestTSVMPassesRoundingOver(t *testing.T) {
+	const n = 32
+	s := rng.New(1, "weights")
+	base := matrix{[]int{n, n}, make([]float32, n*n)}
+	for i := range base.data {
+		base.data[i] = float32(s.NormAt(uint64(i)))
+	}
+	// Functions of one bit of a row's or a column's place are orthogonal.
+	sign := func(i, bit int) float64 { return float64(1 - 2*(i>>bit&1)) }
+	in := map[string]*artifact.Value{}
+	want := make([]float64, n*n)
+	for k := range 2 {
+		m := matrix{base.shape, slices.Clone(base.data)}
+		for e := range want {
+			i, j := e/n, e%n
+			x := 1e-3*sign(i, 2*k)*sign(j, 2*k) + 1e-4*sign(i, 2*k+1)*sign(j, 2*k+1)
+			want[e] += x
+			m.data[e] = float32(float64(base.data[e]) + x)
+		}
+		v := runKernel(t, decompose, nil, decomposeParams{Keep: n / 2}, base.value(), nil, m)
+		x, err := readTask(v, testTensor, n)
+		if err != nil || x.rank != 2 {
+			t.Fatalf("task %d has %d directions of %v, want 2 (%v)", k, x.rank, x.sigma, err)
+		}
+		if gap := cutGap([]task{x}, []int{n / 2}); gap != 1 {
+			t.Errorf("a cut behind all directions has a gap of %v", gap)
+		}
+		in[taskInput(k)] = v
+	}
+	tasks := make([]task, 2)
+	for k := range tasks {
+		tasks[k], _ = readTask(in[taskInput(k)], testTensor, n)
+	}
+	got := mergeDirections(nil, layerParams{testTensor, n, n}, tasks, []int{n / 2, n / 2}, []float64{1, 1})
+	for i, x := range got {
+		if math.Abs(x-want[i]) > 3e-7 {
+			t.Fatalf("element %d is %v, want %v", i, x, want[i])
+		}
+	}
 }
 
 // The order of tasks does not matter, nor does the number of threads.
@@ -180,27 +225,38 @@ func TestOutliers(t *testing.T) {
 	}
 }
 
-// masksOf runs the agreement of three tasks and returns their masks.
-func masksOf(t *testing.T, r total, place int, deltas ...matrix) (m [][]int, tree *artifact.Value) {
+// masksOf returns the masks of tasks at a λ.
+func masksOf(t *testing.T, r total, lambda float64, deltas ...matrix) [][]int {
 	t.Helper()
-	n := len(deltas[0].data)
-	zero := matrix{deltas[0].shape, make([]float32, n)}
-	v := runKernel(t, agreement, nil, r, zero.value(), nil, deltas...)
-	b, err := v.Bytes(testTensor)
+	zero := matrix{deltas[0].shape, make([]float32, len(deltas[0].data))}
+	var models []*artifact.Value
+	for _, d := range deltas {
+		models = append(models, d.value())
+	}
+	x, err := openTensor(&action.Context{Context: context.Background()}, testTensor, linear, zero.value(), models)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := levels{b, n}
-	for k := range deltas {
-		bits := make([]int, n)
-		for i := range bits {
-			if l.masked(k, i, place) {
-				bits[i] = 1
-			}
-		}
-		m = append(m, bits)
+	s, err := r.choice(x)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return m, v
+	masks := make([][]int, len(deltas))
+	err = x.Each(func(c *Chunk) {
+		r.each(c, s, func(lo int, all []float64) {
+			for k := range masks {
+				users := make([]uint8, len(all))
+				c.mask(users, k, lo, lambda, all)
+				for _, n := range users {
+					masks[k] = append(masks[k], int(n))
+				}
+			}
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return masks
 }
 
 func TestConsensus(t *testing.T) {
@@ -214,14 +270,11 @@ func TestConsensus(t *testing.T) {
 		{1, "[[1 0 1 0] [0 1 0 0] [0 1 0 1]]", []float64{0, .5, 0, 0}},
 		{.4, "[[1 1 1 0] [1 1 0 0] [0 1 1 1]]", []float64{1.8, .5, .1, 0}},
 	} {
-		place := slices.Index(lambdas, c.lambda)
-		masks, lv := masksOf(t, total{Rule: "sum"}, place, tasks...)
-		if got := fmt.Sprint(masks); got != c.masks {
+		if got := fmt.Sprint(masksOf(t, total{Rule: "sum"}, c.lambda, tasks...)); got != c.masks {
 			t.Errorf("λ = %v: masks %s, want %s", c.lambda, got, c.masks)
 		}
-		extra := map[string]*artifact.Value{"levels": lv}
 		merge := func(threshold int, scale float64) []float32 {
-			x, err := runKernel(t, consensus, nil, consensusParams{total{Rule: "sum"}, place, threshold, scale}, zero.value(), extra, tasks...).Float32(testTensor)
+			x, err := runKernel(t, consensus, nil, consensusParams{total{Rule: "sum"}, c.lambda, threshold, scale}, zero.value(), nil, tasks...).Float32(testTensor)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -232,14 +285,12 @@ func TestConsensus(t *testing.T) {
 		equalTo(t, "more than there are", merge(4, 1), 0, 0, 0, 0)
 	}
 	// One task alone keeps what is not zero, whatever λ.
-	masks, _ := masksOf(t, total{Rule: "sum"}, slices.Index(lambdas, 1), tasks[0])
-	if fmt.Sprint(masks) != "[[1 1 1 0]]" {
+	if masks := masksOf(t, total{Rule: "sum"}, 1, tasks[0]); fmt.Sprint(masks) != "[[1 1 1 0]]" {
 		t.Errorf("one task: %v", masks)
 	}
 	// Trimmed to two of four, elected, summed: τ_MT = (1.8, 1, 0, .9).
-	x, _ := masksOf(t, total{"ties", .5}, slices.Index(lambdas, 1), tasks...)
-	if fmt.Sprint(x) != "[[1 0 0 0] [0 1 0 0] [0 0 0 1]]" {
-		t.Errorf("ties: %v", x)
+	if masks := masksOf(t, total{"ties", .5}, 1, tasks...); fmt.Sprint(masks) != "[[1 0 0 0] [0 1 0 0] [0 0 0 1]]" {
+		t.Errorf("ties: %v", masks)
 	}
 }
 
@@ -259,12 +310,11 @@ func TestTALLDisjoint(t *testing.T) {
 				models[o].data[i] = number.Draw(rt, "new")
 			}
 		}
-		lv := runKernel(t, agreement, nil, total{Rule: "sum"}, base.value(), nil, models...)
-		for place := range lambdas {
+		for _, lambda := range []float64{0, 0.2, 0.4, 1, 2} {
 			for m := range models {
-				x, err := runKernel(t, tall, nil, tallParams{total{Rule: "sum"}, place, m}, base.value(), map[string]*artifact.Value{"levels": lv}, models...).Float32(testTensor)
+				x, err := runKernel(t, tall, nil, tallParams{total{Rule: "sum"}, lambda, m}, base.value(), nil, models...).Float32(testTensor)
 				if err != nil || !slices.Equal(x, models[m].data) {
-					rt.Fatalf("λ = %v: task %d is %v, want %v (%v)", lambdas[place], m, x, models[m].data, err)
+					rt.Fatalf("λ = %v: task %d is %v, want %v (%v)", lambda, m, x, models[m].data, err)
 				}
 			}
 		}

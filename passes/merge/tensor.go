@@ -11,7 +11,6 @@ import (
 	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/nn"
-	"github.com/compressc/compressc/internal/tensor"
 	"github.com/compressc/compressc/passes/blockwise"
 )
 
@@ -150,7 +149,10 @@ func (t *Tensor) Report(name string, x float64) { t.numbers[name] = x }
 
 // Each calls f for every chunk, several at a time: f writes to what belongs to
 // its chunk only. Chunk is f's until it returns.
-func (t *Tensor) Each(f func(*Chunk)) error {
+func (t *Tensor) Each(f func(*Chunk)) error { return t.each(true, f) }
+
+// each is Each, with the deltas or without.
+func (t *Tensor) each(deltas bool, f func(*Chunk)) error {
 	chunks := t.Chunks()
 	errs := make([]error, chunks)
 	scratch := make([]*Chunk, t.Pool.Threads())
@@ -160,7 +162,7 @@ func (t *Tensor) Each(f func(*Chunk)) error {
 			c = t.newChunk()
 			scratch[worker] = c
 		}
-		if errs[k] = t.fill(c, k); errs[k] == nil {
+		if errs[k] = t.fill(c, k, deltas); errs[k] == nil {
 			f(c)
 		}
 	})
@@ -185,7 +187,7 @@ func (t *Tensor) newChunk() *Chunk {
 	return c
 }
 
-func (t *Tensor) fill(c *Chunk, k int) (err error) {
+func (t *Tensor) fill(c *Chunk, k int, deltas bool) (err error) {
 	lo, hi := k*t.step, min((k+1)*t.step, t.rows)
 	c.Index, c.Lo = k, lo*t.width
 	if t.base != nil {
@@ -197,12 +199,13 @@ func (t *Tensor) fill(c *Chunk, k int) (err error) {
 		if c.Models[i], err = m.read(lo, hi, c.models[i]); err != nil {
 			return err
 		}
-		if t.base == nil {
+		if !deltas || t.base == nil {
 			continue
 		}
-		d := c.deltas[i][:len(c.Base)]
-		for e, x := range c.Models[i] {
-			d[e] = float64(x) - float64(c.Base[e])
+		x, b := c.Models[i], c.Base[:len(c.Models[i])]
+		d := c.deltas[i][:len(x)]
+		for e, v := range x {
+			d[e] = float64(v) - float64(b[e])
 		}
 		c.Deltas[i] = d
 	}
@@ -233,11 +236,6 @@ func (t *Tensor) Merge(f func(c *Chunk, dst []float32)) error {
 	}
 	t.out.PutFloat32(t.Name, slices.Clone(t.Shape), data)
 	return nil
-}
-
-// PutBytes puts a tensor of bytes in place of the merged one.
-func (t *Tensor) PutBytes(shape []int, data []byte) {
-	t.out.PutBytes(t.Name, tensor.Meta{DType: tensor.U8, Shape: shape}, data)
 }
 
 // distance is Σ (a−b)².

@@ -61,7 +61,7 @@ var TSVM = &passes.Pass{
 	Verb: "merge", Method: "tsvm",
 	Summary: "Merges the leading singular directions of what models have learnt, made orthogonal to each other.",
 	Doc: "For each linear layer and each of T models, the leading 1/T of the singular directions of the difference from the base are kept; those of all models side by side are replaced by the nearest orthonormal ones. Tables and vectors get the mean of the differences. " +
-		"Directions below 1e-6 of the largest are left out, as they come from rounding. The decompositions do not depend on which models are merged or on scale, so that a sweep over these decomposes once. " +
+		"Directions that rounding the weights to float32 may have left are passed over: as each is made orthogonal to all others, they would turn those that mean something. The decompositions do not depend on which models are merged or on scale, so that a sweep over these decomposes once. " +
 		"A scale of 1 is too much for models that contradict each other; try 0.2 to 1. The report's cut_gap near 0 says that the choice of the last direction was arbitrary.",
 	Paper:   "Gargiulo et al. 2024, arXiv:2412.00081; weights and ranks after Yang et al. 2025, arXiv:2502.06876",
 	NewArgs: func() any { return &TSVMArgs{} },

@@ -12,7 +12,7 @@ data "text" "train" {
 }
 
 sweep "grid" "adalora" {
-  rate = [5e-3, 1e-2]
+  rate = [3e-3, 5e-3, 1e-2]
 }
 
 prune "wanda" "half" {
@@ -47,6 +47,21 @@ retrain "adalora" "adalora" {
   }
 }
 
+# The smallest budget of the paper's: from three directions a layer to one.
+retrain "adalora" "few" {
+  model       = prune.half
+  data        = data.train
+  init_rank   = 3
+  target_rank = 1
+  interval    = 2
+  steps       = min(local.steps, 80)
+  targets     = var.targets
+
+  optimizer "adamw" {
+    learning_rate = 5e-3
+  }
+}
+
 evaluate "perplexity" "half" {
   model = prune.half
   data  = data.test
@@ -59,5 +74,10 @@ evaluate "perplexity" "lora" {
 
 evaluate "perplexity" "adalora" {
   model = retrain.adalora
+  data  = data.test
+}
+
+evaluate "perplexity" "few" {
+  model = retrain.few
   data  = data.test
 }

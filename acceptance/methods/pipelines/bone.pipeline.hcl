@@ -11,8 +11,12 @@ data "text" "train" {
   samples         = 100
 }
 
-sweep "grid" "rate" {
-  rate = [1e-3, 2e-3]
+sweep "grid" "lora" {
+  rate = [1e-3, 2e-3, 4e-3]
+}
+
+sweep "grid" "affine" {
+  rate = [5e-4, 1e-3, 2e-3]
 }
 
 prune "wanda" "half" {
@@ -29,7 +33,7 @@ retrain "lora" "lora" {
   targets = var.targets
 
   optimizer "adamw" {
-    learning_rate = sweep.rate.rate
+    learning_rate = sweep.lora.rate
   }
 }
 
@@ -41,7 +45,7 @@ retrain "bone" "affine" {
   targets = var.targets
 
   optimizer "adamw" {
-    learning_rate = sweep.rate.rate
+    learning_rate = sweep.affine.rate
   }
 }
 

@@ -107,6 +107,7 @@ merge "ties" "ties" {
 merge "tsvm" "tsvm" {
   base   = model.base
   models = values(retrain.expert)
+  scale  = sweep.by.scale
 }
 
 merge "tall" "tall" {

@@ -36,16 +36,23 @@ func mix(z uint64) uint64 {
 	return z ^ z>>31
 }
 
+const (
+	mul0, mul1   = 0xd2511f53, 0xcd9e8d57
+	weyl0, weyl1 = 0x9e3779b9, 0xbb67ae85
+)
+
 // philox is Philox4x32-10.
 func philox(c [4]uint32, k [2]uint32) [4]uint32 {
+	a, b, d, e := uint64(c[0]), c[1], uint64(c[2]), c[3]
+	k0, k1 := k[0], k[1]
 	for range 10 {
-		h0, l0 := bits.Mul32(0xd2511f53, c[0])
-		h1, l1 := bits.Mul32(0xcd9e8d57, c[2])
-		c = [4]uint32{h1 ^ c[1] ^ k[0], l1, h0 ^ c[3] ^ k[1], l0}
-		k[0] += 0x9e3779b9
-		k[1] += 0xbb67ae85
+		p, q := mul0*a, mul1*d
+		a, b = uint64(uint32(q>>32)^b^k0), uint32(q)
+		d, e = uint64(uint32(p>>32)^e^k1), uint32(p)
+		k0 += weyl0
+		k1 += weyl1
 	}
-	return c
+	return [4]uint32{uint32(a), b, uint32(d), e}
 }
 
 // Uint64At returns element i, uniform over all 64-bit values.
@@ -66,6 +73,11 @@ func (s *Stream) Uint32s(dst []uint32, from uint64) {
 	}
 	for len(dst) > 0 {
 		b := from >> 2
+		if n := len(dst) / (4 * vectorBlocks) * vectorBlocks; n > 0 && from&3 == 0 {
+			blocks(n, &dst[0], b, s.key)
+			dst, from = dst[4*n:], from+uint64(4*n)
+			continue
+		}
 		out := philox([4]uint32{uint32(b), uint32(b >> 32)}, [2]uint32{uint32(s.key), uint32(s.key >> 32)})
 		n := copy(dst, out[from&3:])
 		dst, from = dst[n:], from+uint64(n)

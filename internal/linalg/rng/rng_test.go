@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/compressc/compressc/internal/linalg/kernel"
 )
 
 // The known answers of Random123's kat_vectors for philox4x32 10.
@@ -65,6 +67,30 @@ func TestStreams(t *testing.T) {
 	if got := New(42, "golden").Uint64At(7); got != goldenElement {
 		t.Errorf("element 7 of stream golden under 42 is %#x, was %#x", got, goldenElement)
 	}
+}
+
+// Every path draws the numbers of the plain one, wherever a stretch begins and
+// ends, and writes nothing beside it.
+func TestUint32sOnEveryPath(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := New(rapid.Uint64().Draw(t, "seed"), "paths")
+		from := 2 * rapid.OneOf(rapid.Uint64Range(0, 200), rapid.Uint64Range(1<<33-100, 1<<33+100), rapid.Uint64Range(0, 1<<62)).Draw(t, "from")
+		n := rapid.IntRange(0, 300).Draw(t, "n")
+		want := make([]uint32, n)
+		for i := range want {
+			want[i] = uint32(s.Uint64At((from+uint64(i))/2) >> (32 * (uint(i) % 2)))
+		}
+		for _, path := range kernel.Paths() {
+			got := make([]uint32, n+2)
+			got[0], got[n+1] = 1, 2
+			restore := kernel.Use(path)
+			s.Uint32s(got[1:n+1], from)
+			restore()
+			if !slices.Equal(got[1:n+1], want) || got[0] != 1 || got[n+1] != 2 {
+				t.Fatalf("%s: %d numbers from %d are %x, want %x", path, n, from, got, want)
+			}
+		}
+	})
 }
 
 func TestMoments(t *testing.T) {
