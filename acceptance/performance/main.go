@@ -93,10 +93,15 @@ func main() {
 		o.rounds, runtime.GOOS, runtime.GOARCH, kernel.Active())
 	found := false
 	for _, s := range suites {
-		if *which == "" || *which == s.name {
-			found = true
+		switch *which {
+		case "":
+			b.WriteString(alone(s))
+		case s.name:
 			fmt.Fprintf(&b, "\n## %s\n%s", s.title, s.run(o))
+		default:
+			continue
 		}
+		found = true
 	}
 	if !found {
 		log.Fatalf("-suite %q: there is no such table", *which)
@@ -107,6 +112,22 @@ func main() {
 			log.Fatal(err)
 		}
 	}
+}
+
+// alone runs a suite in a process of its own and returns its table: one starts
+// with the memory that another has left, and the peak of a process that is started
+// counts from that of who started it.
+func alone(s suite) string {
+	program, err := os.Executable()
+	must(err)
+	cmd := exec.Command(program, append(os.Args[1:], "-write", "", "-suite", s.name)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		log.Fatalf("suite %s: %v", s.name, err)
+	}
+	_, table, _ := strings.Cut(string(out), "\n## ")
+	return "\n## " + table
 }
 
 // decode runs a program that prints one JSON value.
