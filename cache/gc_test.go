@@ -338,9 +338,11 @@ func TestGCTakesRecords(t *testing.T) {
 		}
 		ids = append(ids, id)
 	}
-	if _, err := s.LockAction(t.Context(), key("held lock"), nil); err != nil {
+	unlock, err := s.LockAction(t.Context(), key("held lock"), nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer unlock() // a lock that nothing refers to ends with the garbage
 	stale := s.shard(dirLocks, key("stale lock"))
 	if err := errors.Join(os.MkdirAll(filepath.Dir(stale), 0o777), os.WriteFile(stale, []byte("process 1\n"), 0o644)); err != nil {
 		t.Fatal(err)

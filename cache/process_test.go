@@ -176,9 +176,11 @@ func holdChild(dir string) error {
 	if _, err := s.Put([]byte("held")); err != nil {
 		return err
 	}
-	if _, err := s.LockAction(context.Background(), key("held"), nil); err != nil {
+	unlock, err := s.LockAction(context.Background(), key("held"), nil)
+	if err != nil {
 		return err
 	}
+	defer unlock() // a lock that nothing refers to ends with the garbage
 	fmt.Println("ready")
 	_, _ = os.Stdin.Read(make([]byte, 1))
 	return nil
