@@ -209,13 +209,7 @@ func ParseConfig(raw []byte) (*Config, error) {
 		c.AttentionBias, c.AttentionOutBias = bias, bias
 		c.QKNorm = true
 	}
-	if err := c.readShapes(&h); err != nil {
-		return nil, err
-	}
-	if err := c.readNorms(&h); err != nil {
-		return nil, err
-	}
-	if err := c.readAdapters(&h); err != nil {
+	if err := c.readOwn(&h); err != nil {
 		return nil, err
 	}
 	c.Tied = h.Tied != nil && *h.Tied
@@ -454,13 +448,7 @@ func (c *Config) JSON() ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := c.setShapes(raw, set); err != nil {
-		return nil, err
-	}
-	if err := c.setNorms(raw, set); err != nil {
-		return nil, err
-	}
-	if err := c.setAdapters(raw, set); err != nil {
+	if err := c.setOwn(raw, set); err != nil {
 		return nil, err
 	}
 	if c.windowed != nil {

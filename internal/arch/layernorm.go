@@ -55,13 +55,7 @@ func (c *Config) readLayerNorm(raw []byte, h hfConfig) error {
 	c.Tied = h.Tied == nil || *h.Tied
 	c.BOS, c.EOS = h.BOS, h.EOS
 	h.AttentionOutBias, h.MLPOutBias, h.LayerKVHeads = nil, nil, h.LayerHeads
-	if err := c.readShapes(&h); err != nil {
-		return err
-	}
-	if err := c.readNorms(&h); err != nil {
-		return err
-	}
-	return c.readAdapters(&h)
+	return c.readOwn(&h)
 }
 
 func (c *Config) readGPT2(raw []byte, h *hfConfig) error {
@@ -204,13 +198,7 @@ func (c *Config) setLayerNorm(raw map[string]json.RawMessage, set func(string, a
 			return err
 		}
 	}
-	if err := c.setShapes(raw, set); err != nil {
-		return err
-	}
-	if err := c.setNorms(raw, set); err != nil {
-		return err
-	}
-	return c.setAdapters(raw, set)
+	return c.setOwn(raw, set)
 }
 
 // Place is where a checkpoint of a family holds a tensor that has another name

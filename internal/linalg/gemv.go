@@ -98,7 +98,7 @@ func rowProduct[T kernel.Float](p *Pool, rows, k int, alpha T, a []T, lda int, x
 		return false
 	}
 	kcMax := kBlock(k)
-	var steps []kBlocks[T]
+	steps := make([]kBlocks[T], 0, (k+kcMax-1)/kcMax)
 	size := 0
 	for k0 := 0; k0 < k; {
 		s := kBlocks[T]{k0: k0, kc: min(kcMax, k-k0), count: 1, kernel: kernels[len(kernels)-1]}

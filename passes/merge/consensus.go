@@ -1,8 +1,6 @@
 package merge
 
 import (
-	"math"
-
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/passes"
@@ -72,15 +70,9 @@ var consensus = New(Method[consensusParams]{
 				for m := range c.Models {
 					c.mask(users, m, lo, a.Mask, all)
 				}
-				base, to := c.Base[lo:][:len(all)], dst[lo:][:len(all)]
+				c.addUsed(dst, lo, all, a.Scale, users, a.Threshold)
 				none, one := 0, 0
-				for i, n := range users {
-					b := base[i]
-					x := math.Float32bits(b)
-					if merged := math.Float32bits(float32(float64(b) + float64(a.Scale*all[i]))); int(n) >= a.Threshold {
-						x = merged
-					}
-					to[i] = math.Float32frombits(x)
+				for _, n := range users {
 					none += int(bit(n == 0))
 					one += int(bit(n == 1))
 				}
@@ -145,15 +137,7 @@ var tall = New(Method[tallParams]{
 				mask := own[:len(all)]
 				clear(mask)
 				c.mask(mask, a.Task, lo, a.Mask, all)
-				base, to := c.Base[lo:][:len(all)], dst[lo:][:len(all)]
-				for i, n := range mask {
-					b := base[i]
-					x := math.Float32bits(b)
-					if merged := math.Float32bits(float32(float64(b) + all[i])); n > 0 {
-						x = merged
-					}
-					to[i] = math.Float32frombits(x)
-				}
+				c.addUsed(dst, lo, all, 1, mask, 1)
 			})
 		})
 	},
