@@ -44,11 +44,17 @@ func (e execution) Execute(r *repb.ExecuteRequest, out repb.Execution_ExecuteSer
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.mu.Lock()
+	if s.ended() {
+		s.mu.Unlock()
+		cancel()
+		return status.Error(codes.Unavailable, "the server ends")
+	}
 	s.seq++
 	op := &operation{name: fmt.Sprint("operations/", s.seq), action: d, done: make(chan struct{}), cancel: cancel}
 	s.ops[op.name] = op
+	s.running.Add(1)
 	s.mu.Unlock()
-	go s.execute(ctx, op, a)
+	go func() { defer s.running.Done(); s.execute(ctx, op, a) }()
 	if late := s.faults().LateName; late > 0 {
 		select {
 		case <-out.Context().Done():

@@ -43,6 +43,7 @@ type Server struct {
 	seq   int
 
 	sandbox worker.Sandbox
+	running sync.WaitGroup // executions
 	gs      *grpc.Server
 	lis     net.Listener
 	hole    chan struct{} // closed when the server ends
@@ -98,7 +99,8 @@ type operation struct {
 	resp   *repb.ExecuteResponse
 }
 
-// New starts a server on loopback, which ends with the test.
+// New starts a server on loopback, which ends with the test, as do the actions
+// that it still executes: their folders are the test's.
 func New(t testing.TB, f Faults, opts ...grpc.ServerOption) *Server {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
@@ -111,7 +113,7 @@ func New(t testing.TB, f Faults, opts ...grpc.ServerOption) *Server {
 		s.Address += "/" + f.Instance
 	}
 	s.sandbox = worker.Sandbox{Store: memory{s}, Dir: t.TempDir(), Name: "worker-0"}
-	opts = append(opts, grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream), grpc.MaxRecvMsgSize(8<<20))
+	opts = append(opts, grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream), grpc.MaxRecvMsgSize(8<<20), grpc.WaitForHandlers(true))
 	s.gs = grpc.NewServer(opts...)
 	repb.RegisterCapabilitiesServer(s.gs, capabilities{s: s})
 	repb.RegisterContentAddressableStorageServer(s.gs, cas{s: s})
@@ -121,16 +123,14 @@ func New(t testing.TB, f Faults, opts ...grpc.ServerOption) *Server {
 	bspb.RegisterByteStreamServer(s.gs, byteStream{s: s})
 	served := make(chan struct{})
 	go func() { defer close(served); s.gs.Serve(lis) }()
-	t.Cleanup(func() { s.Stop(); <-served })
+	t.Cleanup(func() { s.Stop(); <-served; s.running.Wait() })
 	return s
 }
 
 // Stop ends the server as if its machine were switched off.
 func (s *Server) Stop() {
 	s.mu.Lock()
-	select {
-	case <-s.hole:
-	default:
+	if !s.ended() {
 		close(s.hole)
 	}
 	for _, op := range s.ops {
@@ -138,6 +138,15 @@ func (s *Server) Stop() {
 	}
 	s.mu.Unlock()
 	s.gs.Stop()
+}
+
+func (s *Server) ended() bool {
+	select {
+	case <-s.hole:
+		return true
+	default:
+		return false
+	}
 }
 
 // Set changes what the server does wrong.
