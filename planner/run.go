@@ -34,6 +34,8 @@ type RunOptions struct {
 	// Stage is told of the steps that are about to be brought about: gates and
 	// selects let later ones through.
 	Stage func([]*Step)
+	// Exporting is told how far the files of an export have come.
+	Exporting func(ExportProgress)
 	// Collect is called for each root that has ended well, with a way to read
 	// what it yields; an error is the root's failure.
 	Collect func(ctx context.Context, s *Step, value Reader) error

@@ -40,6 +40,17 @@ type writtenFile struct {
 	Bytes  int64  `json:"bytes"`
 }
 
+// ExportProgress is how far the files of an export have come.
+type ExportProgress struct {
+	Step  *Step
+	Bytes int64
+	// Done tells that nothing more is written, whether the files are whole or not.
+	Done bool
+}
+
+// exportStep is after how many bytes an export's progress is told.
+const exportStep = 1 << 20
+
 // write writes an export's files, each under a temporary name first. Files that
 // already hold the right bytes are left alone.
 func (r *execution) write(ctx context.Context, s *Step) ([]record.File, error) {
@@ -54,6 +65,11 @@ func (r *execution) write(ctx context.Context, s *Step) ([]record.File, error) {
 	}
 	start := time.Now()
 	out := &fileSet{dir: r.Pipeline.Dir, files: map[string]*record.File{}}
+	if tell := r.o.Exporting; tell != nil {
+		out.tell = func(bytes int64) { tell(ExportProgress{Step: s, Bytes: bytes}) }
+		out.tell(0)
+		defer func() { tell(ExportProgress{Step: s, Bytes: out.bytes, Done: true}) }()
+	}
 	defer out.abort()
 	err = e.Write(ctx, func(input string) (*artifact.Value, func(), error) {
 		for _, in := range e.Inputs {
@@ -160,6 +176,17 @@ type fileSet struct {
 	dir     string
 	files   map[string]*record.File
 	pending []*pendingFile
+	bytes   int64
+	tell    func(bytes int64) // nil: nobody listens
+}
+
+// wrote counts bytes, and tells of them now and then.
+func (s *fileSet) wrote(n int) {
+	before := s.bytes
+	s.bytes += int64(n)
+	if s.tell != nil && before/exportStep != s.bytes/exportStep {
+		s.tell(s.bytes)
+	}
 }
 
 type pendingFile struct {
@@ -191,6 +218,7 @@ func (p *pendingFile) Write(b []byte) (int, error) {
 	n, err := p.File.Write(b)
 	p.sum.Write(b[:n])
 	p.n += int64(n)
+	p.set.wrote(n)
 	if err != nil {
 		err = fmt.Errorf("writing %s after %d bytes: %w", p.path, p.n, err)
 	}

@@ -15,6 +15,7 @@ type progress interface {
 	// stage tells of steps that are about to be brought about.
 	stage([]*planner.Step)
 	event(executor.Event)
+	exporting(planner.ExportProgress)
 	// note is a line for people.
 	note(string)
 	finish()

@@ -26,7 +26,7 @@ func newJSONProgress(a *app, t *tracker) *jsonProgress { return &jsonProgress{a:
 // eventJSON is the shape of a line. The types are "version" first and
 // "finished" last, "stage" when further nodes come within reach, "node" when a
 // node's state changes, "action_started", "action_progress", "action_waiting"
-// and "action_finished", and "note" for what people are told.
+// and "action_finished", "export" while its files are written, and "note" for what people are told.
 type eventJSON struct {
 	Type          string    `json:"type"`
 	Time          time.Time `json:"time"`
@@ -40,8 +40,10 @@ type eventJSON struct {
 	Rewind  bool     `json:"rewind,omitempty"`
 	Seconds float64  `json:"seconds,omitempty"`
 	// Done of Total: actions of a node, or the kernel's own measure.
-	Done    int    `json:"done,omitempty"`
-	Total   int    `json:"total,omitempty"`
+	Done  int `json:"done,omitempty"`
+	Total int `json:"total,omitempty"`
+	// Bytes of an export that are written.
+	Bytes   int64  `json:"bytes,omitempty"`
 	Error   string `json:"error,omitempty"`
 	Message string `json:"message,omitempty"`
 	// SecondsLeft is null while it cannot be told.
@@ -92,6 +94,16 @@ func (p *jsonProgress) stage(steps []*planner.Step) {
 		e.Nodes = append(e.Nodes, s.Node.Addr())
 	}
 	p.print(e)
+}
+
+func (p *jsonProgress) exporting(e planner.ExportProgress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	state := nodeRunning
+	if e.Done {
+		state = nodeDone
+	}
+	p.print(eventJSON{Type: "export", Node: e.Step.Node.Addr(), Status: string(state), Bytes: e.Bytes})
 }
 
 func (p *jsonProgress) finish() {

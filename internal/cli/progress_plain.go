@@ -61,6 +61,12 @@ func (p *plainProgress) stage(steps []*planner.Step) {
 	p.t.stage(steps)
 }
 
+func (p *plainProgress) exporting(e planner.ExportProgress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.t.exporting(e)
+}
+
 func (p *plainProgress) finish() {
 	close(p.stop)
 	p.wg.Wait()
@@ -138,9 +144,16 @@ func (p *plainProgress) tell() {
 	p.print("… " + strings.Join(append(at, p.t.summary()...), ", "))
 }
 
-// summary is where the run stands as a whole: actions, time left, memory.
+// summary is where the run stands as a whole: actions, exports, time left, memory.
+// It has one part at least.
 func (t *tracker) summary() []string {
-	s := []string{fmt.Sprintf("%d of %s", t.finished(), spell.Plural(t.totals.Actions, "action", "actions"))}
+	var s []string
+	if t.totals.Actions > 0 || len(t.exports) == 0 {
+		s = append(s, fmt.Sprintf("%d of %s", t.finished(), spell.Plural(t.totals.Actions, "action", "actions")))
+	}
+	for _, e := range t.exports {
+		s = append(s, fmt.Sprintf("%s of %s written", spell.Bytes(e.Bytes), e.Step.Node.Addr()))
+	}
 	if left := t.left(); left >= 0.5 {
 		s = append(s, "about "+spell.Seconds(left)+" left")
 	}

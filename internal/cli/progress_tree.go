@@ -63,6 +63,12 @@ func (p *treeProgress) event(e executor.Event) {
 	p.t.event(e)
 }
 
+func (p *treeProgress) exporting(e planner.ExportProgress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.t.exporting(e)
+}
+
 func (p *treeProgress) note(s string) {
 	p.mu.Lock()
 	p.notes = append(p.notes, s)

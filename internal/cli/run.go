@@ -197,7 +197,7 @@ func (a *app) run(ctx context.Context, path string, in *inputs, f runFlags) erro
 		return err
 	}
 	defer rem.close()
-	rec, err := plan.Run(ctx, planner.RunOptions{Name: name, Version: version.Number, Stop: stop, Stage: view.stage,
+	rec, err := plan.Run(ctx, planner.RunOptions{Name: name, Version: version.Number, Stop: stop, Stage: view.stage, Exporting: view.exporting,
 		Executor: executor.Options{Store: store, Remote: rem.cache, Dispatch: rem.dispatch, Threads: f.threads, Memory: f.memory, FailFast: f.failFast, Timeout: f.timeout, Sample: f.sample, Producer: "compressc " + version.Number,
 			Cost:   func(a *action.Action) float64 { return forecast.Costs[a] },
 			Events: telling(view.event, tell),

@@ -63,6 +63,8 @@ type tracker struct {
 	steps  []*planner.Step
 	needed map[*action.Action]bool
 	totals executor.Totals
+	// exports are those being written.
+	exports []planner.ExportProgress
 
 	// spent and planned add up the estimates of what has run and of all that
 	// will: their ratio, not their size, is what can be relied on.
@@ -180,6 +182,19 @@ func (t *tracker) event(e executor.Event) []change {
 		}
 	}
 	return out
+}
+
+// exporting takes in how far an export has come.
+func (t *tracker) exporting(e planner.ExportProgress) {
+	i := slices.IndexFunc(t.exports, func(x planner.ExportProgress) bool { return x.Step == e.Step })
+	switch {
+	case i < 0 && !e.Done:
+		t.exports = append(t.exports, e)
+	case i >= 0 && e.Done:
+		t.exports = slices.Delete(t.exports, i, i+1)
+	case i >= 0:
+		t.exports[i] = e
+	}
 }
 
 // apply updates one node; it reports whether that may have changed its state.

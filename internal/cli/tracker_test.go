@@ -192,5 +192,13 @@ func TestPlainProgress(t *testing.T) {
 	r.clock = r.clock.Add(1500 * time.Millisecond)
 	p.tell()
 	play(executor.EventFinished, "b2", executor.Ran)
+	export := planner.ExportProgress{Step: &planner.Step{Node: &planner.Node{Block: &lang.Block{Type: "export", Name: "z"}}}}
+	p.exporting(export)
+	export.Bytes = 250e6
+	p.exporting(export)
+	p.tell()
+	export.Done = true
+	p.exporting(export)
+	p.tell()
 	golden(t, "plain.txt", b.String())
 }
