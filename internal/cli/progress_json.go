@@ -12,7 +12,7 @@ import (
 
 // eventFormat is the version of the lines of -progress json; a reader that
 // knows 1.x may pass over types and fields it does not know.
-const eventFormat = "1.0"
+const eventFormat = "1.1"
 
 // jsonProgress prints an event a line.
 type jsonProgress struct {
