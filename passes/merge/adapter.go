@@ -1,6 +1,7 @@
 package merge
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -43,8 +44,14 @@ func (a *AdapterArgs) mode() string {
 	return mode
 }
 
-// fits reports layers that the model lacks, or has in another shape.
+// fits reports what the model lacks, or has in another shape.
 func (a *AdapterArgs) fits() (ds diag.List) {
+	if ty, base := a.Model.Type, a.Adapter.Base.Type; ty.Config.Adapters != base.Config.Adapters {
+		from := cmp.Or(ty.AdaptedBy, base.AdaptedBy)
+		ds.Errorf("adapter", "Adapter of another architecture", "%s was trained on %s. Either that or %s has adapters behind its sublayers, those of %s, that the other does not have. Give it the model that it was trained on.", a.Adapter.From, a.Adapter.Base.From, a.Model.From, from)
+		ds.Since(from)
+		return ds
+	}
 	have := map[string]*model.Linear{}
 	for _, l := range a.Model.Type.Linears {
 		have[l.Path] = l
