@@ -1,8 +1,9 @@
 //go:build ignore
 
 // gen writes vector_amd64.s and vector_amd64.go: AVX-512 and AVX2 forms of the
-// loops over exp37, of the reductions and of sums. Both execute the Go code's
-// operations one for one, so that their bits are the same.
+// loops over exp37, of the reductions, and of the loops over sums and differences.
+// Both execute the Go code's operations one for one, so that their bits are the
+// same.
 package main
 
 import (
