@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // An External says where in a source file a blob's bytes lie.
@@ -56,29 +59,63 @@ const (
 // HashFile has normally just done it, and then it is not done again. Several
 // places may be recorded for one blob.
 func (s *Store) AddExternal(d Digest, ext External) error {
-	if err := d.check("external blob"); err != nil {
-		return err
+	return s.AddExternals(ext.Path, []Digest{d}, []Range{{ext.Offset, ext.Length}})
+}
+
+// AddExternals is AddExternal of the blobs that lie in ranges of one file.
+func (s *Store) AddExternals(path string, digests []Digest, ranges []Range) error {
+	if len(digests) != len(ranges) {
+		panic("cache: ranges without digests")
 	}
-	path, err := filepath.Abs(ext.Path)
+	if len(digests) == 0 {
+		return nil
+	}
+	for _, d := range digests {
+		if err := d.check("external blob"); err != nil {
+			return err
+		}
+	}
+	path, err := filepath.Abs(path)
 	if err != nil {
-		return fmt.Errorf("cache: external blob %s: %w", d.Short(), err)
+		return fmt.Errorf("cache: external blob %s: %w", digests[0].Short(), err)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("cache: external blob %s: %w", d.Short(), err)
+		return fmt.Errorf("cache: external blob %s: %w", digests[0].Short(), err)
 	}
-	loc := location{Path: path, Offset: ext.Offset, Length: ext.Length, Stat: statOf(info)}
-	if err := checkRange(Range{ext.Offset, ext.Length}, info.Size()); err != nil {
-		return fmt.Errorf("cache: external blob %s: %s: %w", d.Short(), path, err)
+	stat := statOf(info)
+	places := map[Digest][]location{}
+	var order []Digest
+	for i, d := range digests {
+		if err := checkRange(ranges[i], info.Size()); err != nil {
+			return fmt.Errorf("cache: external blob %s: %s: %w", d.Short(), path, err)
+		}
+		if places[d] == nil {
+			order = append(order, d)
+		}
+		places[d] = append(places[d], location{Path: path, Offset: ranges[i].Offset, Length: ranges[i].Length, Stat: stat})
 	}
-	if err := s.Lease(d); err != nil {
+	if err := s.Lease(order...); err != nil {
 		return err
 	}
-	locs := s.locations(d)
-	if slices.Contains(locs, loc) {
-		return nil
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, d := range order {
+		g.Go(func() error {
+			before := s.locations(d)
+			locs := before
+			for _, loc := range places[d] {
+				if !slices.Contains(locs, loc) {
+					locs = append([]location{loc}, locs...)
+				}
+			}
+			if len(locs) == len(before) {
+				return nil
+			}
+			return s.writeLocations(d, locs)
+		})
 	}
-	return s.writeLocations(d, append([]location{loc}, locs...))
+	return g.Wait()
 }
 
 // locations returns what is recorded for d, the latest first. A damaged record

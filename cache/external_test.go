@@ -292,3 +292,35 @@ func TestHashRangesNoticesTheEnd(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// The ranges of a file are recorded together: those of equal content under one
+// digest, at all their places, and none where one is not in the file.
+func TestAddExternals(t *testing.T) {
+	s := openStore(t, t.TempDir(), Options{})
+	half := blob("half", 5_000)
+	file := append(append(append([]byte{}, half...), half...), blob("rest", 700)...)
+	path := source(t, s, file)
+	ranges := []Range{{0, 5_000}, {5_000, 5_000}, {10_000, 700}}
+	digests, err := s.HashFile(path, ranges)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside := append([]Range{}, ranges...)
+	outside[2].Length++
+	if err := s.AddExternals(path, digests, outside); err == nil || s.Has(digests[0]) {
+		t.Errorf("a range outside the file: %v", err)
+	}
+	for range 2 {
+		if err := s.AddExternals(path, digests, ranges); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.locations(digests[0])); n != 2 {
+			t.Errorf("%d places of what lies there twice", n)
+		}
+		wantBlob(t, s, digests[0], half)
+		wantBlob(t, s, digests[2], file[10_000:])
+	}
+	if err := s.AddExternals(path, nil, nil); err != nil {
+		t.Errorf("nothing: %v", err)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/arch"
@@ -52,6 +54,8 @@ type Resolver struct {
 	texts    map[*passes.Data]textSource
 	adapters map[*passes.Adapter]*adapterSource
 	opened   map[string]*openedModel
+	// tokenizers are the digests of tokenizers, by those of their JSON.
+	tokenizers map[artifact.Digest]string
 	// commits are those of the sources that were found, by address and revision.
 	commits map[[2]string]string
 	// refused are the addresses of sources that cannot be read, or are not what
@@ -157,16 +161,31 @@ func (r *Resolver) open(path string) *openedModel {
 	}
 	o := &openedModel{}
 	if o.cp, o.err = checkpoint.Open(path); o.err == nil && o.cp.TokenizerJSON != nil {
-		var tok *tokenizer.Tokenizer
-		if tok, o.err = o.cp.Tokenizer(); o.err == nil {
-			o.tok = tok.Digest()
-		}
+		o.tok, o.err = r.tokenizer(o.cp)
 	}
 	if r.opened == nil {
 		r.opened = map[string]*openedModel{}
 	}
 	r.opened[path] = o
 	return o
+}
+
+// tokenizer returns the digest of a checkpoint's tokenizer. Models that are to be
+// merged have equal ones, and parsing one takes as long as hashing their weights.
+func (r *Resolver) tokenizer(cp *checkpoint.Checkpoint) (string, error) {
+	text := artifact.Sum(cp.TokenizerJSON)
+	if tok, ok := r.tokenizers[text]; ok {
+		return tok, nil
+	}
+	tok, err := cp.Tokenizer()
+	if err != nil {
+		return "", err
+	}
+	if r.tokenizers == nil {
+		r.tokenizers = map[artifact.Digest]string{}
+	}
+	r.tokenizers[text] = tok.Digest()
+	return r.tokenizers[text], nil
 }
 
 // located is a source that is looked for on this machine.
@@ -495,7 +514,16 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 	if err != nil {
 		return err
 	}
-	tree := func(prefix string, names ...string) (*artifact.Tree, error) {
+	// Trees are synced side by side, while others are formed.
+	var puts errgroup.Group
+	puts.SetLimit(8)
+	return errors.Join(r.lowerModel(g, store, m, cp, entries, &puts), puts.Wait())
+}
+
+// lowerModel adds the leaves of a model whose tensors are hashed; trees are stored
+// once puts is done.
+func (r *Resolver) lowerModel(g *action.Graph, store *cache.Store, m *passes.Model, cp *checkpoint.Checkpoint, entries map[string]artifact.Entry, puts *errgroup.Group) error {
+	tree := func(prefix string, names ...string) *artifact.Tree {
 		t := &artifact.Tree{}
 		for _, n := range names {
 			e, ok := entries[prefix+n]
@@ -506,22 +534,14 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 			t.Entries = append(t.Entries, e)
 		}
 		slices.SortFunc(t.Entries, func(a, b artifact.Entry) int { return strings.Compare(a.Name, b.Name) })
-		return t, putTree(store, t)
+		puts.Go(func() error { return putTree(store, t) })
+		return t
 	}
-	add := func(dst *action.Ref, prefix string, names ...string) error {
-		t, err := tree(prefix, names...)
-		if err == nil {
-			*dst = g.AddLeaf(m.From, t)
-		}
-		return err
-	}
+	add := func(prefix string, names ...string) action.Ref { return g.AddLeaf(m.From, tree(prefix, names...)) }
+	var err error
 	c := cp.Config
-	if err := add(&m.Embed, "", names(c.EmbedTensors())...); err != nil {
-		return err
-	}
-	if err := add(&m.Final, "", names(c.FinalTensors())...); err != nil {
-		return err
-	}
+	m.Embed = add("", names(c.EmbedTensors())...)
+	m.Final = add("", names(c.FinalTensors())...)
 	m.Blocks = make([]action.Ref, c.Layers)
 	for b := range m.Blocks {
 		names := cp.BlockTensors(b)
@@ -537,9 +557,7 @@ func (r *Resolver) LowerModel(g *action.Graph, store *cache.Store, m *passes.Mod
 			names = append(names, blockwise.QuantLeaf(l.Name))
 			entries[c.BlockPrefix(b)+blockwise.QuantLeaf(l.Name)] = e
 		}
-		if err := add(&m.Blocks[b], c.BlockPrefix(b), names...); err != nil {
-			return err
-		}
+		m.Blocks[b] = add(c.BlockPrefix(b), names...)
 		if m.Blocks[b], err = assembleFused(g, store, m.From, cp, b, m.Blocks[b], entries); err != nil {
 			return err
 		}
@@ -617,10 +635,10 @@ func (r *Resolver) hash(store *cache.Store, tensors []checkpoint.Tensor) (map[st
 		if err != nil {
 			return nil, fmt.Errorf("hashing %s: %w", p, err)
 		}
+		if err := store.AddExternals(p, sums, ranges); err != nil {
+			return nil, err
+		}
 		for i, t := range ts {
-			if err := store.AddExternal(sums[i], cache.External{Path: p, Offset: t.Offset, Length: t.Length}); err != nil {
-				return nil, err
-			}
 			out[t.Name] = artifact.Entry{Name: t.Name, Meta: t.Meta, Digest: artifact.Digest(sums[i]), Size: t.Length}
 		}
 	}

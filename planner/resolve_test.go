@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/compressc/compressc/internal/checkpoint"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/tokenizer"
 	"github.com/compressc/compressc/lang"
@@ -28,6 +29,25 @@ func TestDataWithoutTokenizerIsBytes(t *testing.T) {
 	}
 	if want := 500/32 - 5; d.Type.Windows != want {
 		t.Errorf("%d windows, expected %d", d.Type.Windows, want)
+	}
+}
+
+// Equal texts of tokenizers have one digest, others their own, and one that does
+// not parse is reported each time.
+func TestTokenizerOfCheckpoints(t *testing.T) {
+	r := &Resolver{}
+	want := tokenizer.ByteLevel()
+	text := want.ToJSON()
+	for _, c := range []struct {
+		text   string
+		digest string
+	}{
+		{string(text), want.Digest()}, {string(text), want.Digest()}, {"{", ""}, {"{", ""}, {string(text) + "\n", want.Digest()},
+	} {
+		got, err := r.tokenizer(&checkpoint.Checkpoint{TokenizerJSON: []byte(c.text)})
+		if got != c.digest || (err != nil) != (c.digest == "") {
+			t.Errorf("%.20q: %q, %v; expected %q", c.text, got, err, c.digest)
+		}
 	}
 }
 

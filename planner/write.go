@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/compressc/compressc/cache"
@@ -214,9 +215,18 @@ func (s *fileSet) create(name string) (io.WriteCloser, error) {
 	return p, nil
 }
 
+// alone is how many bytes are not worth a second core.
+const alone = 64 << 10
+
 func (p *pendingFile) Write(b []byte) (int, error) {
-	n, err := p.File.Write(b)
-	p.sum.Write(b[:n])
+	var hashing sync.WaitGroup
+	if len(b) < alone {
+		p.sum.Write(b)
+	} else {
+		hashing.Go(func() { p.sum.Write(b) })
+	}
+	n, err := p.File.Write(b) // all of b, or the file is of no use
+	hashing.Wait()
 	p.n += int64(n)
 	p.set.wrote(n)
 	if err != nil {

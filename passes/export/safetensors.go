@@ -180,7 +180,7 @@ func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string
 				return nil, err
 			}
 			return encode(dt, w)
-		}})
+		}, Ahead: q.prepare})
 	}
 	if o.cfg.Renamed() {
 		ts = familyTensors(o.cfg, ts)

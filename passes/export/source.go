@@ -126,6 +126,14 @@ func (o *opened) pieces() ([]piece, error) {
 	return out, nil
 }
 
+// prepare has the store open the piece's weights, which it may hash to verify
+// them, where they are stored as such. What goes wrong is said when they are read.
+func (p piece) prepare() {
+	if leaf := p.weightLeaf(); p.v.Has(leaf) {
+		_, _ = p.v.Bytes(leaf)
+	}
+}
+
 // hasSides reports whether a linear layer has side paths.
 func (p piece) hasSides() bool {
 	return p.linear != nil && blockwise.SideCount(p.v, p.leaf) > 0

@@ -1,6 +1,6 @@
 package merge
 
-import "math"
+import "github.com/compressc/compressc/internal/linalg/vmath"
 
 // combination says how the deltas of a chunk become one. Scales, where there are
 // any, multiply the deltas but do not count in the divisor.
@@ -14,8 +14,14 @@ type combination struct {
 }
 
 // stretch is how many elements are combined at a time: their sums stay in the
-// first cache, and on the stack.
+// first cache.
 const stretch = 512
+
+// scratch is room for what is computed of a stretch.
+type scratch struct {
+	sum, votes, weights, delta, users [stretch]float64
+	magnitudes                        [stretch]uint32
+}
 
 // factors are the weights with the scales.
 func (c combination) factors(scales []float64) []float64 {
@@ -29,33 +35,27 @@ func (c combination) factors(scales []float64) []float64 {
 	return f
 }
 
-// add sets dst to base + λ·(the deltas combined). scales may be nil.
-func (c combination) add(dst, base []float32, deltas [][]float64, scales []float64) {
+// add sets dst to the base + λ·(the deltas of a chunk combined). scales may be nil.
+func (c combination) add(k *Chunk, dst []float32, scales []float64) {
 	f := c.factors(scales)
-	var sums [stretch]float64
-	for lo := 0; lo < len(base); lo += stretch {
-		b := base[lo:min(lo+stretch, len(base))]
-		to, s := dst[lo:][:len(b)], sums[:len(b)]
-		c.combine(s, f, deltas, lo)
-		for i, x := range b {
-			to[i] = float32(float64(x) + float64(c.Lambda*s[i]))
-		}
+	for lo := 0; lo < len(k.Base); lo += stretch {
+		base := k.Base[lo:min(lo+stretch, len(k.Base))]
+		sum := k.scratch.sum[:len(base)]
+		c.combine(&k.scratch, sum, f, k.Deltas, lo)
+		vmath.RoundSum(dst[lo:][:len(base)], base, c.Lambda, sum)
 	}
 }
 
 // combine sets sum, of at most a stretch, to the deltas combined, from their
-// element lo on.
-func (c combination) combine(sum, f []float64, deltas [][]float64, lo int) {
+// element lo on. It uses votes and weights of z.
+func (c combination) combine(z *scratch, sum, f []float64, deltas [][]float64, lo int) {
 	if c.Sign != "" {
-		c.elect(sum, f, deltas, lo)
+		c.elect(z, sum, f, deltas, lo)
 		return
 	}
 	clear(sum)
 	for t, d := range deltas {
-		d, w := d[lo:][:len(sum)], f[t]
-		for i, x := range d {
-			sum[i] += float64(w * x)
-		}
+		vmath.AddProduct(sum, f[t], d[lo:][:len(sum)])
 	}
 	if !c.Normalize {
 		return
@@ -68,17 +68,14 @@ func (c combination) combine(sum, f []float64, deltas [][]float64, lo int) {
 }
 
 // elect is the disjoint merge: the sum, or the weighted mean, of the deltas
-// whose sign is the elected one. A vote of zero elects +. It has no branches on
-// deltas, which no processor predicts.
-func (c combination) elect(sum, f []float64, deltas [][]float64, lo int) {
-	var votes, divs [stretch]float64
-	vote, div := votes[:len(sum)], divs[:len(sum)]
+// whose sign is the elected one. A vote of zero elects +, one that is no number -.
+func (c combination) elect(z *scratch, sum, f []float64, deltas [][]float64, lo int) {
+	vote, weights := z.votes[:len(sum)], z.weights[:len(sum)]
+	clear(vote)
 	for t, d := range deltas {
 		d, w := d[lo:][:len(sum)], f[t]
 		if c.Sign == "sum" {
-			for i, x := range d {
-				vote[i] += float64(w * x)
-			}
+			vmath.AddProduct(vote, w, d)
 			continue
 		}
 		for i, x := range d {
@@ -87,42 +84,12 @@ func (c combination) elect(sum, f []float64, deltas [][]float64, lo int) {
 		}
 	}
 	clear(sum)
-	// Without what is no number, whose sum were none either, signs are compared as
-	// bits: those of a delta, turned where - is elected, are then above 0.
-	var signs [stretch]uint64
-	numbers := c.Sign == "sum"
-	for i, v := range vote {
-		signs[i] = bit(v < 0) << 63
-		numbers = numbers && v == v
-	}
+	clear(weights)
 	for t, d := range deltas {
-		d, w, weight := d[lo:][:len(sum)], f[t], math.Float64bits(c.Weights[t])
-		if sign := signs[:len(sum)]; numbers {
-			for i, x := range d {
-				b := math.Float64bits(float64(w * x))
-				turned := int64(b ^ sign[i])
-				agrees := uint64((-turned &^ turned) >> 63)
-				sum[i] += math.Float64frombits(b & agrees)
-				div[i] += math.Float64frombits(weight & agrees)
-			}
-			continue
-		}
-		for i, x := range d {
-			x = float64(w * x)
-			// A number that is none counts as negative.
-			plus, above := bit(vote[i] >= 0), bit(x > 0)
-			agrees := -(plus&above | (1-plus)&(1-bit(x >= 0)))
-			sum[i] += math.Float64frombits(math.Float64bits(x) & agrees)
-			div[i] += math.Float64frombits(weight & agrees)
-		}
+		vmath.AddAgreeing(sum, weights, d[lo:][:len(sum)], vote, f[t], c.Weights[t])
 	}
-	if !c.Normalize {
-		return
-	}
-	for i, x := range div {
-		if x != 0 {
-			sum[i] /= x
-		}
+	if c.Normalize {
+		vmath.DivideBy(sum, weights)
 	}
 }
 

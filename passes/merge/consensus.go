@@ -3,6 +3,7 @@ package merge
 import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/passes"
 )
 
@@ -63,21 +64,15 @@ var consensus = New(Method[consensusParams]{
 		}
 		unused, selfish := make([]int, t.Chunks()), make([]int, t.Chunks())
 		err = t.Merge(func(c *Chunk, dst []float32) {
-			var counts [stretch]uint8
 			a.each(c, s, func(lo int, all []float64) {
-				users := counts[:len(all)]
+				users := c.scratch.users[:len(all)]
 				clear(users)
 				for m := range c.Models {
 					c.mask(users, m, lo, a.Mask, all)
 				}
 				c.addUsed(dst, lo, all, a.Scale, users, a.Threshold)
-				none, one := 0, 0
-				for _, n := range users {
-					none += int(bit(n == 0))
-					one += int(bit(n == 1))
-				}
-				unused[c.Index] += none
-				selfish[c.Index] += one
+				unused[c.Index] += vmath.CountEqual(users, 0)
+				selfish[c.Index] += vmath.CountEqual(users, 1)
 			})
 		})
 		t.Report("used_by_none", float64(sumInts(unused))/float64(max(t.Elements(), 1)))
@@ -132,9 +127,8 @@ var tall = New(Method[tallParams]{
 			return err
 		}
 		return t.Merge(func(c *Chunk, dst []float32) {
-			var own [stretch]uint8
 			a.each(c, s, func(lo int, all []float64) {
-				mask := own[:len(all)]
+				mask := c.scratch.users[:len(all)]
 				clear(mask)
 				c.mask(mask, a.Task, lo, a.Mask, all)
 				c.addUsed(dst, lo, all, 1, mask, 1)

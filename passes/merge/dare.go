@@ -2,11 +2,11 @@ package merge
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/linalg/rng"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/passes"
 )
 
@@ -37,23 +37,17 @@ type dareParams struct {
 
 // drop sets the deltas of a chunk to zero with probability 1 − density.
 func (a dareParams) drop(c *Chunk) {
-	var draws [stretch]uint32
 	for i, d := range c.Deltas {
 		if a.Density[i] == 1 {
 			continue
 		}
-		limit := int64(float64(a.Density[i] * (1 << 32)))
+		limit := uint32(float64(a.Density[i] * (1 << 32)))
 		stream := rng.New(a.Seed, fmt.Sprintf("merge.dare %s %d", a.Path, i))
 		for lo := 0; lo < len(d); lo += stretch {
 			part := d[lo:min(lo+stretch, len(d))]
-			u := draws[:len(part)]
-			stream.Uint32s(u, uint64(c.Lo+lo))
-			for e, x := range part {
-				// All bits where the draw is below the limit: a branch would be
-				// mispredicted every other time.
-				kept := uint64((int64(u[e]) - limit) >> 63)
-				part[e] = math.Float64frombits(math.Float64bits(x) & kept)
-			}
+			draws := c.scratch.magnitudes[:len(part)]
+			stream.Uint32s(draws, uint64(c.Lo+lo))
+			vmath.KeepBelow(part, draws, limit)
 		}
 	}
 }
@@ -103,7 +97,7 @@ var dare = New(Method[dareParams]{
 		}
 		return t.Merge(func(c *Chunk, dst []float32) {
 			a.drop(c)
-			a.add(dst, c.Base, c.Deltas, scales)
+			a.add(c, dst, scales)
 		})
 	},
 })

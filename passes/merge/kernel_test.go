@@ -185,7 +185,7 @@ func TestCombination(t *testing.T) {
 		}
 		lo := rapid.IntRange(0, n-1).Draw(t, "lo")
 		got := make([]float64, n-lo)
-		c.combine(got, c.Weights, deltas, lo)
+		c.combine(new(scratch), got, c.Weights, deltas, lo)
 		for i, x := range got {
 			want := combined(c, deltas, lo+i)
 			if math.Float64bits(x) != math.Float64bits(want) && !(x != x && want != want) {
@@ -409,6 +409,7 @@ func TestThreads(t *testing.T) {
 		d["task_arithmetic"] = runKernel(t, taskArithmetic, pool, sum(1, .5), base.value(), nil, a, b).Tree.Digest()
 		d["ties"] = runKernel(t, ties, pool, two, base.value(), nil, a, b).Tree.Digest()
 		d["dare"] = runKernel(t, dare, pool, dareOf(.4, "l1", 3, 2), base.value(), nil, a, b).Tree.Digest()
+		d["consensus"] = runKernel(t, consensus, pool, consensusParams{total{"ties", .3}, .4, 1, .5}, base.value(), nil, a, b).Tree.Digest()
 		d["slerp"] = runKernel(t, slerp, pool, slerpParams{.3}, nil, nil, a, b).Tree.Digest()
 		return d
 	}

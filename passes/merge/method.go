@@ -96,7 +96,7 @@ type cost struct {
 // element are kept.
 func (j job) costOf(p part, perElement int64) cost {
 	n := int64(len(j.Models))
-	return cost{p.elements() * perElement, float64(p.elements() * (n + 1) * 8), 16<<20 + n*(4<<20)}
+	return cost{p.elements() * perElement, float64(p.elements() * (n + 1) * 8), 16<<20 + n*(4<<20+min(4*maxGathered, p.elements()/4))}
 }
 
 // add lowers one part. of gives a tensor's arguments; extra are inputs besides

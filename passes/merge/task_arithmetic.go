@@ -19,7 +19,7 @@ type TaskArithmeticArgs struct {
 var taskArithmetic = New(Method[combination]{
 	Kernel: "merge.task_arithmetic", Impl: 1,
 	Tensor: func(t *Tensor, a combination) error {
-		return t.Merge(func(c *Chunk, dst []float32) { a.add(dst, c.Base, c.Deltas, nil) })
+		return t.Merge(func(c *Chunk, dst []float32) { a.add(c, dst, nil) })
 	},
 })
 

@@ -245,7 +245,7 @@ func masksOf(t *testing.T, r total, lambda float64, deltas ...matrix) [][]int {
 	err = x.Each(func(c *Chunk) {
 		r.each(c, s, func(lo int, all []float64) {
 			for k := range masks {
-				users := make([]uint8, len(all))
+				users := make([]float64, len(all))
 				c.mask(users, k, lo, lambda, all)
 				for _, n := range users {
 					masks[k] = append(masks[k], int(n))

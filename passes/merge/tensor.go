@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
@@ -46,10 +47,16 @@ type Chunk struct {
 	// chunk's own and may be written to.
 	Deltas [][]float64
 
-	base   []float32
-	models [][]float32
-	deltas [][]float64
+	base    []float32
+	models  [][]float32
+	deltas  [][]float64
+	found   []uint32
+	scratch scratch
 }
+
+// chunks are those that no tensor works on: their room is as large as a few
+// tensors of a usual width.
+var chunks = sync.Pool{New: func() any { return new(Chunk) }}
 
 // reader reads the rows of one model's tensor.
 type reader struct {
@@ -153,19 +160,25 @@ func (t *Tensor) Each(f func(*Chunk)) error { return t.each(true, f) }
 
 // each is Each, with the deltas or without.
 func (t *Tensor) each(deltas bool, f func(*Chunk)) error {
-	chunks := t.Chunks()
-	errs := make([]error, chunks)
-	scratch := make([]*Chunk, t.Pool.Threads())
-	t.Pool.For(chunks, func(worker, k int) {
-		c := scratch[worker]
+	errs := make([]error, t.Chunks())
+	own := make([]*Chunk, t.Pool.Threads())
+	t.Pool.For(len(errs), func(worker, k int) {
+		c := own[worker]
 		if c == nil {
-			c = t.newChunk()
-			scratch[worker] = c
+			c = chunks.Get().(*Chunk)
+			c.fit(t)
+			own[worker] = c
 		}
 		if errs[k] = t.fill(c, k, deltas); errs[k] == nil {
 			f(c)
 		}
 	})
+	for _, c := range own {
+		if c != nil {
+			c.Base, c.Models, c.Deltas = nil, nil, nil // views of what goes
+			chunks.Put(c)
+		}
+	}
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -174,18 +187,26 @@ func (t *Tensor) each(deltas bool, f func(*Chunk)) error {
 	return nil
 }
 
-func (t *Tensor) newChunk() *Chunk {
+// fit makes room for a chunk of t.
+func (c *Chunk) fit(t *Tensor) {
 	n := min(t.step, t.rows) * t.width
-	c := &Chunk{base: make([]float32, n), Models: make([][]float32, len(t.models))}
-	for range t.models {
-		c.models = append(c.models, make([]float32, n))
-		if t.base != nil {
-			c.deltas = append(c.deltas, make([]float64, n))
-		}
+	c.Models = make([][]float32, len(t.models))
+	c.models = resize(c.models, len(t.models))
+	for i := range c.models {
+		c.models[i] = resize(c.models[i], n)
 	}
-	c.Deltas = make([][]float64, len(c.deltas))
-	return c
+	if t.base == nil {
+		return
+	}
+	c.base = resize(c.base, n)
+	c.Deltas = make([][]float64, len(t.models))
+	c.deltas = resize(c.deltas, len(t.models))
+	for i := range c.deltas {
+		c.deltas[i] = resize(c.deltas[i], n)
+	}
 }
+
+func resize[T any](x []T, n int) []T { return slices.Grow(x, max(0, n-len(x)))[:n] }
 
 func (t *Tensor) fill(c *Chunk, k int, deltas bool) (err error) {
 	lo, hi := k*t.step, min((k+1)*t.step, t.rows)
@@ -202,12 +223,8 @@ func (t *Tensor) fill(c *Chunk, k int, deltas bool) (err error) {
 		if !deltas || t.base == nil {
 			continue
 		}
-		x, b := c.Models[i], c.Base[:len(c.Models[i])]
-		d := c.deltas[i][:len(x)]
-		for e, v := range x {
-			d[e] = float64(v) - float64(b[e])
-		}
-		c.Deltas[i] = d
+		c.Deltas[i] = c.deltas[i][:len(c.Base)]
+		vmath.Difference(c.Deltas[i], c.Models[i], c.Base)
 	}
 	return nil
 }

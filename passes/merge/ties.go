@@ -42,7 +42,7 @@ var ties = New(Method[tiesParams]{
 		}
 		return t.Merge(func(c *Chunk, dst []float32) {
 			s.trim(c, c.Deltas)
-			a.add(dst, c.Base, c.Deltas, nil)
+			a.add(c, dst, nil)
 		})
 	},
 })

@@ -1,6 +1,6 @@
 package merge
 
-import "math"
+import "github.com/compressc/compressc/internal/linalg/vmath"
 
 // total says how the deltas of all tasks become one, τ_MT.
 type total struct {
@@ -28,36 +28,23 @@ func (r total) each(c *Chunk, s *largest, f func(lo int, all []float64)) {
 		sum.Sign = "sum"
 		s.trim(c, c.Deltas)
 	}
-	var sums [stretch]float64
 	for lo := 0; lo < len(c.Base); lo += stretch {
-		all := sums[:min(stretch, len(c.Base)-lo)]
-		sum.combine(all, sum.Weights, c.Deltas, lo)
+		all := c.scratch.sum[:min(stretch, len(c.Base)-lo)]
+		sum.combine(&c.scratch, all, sum.Weights, c.Deltas, lo)
 		f(lo, all)
 	}
 }
 
 // mask adds 1 to users where task t counts an element of a stretch as its own:
 // |τ_t| > λ·|τ_MT − τ_t|, of deltas that nothing was trimmed from.
-func (c *Chunk) mask(users []uint8, t, lo int, lambda float64, all []float64) {
-	model, base := c.Models[t][lo:][:len(all)], c.Base[lo:][:len(all)]
-	users = users[:len(all)]
-	for i, sum := range all {
-		x := float64(model[i]) - float64(base[i])
-		users[i] += uint8(bit(math.Abs(x) > float64(lambda*math.Abs(sum-x))))
-	}
+func (c *Chunk) mask(users []float64, t, lo int, lambda float64, all []float64) {
+	delta := c.scratch.delta[:len(all)]
+	vmath.Difference(delta, c.Models[t][lo:][:len(all)], c.Base[lo:][:len(all)])
+	vmath.CountLarger(users, delta, all, lambda)
 }
 
 // addUsed sets a stretch of dst [elements of the chunk] to base + scale·τ_MT where
-// least users or more count an element as their own, and to base elsewhere. It has
-// no branches on users, which no processor predicts.
-func (c *Chunk) addUsed(dst []float32, lo int, all []float64, scale float64, users []uint8, least int) {
-	base, to := c.Base[lo:][:len(all)], dst[lo:][:len(all)]
-	for i, n := range users {
-		b := base[i]
-		x := math.Float32bits(b)
-		if merged := math.Float32bits(float32(float64(b) + float64(scale*all[i]))); int(n) >= least {
-			x = merged
-		}
-		to[i] = math.Float32frombits(x)
-	}
+// least users or more count an element as their own, and to base elsewhere.
+func (c *Chunk) addUsed(dst []float32, lo int, all []float64, scale float64, users []float64, least int) {
+	vmath.RoundSumWhere(dst[lo:][:len(all)], c.Base[lo:][:len(all)], scale, all, users, float64(least))
 }

@@ -30,7 +30,7 @@ var apply = New(Method[applyParams]{
 		d := t.Input("delta")
 		if d == nil || !d.Has(t.Name) {
 			mean := combination{Weights: a.Weights, Lambda: a.Scale / float64(len(a.Weights))}
-			return t.Merge(func(c *Chunk, dst []float32) { mean.add(dst, c.Base, c.Deltas, nil) })
+			return t.Merge(func(c *Chunk, dst []float32) { mean.add(c, dst, nil) })
 		}
 		delta, err := d.Float32(t.Name)
 		if err != nil {

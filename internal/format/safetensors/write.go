@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/compressc/compressc/internal/tensor"
@@ -22,6 +23,9 @@ type WriteTensor struct {
 	// the tensor's turn comes, and its result dropped before the next one's, so
 	// a file of any size is written with one tensor in memory.
 	Data func() ([]byte, error)
+	// Ahead, where it is set, is called while the tensor before is written, if
+	// there is one: it makes ready what Data reads and takes no memory for it.
+	Ahead func()
 }
 
 // Write writes a file: the header, then each tensor's data. The order is the
@@ -38,7 +42,13 @@ func Write(w io.Writer, tensors []WriteTensor, metadata map[string]string) error
 	if _, err := w.Write(header); err != nil {
 		return fmt.Errorf("write safetensors header: %w", err)
 	}
-	for _, t := range ordered {
+	var ahead sync.WaitGroup
+	defer ahead.Wait()
+	for i, t := range ordered {
+		ahead.Wait()
+		if next := i + 1; next < len(ordered) && ordered[next].Ahead != nil {
+			ahead.Go(ordered[next].Ahead)
+		}
 		data, err := t.Data()
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)

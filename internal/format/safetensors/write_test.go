@@ -176,3 +176,32 @@ func (f *failAfter) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// What is to be made ready is, before a tensor is read and once, of all but the
+// first; also when writing fails.
+func TestAhead(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		ready := map[string]int{}
+		var tensors []WriteTensor
+		for _, name := range []string{"a", "b", "c"} {
+			tensors = append(tensors, WriteTensor{Name: name, Meta: tensor.Meta{DType: tensor.U8, Shape: []int{1}}, Data: func() ([]byte, error) {
+				if name == "c" && ready["c"] != 1 {
+					t.Errorf("c was made ready %d times before it was read", ready["c"])
+				}
+				if fails && name == "b" {
+					return nil, errors.New("gone")
+				}
+				return []byte{1}, nil
+			}})
+			if name != "b" {
+				tensors[len(tensors)-1].Ahead = func() { ready[name]++ }
+			}
+		}
+		if err := Write(new(bytes.Buffer), tensors, nil); (err != nil) != fails {
+			t.Errorf("writing: %v", err)
+		}
+		if ready["a"] != 0 || ready["c"] != 1 {
+			t.Errorf("made ready: %v", ready)
+		}
+	}
+}

@@ -8,32 +8,8 @@ import (
 	"testing"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"github.com/compressc/compressc/internal/linalg/kernel/kerneltest"
 )
-
-// guarded returns n elements that end at a page without access: a read or write
-// past them kills the test, which neither vet nor the race detector would notice
-// in assembler.
-func guarded[T Float](t *testing.T, n int) []T {
-	t.Helper()
-	var z T
-	page := unix.Getpagesize()
-	size := (n*int(unsafe.Sizeof(z)) + page - 1) / page * page
-	mem, err := unix.Mmap(-1, 0, size+page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Munmap(mem); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := unix.Mprotect(mem[size:], unix.PROT_NONE); err != nil {
-		t.Fatal(err)
-	}
-	s := unsafe.Slice((*T)(unsafe.Pointer(&mem[0])), size/int(unsafe.Sizeof(z)))
-	return s[len(s)-n:]
-}
 
 func TestPackStaysInside(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
@@ -56,7 +32,7 @@ func testPack[T Float](t *testing.T) {
 			n1, n2 = kc, rows
 		}
 		ld := n2 + r.IntN(4)
-		src := guarded[T](t, (n1-1)*ld+n2)
+		src := kerneltest.Guarded[T](t, (n1-1)*ld+n2)
 		for i := range src {
 			src[i] = T(r.IntN(1000))
 		}
@@ -66,7 +42,7 @@ func testPack[T Float](t *testing.T) {
 		if trans {
 			slack = 0
 		}
-		dst := guarded[T](t, kc*w+slack)
+		dst := kerneltest.Guarded[T](t, kc*w+slack)
 		at := func(i, k int) T {
 			if trans {
 				return src[k*ld+i]
@@ -98,7 +74,7 @@ func TestTilesAndGemvStayInside(t *testing.T) {
 		tileInside[float64](t)
 		for _, m := range []int{1, 3, 4, 7, 8, 9, 17} {
 			for _, n := range []int{8, 24, 64, 72, 200} {
-				a, x, y := guarded[float64](t, m*n), guarded[float64](t, n), guarded[float64](t, m)
+				a, x, y := kerneltest.Guarded[float64](t, m*n), kerneltest.Guarded[float64](t, n), kerneltest.Guarded[float64](t, m)
 				GemvRows(m, n, a, n, x, y)
 				GemvCols(m, n, a, n, y, x)
 			}
@@ -110,16 +86,16 @@ func tileInside[T Float](t *testing.T) {
 	v := SelectVector[T]()
 	for _, kc := range []int{1, 5} {
 		ldb := v.Width + 3
-		x, b, y := guarded[T](t, kc), guarded[T](t, (kc-1)*ldb+v.Width), guarded[T](t, v.Width)
+		x, b, y := kerneltest.Guarded[T](t, kc), kerneltest.Guarded[T](t, (kc-1)*ldb+v.Width), kerneltest.Guarded[T](t, v.Width)
 		v.Run(kc, &x[0], &b[0], ldb, &y[0], 1, 0)
 		v.Run(kc, &x[0], &b[0], ldb, &y[0], 1, 1)
 	}
 	for _, n := range []int{4, 100} {
 		g := Select[T](n)
 		for _, kc := range []int{1, 3, 4, 9} {
-			a, b := guarded[T](t, g.MR*kc), guarded[T](t, g.NR*kc)
+			a, b := kerneltest.Guarded[T](t, g.MR*kc), kerneltest.Guarded[T](t, g.NR*kc)
 			ldc := g.NR + 3
-			c := guarded[T](t, (g.MR-1)*ldc+g.NR)
+			c := kerneltest.Guarded[T](t, (g.MR-1)*ldc+g.NR)
 			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 1)
 			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 0)
 		}
@@ -149,8 +125,8 @@ func rowsInside[T Float](t *testing.T, draw func(*rand.Rand) T, fma func(a, b, c
 			rg := kn.Lanes / blocks * kn.Lane
 			rows := rg * kn.Vectors
 			ld := blocks*kc + r.IntN(4)
-			a, y := guarded[T](t, (rows-1)*ld+blocks*kc), guarded[T](t, rows)
-			x, packed := guarded[T](t, blocks*kc), guarded[T](t, kn.Packed(kc))
+			a, y := kerneltest.Guarded[T](t, (rows-1)*ld+blocks*kc), kerneltest.Guarded[T](t, rows)
+			x, packed := kerneltest.Guarded[T](t, blocks*kc), kerneltest.Guarded[T](t, kn.Packed(kc))
 			for _, v := range [][]T{a, y, x} {
 				for i := range v {
 					v[i] = draw(r)
@@ -204,7 +180,7 @@ func TestTransposeAndDivideStayInside(t *testing.T) {
 		for range 300 {
 			rows, cols := 1+r.IntN(40), 1+r.IntN(40)
 			lds, ldd := cols+r.IntN(3), rows+r.IntN(3)
-			src, dst := guarded[float64](t, (rows-1)*lds+cols), guarded[float64](t, (cols-1)*ldd+rows)
+			src, dst := kerneltest.Guarded[float64](t, (rows-1)*lds+cols), kerneltest.Guarded[float64](t, (cols-1)*ldd+rows)
 			for i := range src {
 				src[i] = float64(i + 1)
 			}

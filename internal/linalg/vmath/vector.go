@@ -27,9 +27,32 @@ type table struct {
 	moments   func(rows int, x *float32, ld int, acc *[4 * vectorStep]float64)
 	keep      func(n int, x *float32, bits *byte)
 	addScaled func(n int, x, base *float32, by float32)
+
+	deltas deltaTable
 }
 
-var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo, addToGo, momentsGo, keepGo, addScaledGo}
+// deltaTable are the loops of deltas.go.
+type deltaTable struct {
+	difference func(n int, dst *float64, x, y *float32)
+	magnitudes func(n int, dst *uint32, x, y *float32)
+	// between writes up to vectorStep elements behind those that it keeps: what is
+	// above over and not above hi. x are magnitudes.
+	between       func(n int, dst, x *uint32, over, hi int32) (kept, above int)
+	keepOver      func(n int, x *float64, over int32)
+	keepBelow     func(n int, x *float64, draws *uint32, limit uint32)
+	addProduct    func(n int, sum *float64, by float64, x *float64)
+	addAgreeing   func(n int, sum, weights, x, vote *float64, by, weight float64)
+	divideBy      func(n int, x, by *float64)
+	roundSum      func(n int, dst, base *float32, by float64, x *float64)
+	roundSumWhere func(n int, dst, base *float32, by float64, x, count *float64, least float64)
+	countLarger   func(n int, count, x, all *float64, by float64)
+	countEqual    func(n int, x *float64, v float64) int
+}
+
+var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo, addToGo, momentsGo, keepGo, addScaledGo, goDeltas}
+
+var goDeltas = deltaTable{differenceGo, magnitudesGo, betweenGo, keepOverGo, keepBelowGo, addProductGo, addAgreeingGo, divideByGo,
+	roundSumGo, roundSumWhereGo, countLargerGo, countEqualGo}
 
 func expGo(n int, dst, x *float32) {
 	d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)

@@ -36,6 +36,42 @@ func keepAVX512(n int, x *float32, bits *byte)
 func addScaledAVX512(n int, x, base *float32, by float32)
 
 //go:noescape
+func differenceAVX512(n int, dst *float64, x, y *float32)
+
+//go:noescape
+func magnitudesAVX512(n int, dst *uint32, x, y *float32)
+
+//go:noescape
+func betweenAVX512(n int, dst, x *uint32, over, hi int32) (kept, above int)
+
+//go:noescape
+func keepOverAVX512(n int, x *float64, over int32)
+
+//go:noescape
+func keepBelowAVX512(n int, x *float64, draws *uint32, limit uint32)
+
+//go:noescape
+func addProductAVX512(n int, sum *float64, by float64, x *float64)
+
+//go:noescape
+func addAgreeingAVX512(n int, sum, weights, x, vote *float64, by, weight float64)
+
+//go:noescape
+func divideByAVX512(n int, x, by *float64)
+
+//go:noescape
+func roundSumAVX512(n int, dst, base *float32, by float64, x *float64)
+
+//go:noescape
+func roundSumWhereAVX512(n int, dst, base *float32, by float64, x, count *float64, least float64)
+
+//go:noescape
+func countLargerAVX512(n int, count, x, all *float64, by float64)
+
+//go:noescape
+func countEqualAVX512(n int, x *float64, v float64) (k int)
+
+//go:noescape
 func expAVX2(n int, dst, x *float32)
 
 //go:noescape
@@ -67,3 +103,39 @@ func keepAVX2(n int, x *float32, bits *byte)
 
 //go:noescape
 func addScaledAVX2(n int, x, base *float32, by float32)
+
+//go:noescape
+func differenceAVX2(n int, dst *float64, x, y *float32)
+
+//go:noescape
+func magnitudesAVX2(n int, dst *uint32, x, y *float32)
+
+//go:noescape
+func betweenAVX2(n int, dst, x *uint32, over, hi int32) (kept, above int)
+
+//go:noescape
+func keepOverAVX2(n int, x *float64, over int32)
+
+//go:noescape
+func keepBelowAVX2(n int, x *float64, draws *uint32, limit uint32)
+
+//go:noescape
+func addProductAVX2(n int, sum *float64, by float64, x *float64)
+
+//go:noescape
+func addAgreeingAVX2(n int, sum, weights, x, vote *float64, by, weight float64)
+
+//go:noescape
+func divideByAVX2(n int, x, by *float64)
+
+//go:noescape
+func roundSumAVX2(n int, dst, base *float32, by float64, x *float64)
+
+//go:noescape
+func roundSumWhereAVX2(n int, dst, base *float32, by float64, x, count *float64, least float64)
+
+//go:noescape
+func countLargerAVX2(n int, count, x, all *float64, by float64)
+
+//go:noescape
+func countEqualAVX2(n int, x *float64, v float64) (k int)

@@ -1,8 +1,9 @@
 //go:build ignore
 
 // gen writes vector_amd64.s and vector_amd64.go: AVX-512 and AVX2 forms of the
-// loops over exp37, of the reductions and of sums. Both execute the Go code's
-// operations one for one, so that their bits are the same.
+// loops over exp37, of the reductions, and of the loops over sums and differences.
+// Both execute the Go code's operations one for one, so that their bits are the
+// same.
 package main
 
 import (
@@ -332,6 +333,255 @@ func (f form) addScaledLoop() {
 	p("\tADDQ $64, SI\n\tADDQ $64, DI\n\tSUBQ $%d, CX\n\tJNZ %s_l\n\tVZEROUPPER\n\tRET\n", step, name)
 }
 
+// next ends a round: registers of float32s and of float64s go on, and the loop
+// name runs again while there are elements.
+func next(name string, singles, doubles []string) {
+	for _, r := range singles {
+		p("\tADDQ $64, %s", r)
+	}
+	for _, r := range doubles {
+		p("\tADDQ $128, %s", r)
+	}
+	p("\tSUBQ $%d, CX\n\tJNZ %s_l", step, name)
+}
+
+const end = "\tVZEROUPPER\n\tRET\n"
+
+// deltas are the loops over differences and their magnitudes.
+func (f form) deltas() {
+	f.differenceLoop()
+	f.magnitudesLoop()
+	f.betweenLoop()
+	f.keepOverLoop()
+	f.keepBelowLoop()
+	f.addProductLoop()
+	f.addAgreeingLoop()
+	f.divideByLoop()
+	f.roundSumLoop(false)
+	f.roundSumLoop(true)
+	f.countLargerLoop()
+	f.countEqualLoop()
+}
+
+// each runs body for every vector of a round: off is its offset in float32s, and
+// twice that in float64s, in bytes.
+func (f form) each(body func(off int)) {
+	for v := range f.vectors() {
+		body(v * f.w * 4)
+	}
+}
+
+// differenceLoop: dst = float64(x) − float64(y).
+func (f form) differenceLoop() {
+	name := f.fn("difference", "n int, dst *float64, x, y *float32", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tMOVQ y+24(FP), DX\n%s_l:", name)
+	f.each(func(off int) {
+		p("\tVCVTPS2PD %d(SI), %s0\n\tVCVTPS2PD %d(DX), %s1\n\tVSUBPD %s1, %s0, %s0\n\tVMOVUPD %s0, %d(DI)", off, f.R, off, f.R, f.R, f.R, f.R, f.R, 2*off)
+	})
+	next(name, []string{"SI", "DX"}, []string{"DI"})
+	p(end)
+}
+
+// magnitudesLoop: the bits of x − y without the sign.
+func (f form) magnitudesLoop() {
+	name := f.fn("magnitudes", "n int, dst *uint32, x, y *float32", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tMOVQ y+24(FP), DX\n\tVBROADCASTSS magnitude<>(SB), %s15\n%s_l:", f.R, name)
+	for off := 0; off < 64; off += 8 * f.w {
+		p("\tVMOVUPS %d(SI), %s0\n\tVSUBPS %d(DX), %s0, %s0\n\tVANDPS %s15, %s0, %s0\n\tVMOVUPS %s0, %d(DI)", off, f.R, off, f.R, f.R, f.R, f.R, f.R, f.R, off)
+	}
+	next(name, []string{"SI", "DX", "DI"}, nil)
+	p(end)
+}
+
+// betweenLoop: what is above over and not above hi goes to dst, R8 of it so far;
+// R9 are above hi.
+func (f form) betweenLoop() {
+	name := f.fn("between", "n int, dst, x *uint32, over, hi int32) (kept, above int", 48)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tVBROADCASTSS over+24(FP), %s14\n\tVBROADCASTSS hi+28(FP), %s15\n\tXORL R8, R8\n\tXORL R9, R9\n%s_l:", f.R, f.R, name)
+	if f.zmm {
+		p("\tVMOVDQU32 (SI), Z0\n\tVPCMPD $6, Z15, Z0, K1\n\tVPCMPD $6, Z14, Z0, K2\n\tKANDNW K2, K1, K2")
+		p("\tKMOVW K1, AX\n\tPOPCNTL AX, AX\n\tADDQ AX, R9")
+		p("\tVPCOMPRESSD.Z Z0, K2, Z1\n\tVMOVDQU32 Z1, (DI)(R8*4)\n\tKMOVW K2, AX\n\tPOPCNTL AX, AX\n\tADDQ AX, R8")
+	} else {
+		for i := range 2 {
+			p("\tVMOVDQU %d(SI), Y0\n\tVPCMPGTD Y15, Y0, Y1\n\tVPCMPGTD Y14, Y0, Y2\n\tVPANDN Y2, Y1, Y2", 32*i)
+			p("\tVMOVMSKPS Y1, AX\n\tPOPCNTL AX, AX\n\tADDQ AX, R9")
+			p("\tVMOVMSKPS Y2, AX\n\tTESTL AX, AX\n\tJZ %s_none%d\n%s_one%d:", name, i, name, i)
+			p("\tBSFL AX, BX\n\tMOVL %d(SI)(BX*4), DX\n\tMOVL DX, (DI)(R8*4)\n\tINCQ R8\n\tLEAL -1(AX), BX\n\tANDL BX, AX\n\tJNZ %s_one%d\n%s_none%d:", 32*i, name, i, name, i)
+		}
+	}
+	next(name, []string{"SI"}, nil)
+	p("\tMOVQ R8, kept+32(FP)\n\tMOVQ R9, above+40(FP)\n" + end)
+}
+
+// keepOverLoop: x = 0 unless its magnitude is above over.
+func (f form) keepOverLoop() {
+	name := f.fn("keepOver", "n int, x *float64, over int32", 20)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tVBROADCASTSS over+16(FP), %s14\n\tVBROADCASTSS magnitude<>(SB), %s15\n%s_l:", f.H, f.H, name)
+	f.each(func(off int) {
+		p("\tVMOVUPD %d(SI), %s0", 2*off, f.R)
+		f.narrow(0, 1)
+		p("\tVANDPS %s15, %s1, %s1", f.H, f.H, f.H)
+		if f.zmm {
+			p("\tVPCMPD $6, Y14, Y1, K1\n\tVMOVAPD.Z Z0, K1, Z0")
+		} else {
+			p("\tVPCMPGTD X14, X1, X1\n\tVPMOVSXDQ X1, Y1\n\tVANDPD Y1, Y0, Y0")
+		}
+		p("\tVMOVUPD %s0, %d(SI)", f.R, 2*off)
+	})
+	next(name, nil, []string{"SI"})
+	p(end)
+}
+
+// keepBelowLoop: x = 0 unless its draw is below the limit.
+func (f form) keepBelowLoop() {
+	name := f.fn("keepBelow", "n int, x *float64, draws *uint32, limit uint32", 28)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tMOVQ draws+16(FP), DX\n\tVBROADCASTSS limit+24(FP), %s14", f.H)
+	if !f.zmm {
+		// Signed comparisons order what had its highest bit turned.
+		p("\tVBROADCASTSS lowest<>(SB), X15\n\tVPXOR X15, X14, X14")
+	}
+	p("%s_l:", name)
+	f.each(func(off int) {
+		p("\tVMOVDQU%s %d(DX), %s1", map[bool]string{true: "32"}[f.zmm], off, f.H)
+		if f.zmm {
+			p("\tVPCMPUD $1, Y14, Y1, K1\n\tVMOVUPD.Z %d(SI), K1, Z0", 2*off)
+		} else {
+			p("\tVPXOR X15, X1, X1\n\tVPCMPGTD X1, X14, X1\n\tVPMOVSXDQ X1, Y1\n\tVANDPD %d(SI), Y1, Y0", 2*off)
+		}
+		p("\tVMOVUPD %s0, %d(SI)", f.R, 2*off)
+	})
+	next(name, []string{"DX"}, []string{"SI"})
+	p(end)
+}
+
+// addProductLoop: sum += by·x, the product rounded.
+func (f form) addProductLoop() {
+	name := f.fn("addProduct", "n int, sum *float64, by float64, x *float64", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ sum+8(FP), DI\n\tVBROADCASTSD by+16(FP), %s15\n\tMOVQ x+24(FP), SI\n%s_l:", f.R, name)
+	f.each(func(off int) {
+		p("\tVMOVUPD %d(DI), %s0\n\tVMULPD %d(SI), %s15, %s1\n\tVADDPD %s1, %s0, %s0\n\tVMOVUPD %s0, %d(DI)", 2*off, f.R, 2*off, f.R, f.R, f.R, f.R, f.R, f.R, 2*off)
+	})
+	next(name, nil, []string{"SI", "DI"})
+	p(end)
+}
+
+// Predicates of comparisons: false for a NaN, but for the last two.
+const (
+	equal      = 0
+	notEqual   = 4
+	notAtLeast = 25
+	atLeast    = 29
+	above      = 30
+)
+
+// addAgreeingLoop: where p = by·x is above zero and vote is zero or more, or
+// neither, sum += p and weights += weight.
+func (f form) addAgreeingLoop() {
+	name := f.fn("addAgreeing", "n int, sum, weights, x, vote *float64, by, weight float64", 56)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ sum+8(FP), DI\n\tMOVQ weights+16(FP), R8\n\tMOVQ x+24(FP), SI\n\tMOVQ vote+32(FP), DX")
+	p("\tVBROADCASTSD by+40(FP), %s15\n\tVBROADCASTSD weight+48(FP), %s14\n\tVXORPD X13, X13, X13\n%s_l:", f.R, f.R, name)
+	R := f.R
+	f.each(func(off int) {
+		p("\tVMULPD %d(SI), %s15, %s0\n\tVMOVUPD %d(DX), %s1", 2*off, R, R, 2*off, R)
+		if f.zmm {
+			p("\tVCMPPD $%d, Z13, Z1, K1\n\tKNOTW K1, K2\n\tVCMPPD $%d, Z13, Z0, K1, K3\n\tVCMPPD $%d, Z13, Z0, K2, K4\n\tKORW K3, K4, K1", atLeast, above, notAtLeast)
+			p("\tVMOVAPD.Z Z0, K1, Z0\n\tVMOVAPD.Z Z14, K1, Z1")
+		} else {
+			p("\tVCMPPD $%d, Y13, Y1, Y1\n\tVCMPPD $%d, Y13, Y0, Y2\n\tVCMPPD $%d, Y13, Y0, Y3\n\tVBLENDVPD Y1, Y2, Y3, Y1", atLeast, above, notAtLeast)
+			p("\tVANDPD Y1, Y0, Y0\n\tVANDPD Y1, Y14, Y1")
+		}
+		for i, r := range []string{"DI", "R8"} {
+			p("\tVMOVUPD %d(%s), %s2\n\tVADDPD %s%d, %s2, %s2\n\tVMOVUPD %s2, %d(%s)", 2*off, r, R, R, i, R, R, R, 2*off, r)
+		}
+	})
+	next(name, nil, []string{"SI", "DX", "DI", "R8"})
+	p(end)
+}
+
+// divideByLoop: x /= by where by is not zero.
+func (f form) divideByLoop() {
+	name := f.fn("divideBy", "n int, x, by *float64", 24)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tMOVQ by+16(FP), DX\n\tVXORPD X13, X13, X13\n%s_l:", name)
+	f.each(func(off int) {
+		p("\tVMOVUPD %d(SI), %s0\n\tVMOVUPD %d(DX), %s1", 2*off, f.R, 2*off, f.R)
+		if f.zmm {
+			p("\tVCMPPD $%d, Z13, Z1, K1\n\tVDIVPD Z1, Z0, K1, Z0", notEqual)
+		} else {
+			p("\tVDIVPD Y1, Y0, Y2\n\tVCMPPD $%d, Y13, Y1, Y1\n\tVBLENDVPD Y1, Y2, Y0, Y0", notEqual)
+		}
+		p("\tVMOVUPD %s0, %d(SI)", f.R, 2*off)
+	})
+	next(name, nil, []string{"SI", "DX"})
+	p(end)
+}
+
+// roundSumLoop: dst = base + by·x, rounded to float32 at last; base where the
+// count is too low.
+func (f form) roundSumLoop(where bool) {
+	name, args, size := "roundSum", "n int, dst, base *float32, by float64, x *float64", 40
+	doubles := []string{"SI"}
+	if where {
+		name, args, size = "roundSumWhere", "n int, dst, base *float32, by float64, x, count *float64, least float64", 56
+		doubles = append(doubles, "R8")
+	}
+	name = f.fn(name, args, size)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ base+16(FP), DX\n\tVBROADCASTSD by+24(FP), %s15\n\tMOVQ x+32(FP), SI", f.R)
+	if where {
+		p("\tMOVQ count+40(FP), R8\n\tVBROADCASTSD least+48(FP), %s14", f.R)
+	}
+	p("%s_l:", name)
+	f.each(func(off int) {
+		p("\tVMOVUPS %d(DX), %s2\n\tVCVTPS2PD %s2, %s0\n\tVMULPD %d(SI), %s15, %s1\n\tVADDPD %s1, %s0, %s0", off, f.H, f.H, f.R, 2*off, f.R, f.R, f.R, f.R, f.R)
+		f.narrow(0, 0)
+		switch {
+		case where && f.zmm:
+			p("\tVMOVUPD %d(R8), Z3\n\tVCMPPD $%d, Z14, Z3, K1\n\tVMOVAPS Y0, K1, Y2\n\tVMOVAPS Y2, Y0", 2*off, atLeast)
+		case where:
+			p("\tVMOVUPD %d(R8), Y3\n\tVCMPPD $%d, Y14, Y3, Y3\n\tVEXTRACTF128 $1, Y3, X4\n\tVSHUFPS $0x88, X4, X3, X3\n\tVBLENDVPS X3, X0, X2, X0", 2*off, atLeast)
+		}
+		p("\tVMOVUPS %s0, %d(DI)", f.H, off)
+	})
+	next(name, []string{"DX", "DI"}, doubles)
+	p(end)
+}
+
+// countLargerLoop: count += 1 where |x| > by·|all − x|.
+func (f form) countLargerLoop() {
+	name := f.fn("countLarger", "n int, count, x, all *float64, by float64", 40)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ count+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tMOVQ all+24(FP), DX\n\tVBROADCASTSD by+32(FP), %s15", f.R)
+	p("\tLEAQ ·constants(SB), R8\n\tVMOVUPD %d(R8), %s14\n\tVMOVUPD %d(R8), %s13\n%s_l:", sign, f.R, one, f.R, name)
+	R := f.R
+	f.each(func(off int) {
+		p("\tVMOVUPD %d(SI), %s0\n\tVMOVUPD %d(DX), %s1\n\tVSUBPD %s0, %s1, %s1\n\tVANDNPD %s0, %s14, %s0\n\tVANDNPD %s1, %s14, %s1\n\tVMULPD %s1, %s15, %s1", 2*off, R, 2*off, R, R, R, R, R, R, R, R, R, R, R, R, R)
+		p("\tVMOVUPD %d(DI), %s2", 2*off, R)
+		if f.zmm {
+			p("\tVCMPPD $%d, Z1, Z0, K1\n\tVADDPD Z13, Z2, K1, Z2", above)
+		} else {
+			p("\tVCMPPD $%d, Y1, Y0, Y0\n\tVANDPD Y13, Y0, Y0\n\tVADDPD Y0, Y2, Y2", above)
+		}
+		p("\tVMOVUPD %s2, %d(DI)", R, 2*off)
+	})
+	next(name, nil, []string{"SI", "DX", "DI"})
+	p(end)
+}
+
+// countEqualLoop returns how many elements equal v.
+func (f form) countEqualLoop() {
+	name := f.fn("countEqual", "n int, x *float64, v float64) (k int", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tVBROADCASTSD v+16(FP), %s15\n\tXORL R8, R8\n%s_l:", f.R, name)
+	f.each(func(off int) {
+		if f.zmm {
+			p("\tVCMPPD $%d, %d(SI), Z15, K1\n\tKMOVW K1, AX", equal, 2*off)
+		} else {
+			p("\tVCMPPD $%d, %d(SI), Y15, Y0\n\tVMOVMSKPD Y0, AX", equal, 2*off)
+		}
+		p("\tPOPCNTL AX, AX\n\tADDQ AX, R8")
+	})
+	next(name, nil, []string{"SI"})
+	p("\tMOVQ R8, k+24(FP)\n" + end)
+}
+
 func main() {
 	gp("// Code generated by gen/main.go. DO NOT EDIT.\n\npackage vmath\n")
 	p("// Code generated by gen/main.go. DO NOT EDIT.\n\n#include \"textflag.h\"\n")
@@ -339,7 +589,9 @@ func main() {
 	for i := range 8 {
 		p("DATA masks<>+%d(SB)/4, $%d", 4*i, 1<<i)
 	}
-	p("GLOBL masks<>(SB), RODATA|NOPTR, $32\n")
+	p("GLOBL masks<>(SB), RODATA|NOPTR, $32")
+	p("DATA magnitude<>+0(SB)/4, $0x7fffffff\nGLOBL magnitude<>(SB), RODATA|NOPTR, $4")
+	p("DATA lowest<>+0(SB)/4, $0x80000000\nGLOBL lowest<>(SB), RODATA|NOPTR, $4\n")
 	for _, f := range forms {
 		f.expLoop()
 		f.siluLoop()
@@ -352,6 +604,7 @@ func main() {
 		f.momentsLoop()
 		f.keepLoop()
 		f.addScaledLoop()
+		f.deltas()
 	}
 	for name, s := range map[string]string{"vector_amd64.s": asm.String(), "vector_amd64.go": decl.String()} {
 		if err := os.WriteFile(name, []byte(s), 0o644); err != nil {
