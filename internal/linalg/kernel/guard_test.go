@@ -116,12 +116,17 @@ func tileInside[T Float](t *testing.T) {
 	}
 	for _, n := range []int{4, 100} {
 		g := Select[T](n)
-		for _, kc := range []int{1, 3, 4, 9} {
+		for _, kc := range []int{1, 3, 4, 9, 110} {
 			a, b := guarded[T](t, g.MR*kc), guarded[T](t, g.NR*kc)
 			ldc := g.NR + 3
 			c := guarded[T](t, (g.MR-1)*ldc+g.NR)
 			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 1)
 			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 0)
+			for lane := 0; lane < g.NR; lane += g.Lane() {
+				c := guarded[T](t, (g.MR-1)*ldc+lane+g.Lane())
+				g.Columns(0, lane+1, kc, &a[0], &b[0], c, ldc, 1, 1)
+				g.Columns(lane, lane+g.Lane(), kc, &a[0], &b[0], c, ldc, 1, 0)
+			}
 		}
 	}
 }

@@ -8,10 +8,22 @@ import "unsafe"
 func sgemm8x48AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
 //go:noescape
+func sgemm8x32of48AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm8x16of48AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
 func sgemm24x16AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
 //go:noescape
 func dgemm8x24AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm8x16of24AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm8x8of24AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
 func dgemm24x8AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
@@ -20,7 +32,13 @@ func dgemm24x8AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
 func sgemm6x16AVX2(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
 //go:noescape
+func sgemm6x8of16AVX2(kc int, a, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
 func dgemm6x8AVX2(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm6x4of8AVX2(kc int, a, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
 func svectorAVX512(kc int, x, b *float32, ldb int, y *float32, alpha float32, add int)

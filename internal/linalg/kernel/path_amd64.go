@@ -4,9 +4,9 @@ import "golang.org/x/sys/cpu"
 
 var avx512Table = table{
 	path:        AVX512,
-	sgemm:       Gemm[float32]{MR: 8, NR: 48, Run: sgemm8x48AVX512},
+	sgemm:       Gemm[float32]{MR: 8, NR: 48, Run: sgemm8x48AVX512, Some: []Tile[float32]{sgemm8x16of48AVX512, sgemm8x32of48AVX512}},
 	sgemmNarrow: Gemm[float32]{MR: 24, NR: 16, Run: sgemm24x16AVX512},
-	dgemm:       Gemm[float64]{MR: 8, NR: 24, Run: dgemm8x24AVX512},
+	dgemm:       Gemm[float64]{MR: 8, NR: 24, Run: dgemm8x24AVX512, Some: []Tile[float64]{dgemm8x8of24AVX512, dgemm8x16of24AVX512}},
 	dgemmNarrow: Gemm[float64]{MR: 24, NR: 8, Run: dgemm24x8AVX512},
 	svector:     Vector[float32]{Width: 128, Run: svectorAVX512},
 	dvector:     Vector[float64]{Width: 64, Run: dvectorAVX512},
@@ -25,10 +25,10 @@ var avx512Table = table{
 
 var avx2Table = table{
 	path:        AVX2,
-	sgemm:       Gemm[float32]{MR: 6, NR: 16, Run: sgemm6x16AVX2},
-	sgemmNarrow: Gemm[float32]{MR: 6, NR: 16, Run: sgemm6x16AVX2},
-	dgemm:       Gemm[float64]{MR: 6, NR: 8, Run: dgemm6x8AVX2},
-	dgemmNarrow: Gemm[float64]{MR: 6, NR: 8, Run: dgemm6x8AVX2},
+	sgemm:       Gemm[float32]{MR: 6, NR: 16, Run: sgemm6x16AVX2, Some: []Tile[float32]{sgemm6x8of16AVX2}},
+	sgemmNarrow: Gemm[float32]{MR: 6, NR: 16, Run: sgemm6x16AVX2, Some: []Tile[float32]{sgemm6x8of16AVX2}},
+	dgemm:       Gemm[float64]{MR: 6, NR: 8, Run: dgemm6x8AVX2, Some: []Tile[float64]{dgemm6x4of8AVX2}},
+	dgemmNarrow: Gemm[float64]{MR: 6, NR: 8, Run: dgemm6x8AVX2, Some: []Tile[float64]{dgemm6x4of8AVX2}},
 	svector:     Vector[float32]{Width: 64, Run: svectorAVX2},
 	dvector:     Vector[float64]{Width: 32, Run: dvectorAVX2},
 	srows:       []Rows[float32]{{2, 2, 4, srowsAVX2}},
