@@ -142,6 +142,10 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 		p = nil
 	}
 	kn := kernel.Select[T](n)
+	if part == whole && n <= kn.NR {
+		thin(p, kn, tA, tB, m, n, k, alpha, a, lda, b, ldb, rows, beta != 0, c, ldc)
+		return
+	}
 	mr, nr := kn.MR, kn.NR
 	kcMax := kBlock(k)
 	panelsA, panelsB := (m+mr-1)/mr, (n+nr-1)/nr
@@ -194,17 +198,21 @@ func (p *packing[T]) panels() int { return (p.count + p.width - 1) / p.width }
 // groups returns the number of tasks.
 func (p *packing[T]) groups() int { return (p.panels() + p.perGroup() - 1) / p.perGroup() }
 
-// group packs the panels of one task. Those of a transposed operand are packed
-// side by side, a few stored rows at a time: a panel is a few bytes of each row,
-// and rows of a wide matrix are a page or more apart.
+// group packs the panels of one task.
 func (p *packing[T]) group(g int) {
 	lo := g * p.perGroup()
-	hi := min(p.panels(), lo+p.perGroup())
+	p.some(lo, min(p.panels(), lo+p.perGroup()), p.dst[lo*p.width*p.kc:])
+}
+
+// some packs panels [lo, hi) to dst. Those of a transposed operand are packed
+// side by side, a few stored rows at a time: a panel is a few bytes of each row,
+// and rows of a wide matrix are a page or more apart.
+func (p *packing[T]) some(lo, hi int, dst []T) {
 	if p.decode != nil {
 		flat := TakeBuffer[T](p.width * p.kc)
 		for q := lo; q < hi; q++ {
 			cnt := min(p.width, p.count-q*p.width)
-			packDecoded(p.dst[q*p.width*p.kc:], flat.S, p.decode, p.first+q*p.width, cnt, p.width, p.k0, p.kc)
+			packDecoded(dst[(q-lo)*p.width*p.kc:], flat.S, p.decode, p.first+q*p.width, cnt, p.width, p.k0, p.kc)
 		}
 		flat.Give()
 		return
@@ -218,14 +226,13 @@ func (p *packing[T]) group(g int) {
 		for q := lo; q < hi; q++ {
 			i := p.first + q*p.width
 			cnt := min(p.width, p.count-q*p.width)
-			dst := p.dst[q*p.width*p.kc+k*p.width:]
 			src := p.src
 			if p.trans {
 				src = src[(p.k0+k)*p.ld+i:]
 			} else {
 				src = src[i*p.ld+p.k0+k:]
 			}
-			kernel.Pack(dst, src, p.ld, kc, p.width, cnt, p.rows-i, p.trans)
+			kernel.Pack(dst[((q-lo)*p.kc+k)*p.width:], src, p.ld, kc, p.width, cnt, p.rows-i, p.trans)
 		}
 	}
 }
@@ -276,7 +283,12 @@ type tiling[T kernel.Float] struct {
 	scratch          []T
 	sum              []float64 // of GramAdd, instead of c
 
-	packTask, tileTask, gramTask func(worker, task int)
+	// Of thin: all of K, panels of A that a task takes, scratch of a worker, and the
+	// kernel for A as it lies, if it is.
+	k, perTask, own int
+	asIs            func(kc int, a *T, lda int, b, c *T, ldc int, alpha T, add int)
+
+	packTask, tileTask, gramTask, thinPackTask, thinTask func(worker, task int)
 }
 
 var tilings32, tilings64 sync.Pool
@@ -294,12 +306,13 @@ func takeTiling[T kernel.Float]() *tiling[T] {
 		return v.(*tiling[T])
 	}
 	t := &tiling[T]{}
-	t.packTask, t.tileTask = t.pack, t.tiles
+	t.packTask, t.tileTask, t.thinPackTask, t.thinTask = t.pack, t.tiles, t.thinPack, t.thinTiles
 	return t
 }
 
 func (t *tiling[T]) give() {
-	*t = tiling[T]{packTask: t.packTask, tileTask: t.tileTask, gramTask: t.gramTask} // keep no matrices alive
+	// It must keep no matrices alive.
+	*t = tiling[T]{packTask: t.packTask, tileTask: t.tileTask, gramTask: t.gramTask, thinPackTask: t.thinPackTask, thinTask: t.thinTask}
 	tilingPool[T]().Put(t)
 }
 

@@ -17,6 +17,18 @@ func sgemm8x16of48AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add i
 func sgemm24x16AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
 //go:noescape
+func sgemm24x16rowsAVX512(kc int, a *float32, lda int, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm8x16rowsAVX512(kc int, a *float32, lda int, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm12x32AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm8x32rowsAVX512(kc int, a *float32, lda int, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
 func dgemm8x24AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
@@ -29,16 +41,34 @@ func dgemm8x8of24AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add in
 func dgemm24x8AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
+func dgemm24x8rowsAVX512(kc int, a *float64, lda int, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm8x8rowsAVX512(kc int, a *float64, lda int, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm12x16AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm8x16rowsAVX512(kc int, a *float64, lda int, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
 func sgemm6x16AVX2(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
 //go:noescape
 func sgemm6x8of16AVX2(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
 //go:noescape
+func sgemm6x16rowsAVX2(kc int, a *float32, lda int, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
 func dgemm6x8AVX2(kc int, a, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
 func dgemm6x4of8AVX2(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm6x8rowsAVX2(kc int, a *float64, lda int, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
 func svectorAVX512(kc int, x, b *float32, ldb int, y *float32, alpha float32, add int)

@@ -80,7 +80,7 @@ func TestFMA32(t *testing.T) {
 func TestTileMatchesFMA(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 9))
-		for _, n := range []int{4, 12, 100} {
+		for _, n := range []int{4, 12, 20, 100} {
 			s, d := Select[float32](n), Select[float64](n)
 			for range 300 {
 				kc := r.IntN(7)
@@ -156,7 +156,7 @@ func TestSomeColumnsOfATile(t *testing.T) {
 func someColumns[T Float](t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 9))
 	for range 300 {
-		g := Select[T]([]int{4, 100}[r.IntN(2)])
+		g := Select[T]([]int{4, 20, 100}[r.IntN(3)])
 		kc, ldc := []int{r.IntN(9), 90 + r.IntN(20)}[r.IntN(2)], g.NR+r.IntN(4)
 		a, b, c := make([]T, g.MR*kc+1), make([]T, g.NR*kc+1), make([]T, g.MR*ldc)
 		for _, x := range [][]T{a, b, c} {
