@@ -467,7 +467,7 @@ func transpack512(f64 bool) {
 func packRows512() {
 	fn("packRowsAVX512", "kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, nv int, mask int, dstBytes int", 56)
 	p("\tMOVQ kc+0(FP), CX\n\tMOVQ src+8(FP), SI\n\tMOVQ ldBytes+16(FP), R8\n\tMOVQ dst+24(FP), DI\n\tMOVQ nv+32(FP), R11\n\tMOVQ mask+40(FP), AX\n\tKMOVW AX, K1\n\tMOVQ dstBytes+48(FP), R12")
-	p("pr_k:\n\tMOVQ R11, BX\n\tXORQ R10, R10\n\tTESTQ BX, BX\n\tJZ pr_m")
+	p("\tPCALIGN $32\npr_k:\n\tMOVQ R11, BX\n\tXORQ R10, R10\n\tTESTQ BX, BX\n\tJZ pr_m")
 	p("pr_v:\n\tVMOVUPS (SI)(R10*1), Z0\n\tVMOVUPS Z0, (DI)(R10*1)\n\tADDQ $64, R10\n\tDECQ BX\n\tJNZ pr_v")
 	p("pr_m:\n\tTESTQ AX, AX\n\tJZ pr_n\n\tVMOVUPS.Z (SI)(R10*1), K1, Z0\n\tVMOVUPS Z0, K1, (DI)(R10*1)")
 	p("pr_n:\n\tADDQ R8, SI\n\tADDQ R12, DI\n\tDECQ CX\n\tJNZ pr_k\n\tVZEROUPPER\n\tRET\n")
