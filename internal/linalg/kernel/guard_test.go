@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"testing"
 	"unsafe"
@@ -197,10 +198,10 @@ func rowsInside[T Float](t *testing.T, draw func(*rand.Rand) T, fma func(a, b, c
 	for _, kn := range SelectRows[T]() {
 		for range 150 {
 			kc := 1 + r.IntN(40)
-			blocks := []int{1, kn.Lanes}[r.IntN(2)]
-			rg := kn.Lanes / blocks * kn.Lane
-			rows := rg * kn.Vectors
+			blocks := kn.Lanes >> r.IntN(bits.Len(uint(kn.Lanes)))
 			ld := blocks*kc + r.IntN(4)
+			l1, l2, rg := kn.Strides(kc, blocks, ld)
+			rows := rg * kn.Vectors
 			a, y := guarded[T](t, (rows-1)*ld+blocks*kc), guarded[T](t, rows)
 			x, packed := guarded[T](t, blocks*kc), guarded[T](t, kn.Packed(kc))
 			for _, v := range [][]T{a, y, x} {
@@ -235,12 +236,8 @@ func rowsInside[T Float](t *testing.T, draw func(*rand.Rand) T, fma func(a, b, c
 					want[i] = fma(alpha, acc, want[i])
 				}
 			}
-			ls := kc
-			if blocks == 1 {
-				ls = kn.Lane * ld
-			}
 			kn.Pack(packed, x, kc, blocks)
-			kn.Run(kc, &packed[0], &a[0], ls, ld, rg, &y[0], alpha)
+			kn.Run(kc, &packed[0], &a[0], l1, l2, ld, rg, &y[0], alpha)
 			for i, v := range y {
 				if !same64(float64(v), float64(want[i])) {
 					t.Fatalf("%T, %d lanes, %d blocks of %d columns, stride %d: row %d is %x, want %x", v, kn.Lanes, blocks, kc, ld, i, v, want[i])

@@ -83,16 +83,16 @@ func dvectorAVX512(kc int, x, b *float64, ldb int, y *float64, alpha float64, ad
 func dvectorAVX2(kc int, x, b *float64, ldb int, y *float64, alpha float64, add int)
 
 //go:noescape
-func srowsAVX512(kc int, x, a *float32, ls, ld, rg int, y *float32, alpha float32)
+func srowsAVX512(kc int, x, a *float32, l1, l2, ld, rg int, y *float32, alpha float32)
 
 //go:noescape
-func srowsAVX2(kc int, x, a *float32, ls, ld, rg int, y *float32, alpha float32)
+func srowsAVX2(kc int, x, a *float32, l1, l2, ld, rg int, y *float32, alpha float32)
 
 //go:noescape
-func drowsAVX512(kc int, x, a *float64, ls, ld, rg int, y *float64, alpha float64)
+func drowsAVX512(kc int, x, a *float64, l1, l2, ld, rg int, y *float64, alpha float64)
 
 //go:noescape
-func drowsAVX2(kc int, x, a *float64, ls, ld, rg int, y *float64, alpha float64)
+func drowsAVX2(kc int, x, a *float64, l1, l2, ld, rg int, y *float64, alpha float64)
 
 //go:noescape
 func transpackF32AVX512(nblk int, src *float32, ld int, dst *float32, stride int, mask int)

@@ -7506,19 +7506,20 @@ DATA rowMask<>+8(SB)/8, $0xffffffff
 DATA rowMask<>+16(SB)/8, $0
 GLOBL rowMask<>(SB), RODATA, $24
 
-// func srowsAVX512(kc int, x, a *float32, ls, ld, rg int, y *float32, alpha float32)
-TEXT ·srowsAVX512(SB), NOSPLIT, $0-60
+// func srowsAVX512(kc int, x, a *float32, l1, l2, ld, rg int, y *float32, alpha float32)
+TEXT ·srowsAVX512(SB), NOSPLIT, $0-68
 	MOVQ kc+0(FP), CX
 	MOVQ x+8(FP), DI
 	MOVQ a+16(FP), SI
-	MOVQ ls+24(FP), R10
-	MOVQ ld+32(FP), R8
-	MOVQ rg+40(FP), R12
+	MOVQ l1+24(FP), R10
+	MOVQ ld+40(FP), R8
+	MOVQ rg+48(FP), R12
 	SHLQ $2, R10
 	SHLQ $2, R8
 	IMULQ R8, R12
 	LEAQ (R8)(R8*2), R9
-	LEAQ (R10)(R10*1), R11
+	MOVQ l2+32(FP), R11
+	SHLQ $2, R11
 	VPXORD Z28, Z28, Z28
 	VPXORD Z29, Z29, Z29
 	SUBQ $16, CX
@@ -8004,9 +8005,9 @@ srowsAVX512_part:
 	ADDQ $32, SI
 	ADDQ $128, DI
 srowsAVX512_end:
-	VBROADCASTSS alpha+56(FP), Y30
-	MOVQ y+48(FP), DX
-	MOVQ rg+40(FP), R12
+	VBROADCASTSS alpha+64(FP), Y30
+	MOVQ y+56(FP), DX
+	MOVQ rg+48(FP), R12
 	LEAQ -1(R12), CX
 	SHLQ $2, R12
 	MOVQ $4, AX
@@ -8051,14 +8052,14 @@ srowsAVX512_end:
 	VZEROUPPER
 	RET
 
-// func srowsAVX2(kc int, x, a *float32, ls, ld, rg int, y *float32, alpha float32)
-TEXT ·srowsAVX2(SB), NOSPLIT, $0-60
+// func srowsAVX2(kc int, x, a *float32, l1, l2, ld, rg int, y *float32, alpha float32)
+TEXT ·srowsAVX2(SB), NOSPLIT, $0-68
 	MOVQ kc+0(FP), CX
 	MOVQ x+8(FP), DI
 	MOVQ a+16(FP), SI
-	MOVQ ls+24(FP), R10
-	MOVQ ld+32(FP), R8
-	MOVQ rg+40(FP), R12
+	MOVQ l1+24(FP), R10
+	MOVQ ld+40(FP), R8
+	MOVQ rg+48(FP), R12
 	SHLQ $2, R10
 	SHLQ $2, R8
 	IMULQ R8, R12
@@ -8190,9 +8191,9 @@ srowsAVX2_few:
 	ADDQ $16, SI
 	ADDQ $32, DI
 srowsAVX2_end:
-	VBROADCASTSS alpha+56(FP), Y14
-	MOVQ y+48(FP), DX
-	MOVQ rg+40(FP), R12
+	VBROADCASTSS alpha+64(FP), Y14
+	MOVQ y+56(FP), DX
+	MOVQ rg+48(FP), R12
 	LEAQ -1(R12), CX
 	SHLQ $2, R12
 	MOVQ $4, AX
@@ -8221,19 +8222,20 @@ srowsAVX2_end:
 	VZEROUPPER
 	RET
 
-// func drowsAVX512(kc int, x, a *float64, ls, ld, rg int, y *float64, alpha float64)
-TEXT ·drowsAVX512(SB), NOSPLIT, $0-64
+// func drowsAVX512(kc int, x, a *float64, l1, l2, ld, rg int, y *float64, alpha float64)
+TEXT ·drowsAVX512(SB), NOSPLIT, $0-72
 	MOVQ kc+0(FP), CX
 	MOVQ x+8(FP), DI
 	MOVQ a+16(FP), SI
-	MOVQ ls+24(FP), R10
-	MOVQ ld+32(FP), R8
-	MOVQ rg+40(FP), R12
+	MOVQ l1+24(FP), R10
+	MOVQ ld+40(FP), R8
+	MOVQ rg+48(FP), R12
 	SHLQ $3, R10
 	SHLQ $3, R8
 	IMULQ R8, R12
 	LEAQ (R8)(R8*2), R9
-	LEAQ (R10)(R10*1), R11
+	MOVQ l2+32(FP), R11
+	SHLQ $3, R11
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
 	VPXORD Z28, Z28, Z28
@@ -8673,9 +8675,9 @@ drowsAVX512_part:
 	ADDQ $32, SI
 	ADDQ $128, DI
 drowsAVX512_end:
-	VBROADCASTSD alpha+56(FP), Y30
-	MOVQ y+48(FP), DX
-	MOVQ rg+40(FP), R12
+	VBROADCASTSD alpha+64(FP), Y30
+	MOVQ y+56(FP), DX
+	MOVQ rg+48(FP), R12
 	LEAQ -1(R12), CX
 	SHLQ $3, R12
 	MOVQ $2, AX
@@ -8754,14 +8756,14 @@ drowsAVX512_end:
 	VZEROUPPER
 	RET
 
-// func drowsAVX2(kc int, x, a *float64, ls, ld, rg int, y *float64, alpha float64)
-TEXT ·drowsAVX2(SB), NOSPLIT, $0-64
+// func drowsAVX2(kc int, x, a *float64, l1, l2, ld, rg int, y *float64, alpha float64)
+TEXT ·drowsAVX2(SB), NOSPLIT, $0-72
 	MOVQ kc+0(FP), CX
 	MOVQ x+8(FP), DI
 	MOVQ a+16(FP), SI
-	MOVQ ls+24(FP), R10
-	MOVQ ld+32(FP), R8
-	MOVQ rg+40(FP), R12
+	MOVQ l1+24(FP), R10
+	MOVQ ld+40(FP), R8
+	MOVQ rg+48(FP), R12
 	SHLQ $3, R10
 	SHLQ $3, R8
 	IMULQ R8, R12
@@ -8879,9 +8881,9 @@ drowsAVX2_few:
 	ADDQ $16, SI
 	ADDQ $32, DI
 drowsAVX2_end:
-	VBROADCASTSD alpha+56(FP), Y14
-	MOVQ y+48(FP), DX
-	MOVQ rg+40(FP), R12
+	VBROADCASTSD alpha+64(FP), Y14
+	MOVQ y+56(FP), DX
+	MOVQ rg+48(FP), R12
 	LEAQ -1(R12), CX
 	SHLQ $3, R12
 	MOVQ $2, AX

@@ -218,8 +218,9 @@ func vectorTile(name string, f64, zmm bool, nv int) {
 
 // rowTile is a product of rows of a matrix that lie as they are, not packed, and
 // a vector: they are transposed in registers. A vector register holds four lanes
-// of 128 bits (two with AVX2); a lane holds rows that are ld apart, and lane q
-// starts at a+q·ls: lanes are further rows, or the same rows in other K blocks.
+// of 128 bits (two with AVX2); a lane holds rows that are ld apart, and the lanes
+// start at a, a+l1, a+l2 and a+l1+l2: they are further rows, or the same rows in
+// other K blocks.
 // There are groups registers, whose rows are rg·ld apart.
 //
 // x holds, for each 16 bytes of columns, what each lane multiplies. Columns past
@@ -239,11 +240,11 @@ func rowTile(name string, f64, zmm bool, groups int) {
 	regX, regP := acc+groups, acc+groups+1
 	// A unit is what one load of a row brings: a whole lane, or two of them.
 	unit, perGroup := lanes/2*lr, lanes/2*lr
-	fn(name, fmt.Sprintf("kc int, x, a *%s, ls, ld, rg int, y *%s, alpha %s", ty, ty, ty), 56+es)
-	p("\tMOVQ kc+0(FP), CX\n\tMOVQ x+8(FP), DI\n\tMOVQ a+16(FP), SI\n\tMOVQ ls+24(FP), R10\n\tMOVQ ld+32(FP), R8\n\tMOVQ rg+40(FP), R12")
+	fn(name, fmt.Sprintf("kc int, x, a *%s, l1, l2, ld, rg int, y *%s, alpha %s", ty, ty, ty), 64+es)
+	p("\tMOVQ kc+0(FP), CX\n\tMOVQ x+8(FP), DI\n\tMOVQ a+16(FP), SI\n\tMOVQ l1+24(FP), R10\n\tMOVQ ld+40(FP), R8\n\tMOVQ rg+48(FP), R12")
 	p("\tSHLQ $%d, R10\n\tSHLQ $%d, R8\n\tIMULQ R8, R12\n\tLEAQ (R8)(R8*2), R9", sh, sh)
 	if zmm {
-		p("\tLEAQ (R10)(R10*1), R11")
+		p("\tMOVQ l2+32(FP), R11\n\tSHLQ $%d, R11", sh)
 	}
 	for g := range groups {
 		p("\t%s %s%d, %s%d, %s%d", zero, R, acc+g, R, acc+g, R, acc+g)
@@ -364,8 +365,8 @@ func rowTile(name string, f64, zmm bool, groups int) {
 	}
 	columns(1, true)
 	p("%s_end:", name)
-	p("\tVBROADCAST%s alpha+56(FP), Y%d", map[bool]string{false: "SS", true: "SD"}[f64], regX)
-	p("\tMOVQ y+48(FP), DX\n\tMOVQ rg+40(FP), R12\n\tLEAQ -1(R12), CX\n\tSHLQ $%d, R12", sh)
+	p("\tVBROADCAST%s alpha+64(FP), Y%d", map[bool]string{false: "SS", true: "SD"}[f64], regX)
+	p("\tMOVQ y+56(FP), DX\n\tMOVQ rg+48(FP), R12\n\tLEAQ -1(R12), CX\n\tSHLQ $%d, R12", sh)
 	p("\tMOVQ $%d, AX\n\tANDQ CX, AX\n\tSHLQ $%d, AX\n\tMOVQ $%d, BX\n\tANDQ CX, BX\n\tSHLQ $%d, BX", lr, sh, 2*lr, sh)
 	for g := range groups {
 		p("\tLEAQ (DX)(BX*1), R13")
