@@ -16,7 +16,7 @@ const (
 	taskPanelsA = 10   // panels of A a task runs over: they stay in L2
 	taskPanelsB = 4    // panels of B a task runs over
 	packWidth   = 192  // rows or columns packed by one task, about
-	packDepth   = 32   // stored rows of a transposed operand read before the next
+	packDepth   = 128  // stored rows of a transposed operand read before the next
 	columnsMax  = 4608 // columns of B packed at a time: bounds the buffer
 	// serialBelow is the number of multiply-adds under which a product runs on
 	// its caller alone: about 4 µs of work.
