@@ -104,9 +104,8 @@ func rowProduct[T kernel.Float](p *Pool, rows, k int, alpha T, a []T, lda int, x
 		s := kBlocks[T]{k0: k0, kc: min(kcMax, k-k0), count: 1, kernel: kernels[len(kernels)-1]}
 	choose:
 		for _, kn := range kernels {
-			for n := kn.Lanes; n > 0; n /= 2 {
-				_, _, rg := kn.Strides(s.kc, n, lda)
-				if n*kcMax <= k-k0 && rowGroup%(rg*kn.Vectors) == 0 {
+			for _, n := range kn.Blocks {
+				if n*kcMax <= k-k0 {
 					s.count, s.kernel = n, kn
 					break choose
 				}

@@ -63,11 +63,13 @@ func fma[T Float](a, b, c T) T {
 // accumulator those rg·ld after. Lane q goes to y[q·Lane mod rg], with rg further
 // for each accumulator; sums that go to the same element are added in the order of
 // the lanes. So lanes are further rows, other K blocks of the same rows, or both:
-// see Strides.
+// see Strides. Blocks are the numbers of K blocks that it is the best kernel for,
+// the largest first.
 //
 // x holds what Pack makes of the lanes' vectors.
 type Rows[T Float] struct {
 	Vectors, Lanes, Lane int
+	Blocks               []int
 	Run                  func(kc int, x, a *T, l1, l2, ld, rg int, y *T, alpha T)
 }
 
@@ -84,8 +86,8 @@ func (r Rows[T]) Strides(kc, blocks, ld int) (l1, l2, rg int) {
 	return r.Lane * ld, 2 * r.Lane * ld, rg
 }
 
-// SelectRows returns the active path's kernels for rows as they lie, that of most
-// lanes first; there may be none.
+// SelectRows returns the active path's kernels for rows as they lie, that for most
+// K blocks first and that for one last; there may be none.
 func SelectRows[T Float]() []Rows[T] {
 	var z T
 	var v any = active.srows
