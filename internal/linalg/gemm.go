@@ -16,8 +16,8 @@ const (
 	taskPanelsA = 10   // panels of A a task runs over: they stay in L2
 	taskPanelsB = 4    // panels of B a task runs over
 	packWidth   = 192  // rows or columns packed by one task, about
-	packDepth   = 32   // stored rows of a transposed operand read before the next
-	columnsMax  = 4096 // columns of B packed at a time: bounds the buffer
+	packDepth   = 128  // stored rows of a transposed operand read before the next
+	columnsMax  = 4608 // columns of B packed at a time: bounds the buffer
 	// serialBelow is the number of multiply-adds under which a product runs on
 	// its caller alone: about 4 µs of work.
 	serialBelow = 1 << 19
@@ -142,27 +142,32 @@ func gemm[T kernel.Float](p *Pool, part triangle, tA, tB bool, m, n, k int, alph
 		p = nil
 	}
 	kn := kernel.Select[T](n)
+	if part == whole && n <= kn.NR {
+		thin(p, kn, tA, tB, m, n, k, alpha, a, lda, b, ldb, rows, beta != 0, c, ldc)
+		return
+	}
 	mr, nr := kn.MR, kn.NR
 	kcMax := kBlock(k)
-	panelsA := (m + mr - 1) / mr
-	ncMax := columnsMax / nr * nr
+	panelsA, panelsB := (m+mr-1)/mr, (n+nr-1)/nr
+	stretches := (panelsB*nr + columnsMax - 1) / columnsMax
+	ncMax := (panelsB + stretches - 1) / stretches * nr
 	aBuf := TakeBuffer[T](panelsA*mr*min(kcMax, k) + kernel.PanelSlack)
-	bBuf := TakeBuffer[T]((min(n, ncMax)+nr-1)/nr*nr*min(kcMax, k) + kernel.PanelSlack)
+	bBuf := TakeBuffer[T](ncMax*min(kcMax, k) + kernel.PanelSlack)
 	scratch := TakeBuffer[T](p.Threads() * kernel.MaxTile)
 	t := takeTiling[T]()
 	t.kernel, t.part, t.alpha = kn, part, alpha
 	t.m, t.a, t.b, t.c, t.ldc, t.scratch = m, aBuf.S, bBuf.S, c, ldc, scratch.S
 	t.panelsA = panelsA
-	for jc := 0; jc < n; jc += ncMax {
-		nc := min(ncMax, n-jc)
-		for pc := 0; pc < k; pc += kcMax {
-			kc := min(kcMax, k-pc)
-			t.add = beta != 0 || pc > 0
-			t.n, t.jc, t.kc = nc, jc, kc
-			t.panelsB = (nc + nr - 1) / nr
-			t.packs = [2]packing[T]{
-				{dst: bBuf.S, src: b, decode: rows, ld: ldb, trans: !tB, first: jc, count: nc, rows: n, width: nr, k0: pc, kc: kc},
-				{dst: aBuf.S, src: a, ld: lda, trans: tA, count: m, rows: m, width: mr, k0: pc, kc: kc},
+	for pc := 0; pc < k; pc += kcMax {
+		kc := min(kcMax, k-pc)
+		t.kc, t.add = kc, beta != 0 || pc > 0
+		t.packs[1] = packing[T]{dst: aBuf.S, src: a, ld: lda, trans: tA, count: m, rows: m, width: mr, k0: pc, kc: kc}
+		for jc := 0; jc < n; jc += ncMax {
+			nc := min(ncMax, n-jc)
+			t.n, t.jc, t.panelsB = nc, jc, (nc+nr-1)/nr
+			t.packs[0] = packing[T]{dst: bBuf.S, src: b, decode: rows, ld: ldb, trans: !tB, first: jc, count: nc, rows: n, width: nr, k0: pc, kc: kc}
+			if jc > 0 { // A is packed
+				t.packs[1].count = 0
 			}
 			p.For(t.packs[0].groups()+t.packs[1].groups(), t.packTask)
 			p.For(t.taskRows()*t.taskColumns(), t.tileTask)
@@ -193,17 +198,21 @@ func (p *packing[T]) panels() int { return (p.count + p.width - 1) / p.width }
 // groups returns the number of tasks.
 func (p *packing[T]) groups() int { return (p.panels() + p.perGroup() - 1) / p.perGroup() }
 
-// group packs the panels of one task. Those of a transposed operand are packed
-// side by side, a few stored rows at a time: a panel is a few bytes of each row,
-// and rows of a wide matrix are a page or more apart.
+// group packs the panels of one task.
 func (p *packing[T]) group(g int) {
 	lo := g * p.perGroup()
-	hi := min(p.panels(), lo+p.perGroup())
+	p.some(lo, min(p.panels(), lo+p.perGroup()), p.dst[lo*p.width*p.kc:])
+}
+
+// some packs panels [lo, hi) to dst. Those of a transposed operand are packed
+// side by side, a few stored rows at a time: a panel is a few bytes of each row,
+// and rows of a wide matrix are a page or more apart.
+func (p *packing[T]) some(lo, hi int, dst []T) {
 	if p.decode != nil {
 		flat := TakeBuffer[T](p.width * p.kc)
 		for q := lo; q < hi; q++ {
 			cnt := min(p.width, p.count-q*p.width)
-			packDecoded(p.dst[q*p.width*p.kc:], flat.S, p.decode, p.first+q*p.width, cnt, p.width, p.k0, p.kc)
+			packDecoded(dst[(q-lo)*p.width*p.kc:], flat.S, p.decode, p.first+q*p.width, cnt, p.width, p.k0, p.kc)
 		}
 		flat.Give()
 		return
@@ -217,14 +226,13 @@ func (p *packing[T]) group(g int) {
 		for q := lo; q < hi; q++ {
 			i := p.first + q*p.width
 			cnt := min(p.width, p.count-q*p.width)
-			dst := p.dst[q*p.width*p.kc+k*p.width:]
 			src := p.src
 			if p.trans {
 				src = src[(p.k0+k)*p.ld+i:]
 			} else {
 				src = src[i*p.ld+p.k0+k:]
 			}
-			kernel.Pack(dst, src, p.ld, kc, p.width, cnt, p.rows-i, p.trans)
+			kernel.Pack(dst[((q-lo)*p.kc+k)*p.width:], src, p.ld, kc, p.width, cnt, p.rows-i, p.trans)
 		}
 	}
 }
@@ -275,7 +283,12 @@ type tiling[T kernel.Float] struct {
 	scratch          []T
 	sum              []float64 // of GramAdd, instead of c
 
-	packTask, tileTask, gramTask func(worker, task int)
+	// Of thin: all of K, panels of A that a task takes, scratch of a worker, and the
+	// kernel for A as it lies, if it is.
+	k, perTask, own int
+	asIs            func(kc int, a *T, lda int, b, c *T, ldc int, alpha T, add int)
+
+	packTask, tileTask, gramTask, thinPackTask, thinTask func(worker, task int)
 }
 
 var tilings32, tilings64 sync.Pool
@@ -293,20 +306,27 @@ func takeTiling[T kernel.Float]() *tiling[T] {
 		return v.(*tiling[T])
 	}
 	t := &tiling[T]{}
-	t.packTask, t.tileTask = t.pack, t.tiles
+	t.packTask, t.tileTask, t.thinPackTask, t.thinTask = t.pack, t.tiles, t.thinPack, t.thinTiles
 	return t
 }
 
 func (t *tiling[T]) give() {
-	*t = tiling[T]{packTask: t.packTask, tileTask: t.tileTask, gramTask: t.gramTask} // keep no matrices alive
+	// It must keep no matrices alive.
+	*t = tiling[T]{packTask: t.packTask, tileTask: t.tileTask, gramTask: t.gramTask, thinPackTask: t.thinPackTask, thinTask: t.thinTask}
 	tilingPool[T]().Put(t)
 }
 
+// pack takes groups of B and of A by turns: those of a Gram matrix are of the same
+// memory.
 func (t *tiling[T]) pack(_, task int) {
-	if g := t.packs[0].groups(); task >= g {
-		t.packs[1].group(task - g)
-	} else {
-		t.packs[0].group(task)
+	both := 2 * min(t.packs[0].groups(), t.packs[1].groups())
+	switch {
+	case task < both:
+		t.packs[task%2].group(task / 2)
+	case both/2 < t.packs[0].groups():
+		t.packs[0].group(task - both/2)
+	default:
+		t.packs[1].group(task - both/2)
 	}
 }
 
@@ -327,36 +347,43 @@ func (t *tiling[T]) tile(worker, r, q int) {
 	mr, nr := t.kernel.MR, t.kernel.NR
 	i, j := r*mr, t.jc+q*nr
 	h, w := min(mr, t.m-i), min(nr, t.jc+t.n-j)
-	if t.part == upperPart && j+w-1 < i || t.part == lowerPart && j > i+h-1 {
+	lo, hi := 0, w // the columns of which some are wanted
+	switch t.part {
+	case upperPart:
+		lo = max(0, i-j)
+	case lowerPart:
+		hi = min(w, i+h-j)
+	}
+	if lo >= hi {
 		return
 	}
-	onDiagonal := t.part == upperPart && j < i+h-1 || t.part == lowerPart && j+w-1 > i
 	add := 0
 	if t.add {
 		add = 1
 	}
-	ap, bp := &t.a[r*mr*t.kc], &t.b[q*nr*t.kc]
-	if h == mr && w == nr && !onDiagonal {
-		t.kernel.Run(t.kc, ap, bp, &t.c[i*t.ldc+j], t.ldc, t.alpha, add)
+	a, b := &t.a[r*mr*t.kc], &t.b[q*nr*t.kc]
+	onDiagonal := t.part == upperPart && j < i+h-1 || t.part == lowerPart && j+w-1 > i
+	if h == mr && !onDiagonal && t.kernel.Whole(hi) <= w {
+		t.kernel.Columns(lo, hi, t.kc, a, b, t.c[i*t.ldc+j:], t.ldc, t.alpha, add)
 		return
 	}
 	tmp := t.scratch[worker*kernel.MaxTile:][:mr*nr]
 	if t.add {
 		for y := range h {
-			copy(tmp[y*nr:y*nr+w], t.c[(i+y)*t.ldc+j:])
+			copy(tmp[y*nr+lo:y*nr+hi], t.c[(i+y)*t.ldc+j+lo:])
 		}
 	}
-	t.kernel.Run(t.kc, ap, bp, &tmp[0], nr, t.alpha, add)
+	t.kernel.Columns(lo, hi, t.kc, a, b, tmp, nr, t.alpha, add)
 	for y := range h {
-		lo, hi := 0, w
+		from, to := lo, hi
 		switch t.part {
 		case upperPart:
-			lo = min(max(0, i+y-j), w)
+			from = max(lo, i+y-j)
 		case lowerPart:
-			hi = max(0, min(w, i+y-j+1))
+			to = min(hi, i+y-j+1)
 		}
-		if lo < hi {
-			copy(t.c[(i+y)*t.ldc+j+lo:(i+y)*t.ldc+j+hi], tmp[y*nr+lo:y*nr+hi])
+		if from < to {
+			copy(t.c[(i+y)*t.ldc+j+from:(i+y)*t.ldc+j+to], tmp[y*nr+from:y*nr+to])
 		}
 	}
 }

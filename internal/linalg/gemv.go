@@ -102,10 +102,13 @@ func rowProduct[T kernel.Float](p *Pool, rows, k int, alpha T, a []T, lda int, x
 	size := 0
 	for k0 := 0; k0 < k; {
 		s := kBlocks[T]{k0: k0, kc: min(kcMax, k-k0), count: 1, kernel: kernels[len(kernels)-1]}
+	choose:
 		for _, kn := range kernels {
-			if kn.Lanes*kcMax <= k-k0 {
-				s.count, s.kernel = kn.Lanes, kn
-				break
+			for _, n := range kn.Blocks {
+				if n*kcMax <= k-k0 {
+					s.count, s.kernel = n, kn
+					break choose
+				}
 			}
 		}
 		size += s.kernel.Packed(s.kc)
@@ -141,13 +144,10 @@ func rowProduct[T kernel.Float](p *Pool, rows, k int, alpha T, a []T, lda int, x
 			}
 		}
 		for _, s := range steps {
-			kn, ls := s.kernel, s.kc
-			if s.count == 1 {
-				ls = kn.Lane * lda
-			}
-			rg := kn.Lanes / s.count * kn.Lane
+			kn := s.kernel
+			l1, l2, rg := kn.Strides(s.kc, s.count, lda)
 			for i := lo; i < hi; i += rg * kn.Vectors {
-				kn.Run(s.kc, &s.x[0], &a[i*lda+s.k0], ls, lda, rg, &c[i-lo], alpha)
+				kn.Run(s.kc, &s.x[0], &a[i*lda+s.k0], l1, l2, lda, rg, &c[i-lo], alpha)
 			}
 		}
 		if !direct {

@@ -56,7 +56,7 @@ func gram(t *tiling[float32], worker, task int) {
 		if j+width-1 < i {
 			return
 		}
-		t.kernel.Run(t.kc, &t.a[r*mr*t.kc], &t.b[q*nr*t.kc], &tmp[0], nr, 1, 0)
+		t.kernel.Columns(max(0, i-j), width, t.kc, &t.a[r*mr*t.kc], &t.b[q*nr*t.kc], tmp, nr, 1, 0)
 		for y := range min(mr, n-i) {
 			lo := min(max(0, i+y-j), width)
 			vmath.AddTo(t.sum[(i+y)*n+j+lo:(i+y)*n+j+width], tmp[y*nr+lo:y*nr+width])

@@ -162,11 +162,13 @@ func TestProductsAllocateNothing(t *testing.T) {
 	p := NewPool(2)
 	defer p.Close()
 	const m, n, k = 200, 150, 330
-	a, b, c, s := make([]float32, m*k), make([]float32, n*k), make([]float32, m*n), make([]float64, k*k)
+	a, b, c, s := make([]float32, m*k), make([]float32, n*k), make([]float32, m*k), make([]float64, k*k)
 	a64, c64 := make([]float64, m*k), make([]float64, m*m)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection empties sync.Pool
 	for name, f := range map[string]func(){
 		"Sgemm":   func() { p.Sgemm(false, true, m, n, k, 1, a, k, b, k, 0, c, n) },
+		"thin":    func() { p.Sgemm(false, true, m, 16, k, 1, a, k, b, k, 0, c, 16) },
+		"thin Aᵀ": func() { p.Sgemm(true, true, k, 32, m, 1, a, k, b, m, 0, c, 32) },
 		"Dsyrk":   func() { p.Dsyrk(true, false, m, k, 1, a64, k, 0, c64, m) },
 		"GramAdd": func() { p.GramAdd(s, a, m, k) },
 	} {

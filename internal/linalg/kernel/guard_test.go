@@ -4,11 +4,12 @@ package kernel
 
 import (
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"testing"
 	"unsafe"
 
-	"github.com/compressc/compressc/internal/linalg/kernel/kerneltest"
+	"golang.org/x/sys/unix"
 )
 
 func TestPackStaysInside(t *testing.T) {
@@ -20,10 +21,9 @@ func TestPackStaysInside(t *testing.T) {
 
 func testPack[T Float](t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
-	s := Select[T](100)
-	narrow := Select[T](4)
+	s, middle, narrow := Select[T](100), Select[T](20), Select[T](4)
 	for range 400 {
-		w := []int{s.MR, s.NR, narrow.MR, narrow.NR}[r.IntN(4)]
+		w := []int{s.MR, s.NR, middle.MR, middle.NR, narrow.MR, narrow.NR}[r.IntN(6)]
 		kc := 1 + r.IntN(40)
 		rows := 1 + r.IntN(60)
 		trans := r.IntN(2) == 0
@@ -90,14 +90,67 @@ func tileInside[T Float](t *testing.T) {
 		v.Run(kc, &x[0], &b[0], ldb, &y[0], 1, 0)
 		v.Run(kc, &x[0], &b[0], ldb, &y[0], 1, 1)
 	}
-	for _, n := range []int{4, 100} {
+	for _, n := range []int{4, 20, 100} {
 		g := Select[T](n)
-		for _, kc := range []int{1, 3, 4, 9} {
+		for _, kc := range []int{1, 3, 4, 9, 110} {
 			a, b := kerneltest.Guarded[T](t, g.MR*kc), kerneltest.Guarded[T](t, g.NR*kc)
 			ldc := g.NR + 3
 			c := kerneltest.Guarded[T](t, (g.MR-1)*ldc+g.NR)
 			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 1)
 			g.Run(kc, &a[0], &b[0], &c[0], ldc, 1, 0)
+			for lane := 0; lane < g.NR; lane += g.Lane() {
+				c := kerneltest.Guarded[T](t, (g.MR-1)*ldc+lane+g.Lane())
+				g.Columns(0, lane+1, kc, &a[0], &b[0], c, ldc, 1, 1)
+				g.Columns(lane, lane+g.Lane(), kc, &a[0], &b[0], c, ldc, 1, 0)
+			}
+		}
+	}
+}
+
+func TestTilesOfRowsStayInside(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		tilesOfRows(t, hostile32, FMA32)
+		tilesOfRows(t, (*rand.Rand).NormFloat64, math.FMA)
+	})
+}
+
+// tilesOfRows runs the tiles whose A is not packed on matrices that end at a page
+// without access, against chains element by element.
+func tilesOfRows[T Float](t *testing.T, draw func(*rand.Rand) T, fma func(a, b, c T) T) {
+	r := rand.New(rand.NewPCG(7, 4))
+	for _, n := range []int{4, 20, 100} {
+		g := Select[T](n)
+		for _, tile := range g.Rows {
+			for range 60 {
+				kc := 1 + r.IntN(30)
+				lda, ldc, add := kc+r.IntN(4), g.NR+r.IntN(4), r.IntN(2)
+				a, b, c := kerneltest.Guarded[T](t, (tile.MR-1)*lda+kc), kerneltest.Guarded[T](t, kc*g.NR), kerneltest.Guarded[T](t, (tile.MR-1)*ldc+g.NR)
+				for _, x := range [][]T{a, b, c} {
+					for i := range x {
+						x[i] = draw(r)
+					}
+				}
+				alpha := draw(r)
+				want := append([]T{}, c...)
+				for i := range tile.MR {
+					for j := range g.NR {
+						var acc, old T
+						for k := range kc {
+							acc = fma(a[i*lda+k], b[k*g.NR+j], acc)
+						}
+						if add != 0 {
+							old = want[i*ldc+j]
+						}
+						want[i*ldc+j] = fma(alpha, acc, old)
+					}
+				}
+				tile.Run(kc, &a[0], lda, &b[0], &c[0], ldc, alpha, add)
+				for i, v := range c {
+					if !same64(float64(v), float64(want[i])) {
+						t.Fatalf("%T %d×%d, kc=%d, lda=%d: element (%d, %d) is %x, want %x", v, tile.MR, g.NR, kc, lda, i/ldc, i%ldc, v, want[i])
+					}
+				}
+			}
 		}
 	}
 }
@@ -121,10 +174,10 @@ func rowsInside[T Float](t *testing.T, draw func(*rand.Rand) T, fma func(a, b, c
 	for _, kn := range SelectRows[T]() {
 		for range 150 {
 			kc := 1 + r.IntN(40)
-			blocks := []int{1, kn.Lanes}[r.IntN(2)]
-			rg := kn.Lanes / blocks * kn.Lane
-			rows := rg * kn.Vectors
+			blocks := kn.Lanes >> r.IntN(bits.Len(uint(kn.Lanes)))
 			ld := blocks*kc + r.IntN(4)
+			l1, l2, rg := kn.Strides(kc, blocks, ld)
+			rows := rg * kn.Vectors
 			a, y := kerneltest.Guarded[T](t, (rows-1)*ld+blocks*kc), kerneltest.Guarded[T](t, rows)
 			x, packed := kerneltest.Guarded[T](t, blocks*kc), kerneltest.Guarded[T](t, kn.Packed(kc))
 			for _, v := range [][]T{a, y, x} {
@@ -159,12 +212,8 @@ func rowsInside[T Float](t *testing.T, draw func(*rand.Rand) T, fma func(a, b, c
 					want[i] = fma(alpha, acc, want[i])
 				}
 			}
-			ls := kc
-			if blocks == 1 {
-				ls = kn.Lane * ld
-			}
 			kn.Pack(packed, x, kc, blocks)
-			kn.Run(kc, &packed[0], &a[0], ls, ld, rg, &y[0], alpha)
+			kn.Run(kc, &packed[0], &a[0], l1, l2, ld, rg, &y[0], alpha)
 			for i, v := range y {
 				if !same64(float64(v), float64(want[i])) {
 					t.Fatalf("%T, %d lanes, %d blocks of %d columns, stride %d: row %d is %x, want %x", v, kn.Lanes, blocks, kc, ld, i, v, want[i])

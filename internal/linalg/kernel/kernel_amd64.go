@@ -8,19 +8,67 @@ import "unsafe"
 func sgemm8x48AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
 //go:noescape
+func sgemm8x32of48AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm8x16of48AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
 func sgemm24x16AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm24x16rowsAVX512(kc int, a *float32, lda int, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm8x16rowsAVX512(kc int, a *float32, lda int, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm12x32AVX512(kc int, a, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm8x32rowsAVX512(kc int, a *float32, lda int, b, c *float32, ldc int, alpha float32, add int)
 
 //go:noescape
 func dgemm8x24AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
+func dgemm8x16of24AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm8x8of24AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
 func dgemm24x8AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm24x8rowsAVX512(kc int, a *float64, lda int, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm8x8rowsAVX512(kc int, a *float64, lda int, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm12x16AVX512(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm8x16rowsAVX512(kc int, a *float64, lda int, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
 func sgemm6x16AVX2(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
 //go:noescape
+func sgemm6x8of16AVX2(kc int, a, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
+func sgemm6x16rowsAVX2(kc int, a *float32, lda int, b, c *float32, ldc int, alpha float32, add int)
+
+//go:noescape
 func dgemm6x8AVX2(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm6x4of8AVX2(kc int, a, b, c *float64, ldc int, alpha float64, add int)
+
+//go:noescape
+func dgemm6x8rowsAVX2(kc int, a *float64, lda int, b, c *float64, ldc int, alpha float64, add int)
 
 //go:noescape
 func svectorAVX512(kc int, x, b *float32, ldb int, y *float32, alpha float32, add int)
@@ -35,16 +83,16 @@ func dvectorAVX512(kc int, x, b *float64, ldb int, y *float64, alpha float64, ad
 func dvectorAVX2(kc int, x, b *float64, ldb int, y *float64, alpha float64, add int)
 
 //go:noescape
-func srowsAVX512(kc int, x, a *float32, ls, ld, rg int, y *float32, alpha float32)
+func srowsAVX512(kc int, x, a *float32, l1, l2, ld, rg int, y *float32, alpha float32)
 
 //go:noescape
-func srowsAVX2(kc int, x, a *float32, ls, ld, rg int, y *float32, alpha float32)
+func srowsAVX2(kc int, x, a *float32, l1, l2, ld, rg int, y *float32, alpha float32)
 
 //go:noescape
-func drowsAVX512(kc int, x, a *float64, ls, ld, rg int, y *float64, alpha float64)
+func drowsAVX512(kc int, x, a *float64, l1, l2, ld, rg int, y *float64, alpha float64)
 
 //go:noescape
-func drowsAVX2(kc int, x, a *float64, ls, ld, rg int, y *float64, alpha float64)
+func drowsAVX2(kc int, x, a *float64, l1, l2, ld, rg int, y *float64, alpha float64)
 
 //go:noescape
 func transpackF32AVX512(nblk int, src *float32, ld int, dst *float32, stride int, mask int)

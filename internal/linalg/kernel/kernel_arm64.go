@@ -15,10 +15,10 @@ func svectorNEON(kc int, x, b *float32, ldb int, y *float32, alpha float32, add 
 func dvectorNEON(kc int, x, b *float64, ldb int, y *float64, alpha float64, add int)
 
 //go:noescape
-func srowsNEON(kc int, x, a *float32, ls, ld, rg int, y *float32, alpha float32)
+func srowsNEON(kc int, x, a *float32, l1, l2, ld, rg int, y *float32, alpha float32)
 
 //go:noescape
-func drowsNEON(kc int, x, a *float64, ls, ld, rg int, y *float64, alpha float64)
+func drowsNEON(kc int, x, a *float64, l1, l2, ld, rg int, y *float64, alpha float64)
 
 //go:noescape
 func gemvRowsNEON(m, n int, a *float64, lda int, x, y *float64)

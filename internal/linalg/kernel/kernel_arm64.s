@@ -760,13 +760,13 @@ dvectorNEON_store:
 	VST1.P [V16.D2, V17.D2, V18.D2, V19.D2], 64(R4)
 	RET
 
-// func srowsNEON(kc int, x, a *float32, ls, ld, rg int, y *float32, alpha float32)
-TEXT ·srowsNEON(SB), NOSPLIT, $0-60
+// func srowsNEON(kc int, x, a *float32, l1, l2, ld, rg int, y *float32, alpha float32)
+TEXT ·srowsNEON(SB), NOSPLIT, $0-68
 	MOVD kc+0(FP), R0
 	MOVD x+8(FP), R1
 	MOVD a+16(FP), R5
-	MOVD ld+32(FP), R3
-	MOVD y+48(FP), R4
+	MOVD ld+40(FP), R3
+	MOVD y+56(FP), R4
 	LSL $2, R3, R3
 	ADD R3, R5, R6
 	ADD R3, R6, R7
@@ -885,7 +885,7 @@ srowsNEON_1:
 	SUBS $1, R0, R0
 	BNE srowsNEON_1
 srowsNEON_end:
-	FMOVS alpha+56(FP), F31
+	FMOVS alpha+64(FP), F31
 	VDUP V31.S[0], V31.S4
 	VLD1 (R4), [V0.S4]
 	VFMLA V31.S4, V16.S4, V0.S4
@@ -901,13 +901,13 @@ srowsNEON_end:
 	VST1.P [V0.S4], 16(R4)
 	RET
 
-// func drowsNEON(kc int, x, a *float64, ls, ld, rg int, y *float64, alpha float64)
-TEXT ·drowsNEON(SB), NOSPLIT, $0-64
+// func drowsNEON(kc int, x, a *float64, l1, l2, ld, rg int, y *float64, alpha float64)
+TEXT ·drowsNEON(SB), NOSPLIT, $0-72
 	MOVD kc+0(FP), R0
 	MOVD x+8(FP), R1
 	MOVD a+16(FP), R5
-	MOVD ld+32(FP), R3
-	MOVD y+48(FP), R4
+	MOVD ld+40(FP), R3
+	MOVD y+56(FP), R4
 	LSL $3, R3, R3
 	ADD R3, R5, R6
 	ADD R3, R6, R7
@@ -1018,7 +1018,7 @@ drowsNEON_1:
 	SUBS $1, R0, R0
 	BNE drowsNEON_1
 drowsNEON_end:
-	FMOVD alpha+56(FP), F31
+	FMOVD alpha+64(FP), F31
 	VDUP V31.D[0], V31.D2
 	VLD1 (R4), [V0.D2]
 	VFMLA V31.D2, V16.D2, V0.D2

@@ -80,7 +80,7 @@ func TestFMA32(t *testing.T) {
 func TestTileMatchesFMA(t *testing.T) {
 	eachPath(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 9))
-		for _, n := range []int{4, 12, 100} {
+		for _, n := range []int{4, 12, 20, 100} {
 			s, d := Select[float32](n), Select[float64](n)
 			for range 300 {
 				kc := r.IntN(7)
@@ -142,6 +142,45 @@ func TestTileMatchesFMA(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Some columns of a tile are those of the whole tile, and no others are written
+// than whole lanes.
+func TestSomeColumnsOfATile(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		someColumns[float32](t)
+		someColumns[float64](t)
+	})
+}
+
+func someColumns[T Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 9))
+	for range 300 {
+		g := Select[T]([]int{4, 20, 100}[r.IntN(3)])
+		kc, ldc := []int{r.IntN(9), 90 + r.IntN(20)}[r.IntN(2)], g.NR+r.IntN(4)
+		a, b, c := make([]T, g.MR*kc+1), make([]T, g.NR*kc+1), make([]T, g.MR*ldc)
+		for _, x := range [][]T{a, b, c} {
+			for i := range x {
+				x[i] = T(r.NormFloat64())
+			}
+		}
+		add, alpha := r.IntN(2), T(r.NormFloat64())
+		whole, some := append([]T{}, c...), append([]T{}, c...)
+		g.Run(kc, &a[0], &b[0], &whole[0], ldc, alpha, add)
+		lo := r.IntN(g.NR)
+		hi := lo + 1 + r.IntN(g.NR-lo)
+		g.Columns(lo, hi, kc, &a[0], &b[0], some, ldc, alpha, add)
+		from, to := lo/g.Lane()*g.Lane(), g.Whole(hi)
+		for i := range c {
+			want := c[i]
+			if j := i % ldc; from <= j && j < to {
+				want = whole[i]
+			}
+			if some[i] != want {
+				t.Fatalf("%T %d×%d kc=%d add=%d columns [%d, %d): element (%d, %d) is %v, want %v", c[i], g.MR, g.NR, kc, add, lo, hi, i/ldc, i%ldc, some[i], want)
+			}
+		}
+	}
 }
 
 func TestGemv(t *testing.T) {

@@ -21,38 +21,36 @@ const (
 // EnvPath is the environment variable that forces a path.
 const EnvPath = "COMPRESSC_KERNEL"
 
-// table is one path's kernels. A narrow kernel is for products of few columns.
+// table is one path's kernels: those of tiles from the narrowest on.
 type table struct {
-	path               Path
-	sgemm, sgemmNarrow Gemm[float32]
-	dgemm, dgemmNarrow Gemm[float64]
-	svector            Vector[float32]
-	dvector            Vector[float64]
-	srows              []Rows[float32]
-	drows              []Rows[float64]
-	packF32            func(dst, src []float32, ld, kc, w, cnt, avail int, trans bool)
-	packF64            func(dst, src []float64, ld, kc, w, cnt, avail int, trans bool)
-	gemvRows           func(m, n int, a *float64, lda int, x, y *float64)
-	gemvCols           func(m, n int, a *float64, lda int, c, y *float64)
-	divide             func(n int, x *float64, d float64)
+	path     Path
+	sgemm    []Gemm[float32]
+	dgemm    []Gemm[float64]
+	svector  Vector[float32]
+	dvector  Vector[float64]
+	srows    []Rows[float32]
+	drows    []Rows[float64]
+	packF32  func(dst, src []float32, ld, kc, w, cnt, avail int, trans bool)
+	packF64  func(dst, src []float64, ld, kc, w, cnt, avail int, trans bool)
+	gemvRows func(m, n int, a *float64, lda int, x, y *float64)
+	gemvCols func(m, n int, a *float64, lda int, c, y *float64)
+	divide   func(n int, x *float64, d float64)
 	// transposeBand transposes band rows of cols columns, cols a multiple of band.
 	band          int
 	transposeBand func(cols int, src []float64, lds int, dst []float64, ldd int)
 }
 
 var goTable = table{
-	path:        Go,
-	sgemm:       Gemm[float32]{MR: 4, NR: 16, Run: sgemm4x16Go},
-	sgemmNarrow: Gemm[float32]{MR: 4, NR: 16, Run: sgemm4x16Go},
-	dgemm:       Gemm[float64]{MR: 4, NR: 16, Run: dgemm4x16Go},
-	dgemmNarrow: Gemm[float64]{MR: 4, NR: 16, Run: dgemm4x16Go},
-	svector:     Vector[float32]{Width: 16, Run: vectorGo[float32]},
-	dvector:     Vector[float64]{Width: 16, Run: vectorGo[float64]},
-	packF32:     packGo[float32],
-	packF64:     packGo[float64],
-	gemvRows:    gemvRowsGo,
-	gemvCols:    gemvColsGo,
-	divide:      divideGo,
+	path:     Go,
+	sgemm:    []Gemm[float32]{{MR: 4, NR: 16, Run: sgemm4x16Go}},
+	dgemm:    []Gemm[float64]{{MR: 4, NR: 16, Run: dgemm4x16Go}},
+	svector:  Vector[float32]{Width: 16, Run: vectorGo[float32]},
+	dvector:  Vector[float64]{Width: 16, Run: vectorGo[float64]},
+	packF32:  packGo[float32],
+	packF64:  packGo[float64],
+	gemvRows: gemvRowsGo,
+	gemvCols: gemvColsGo,
+	divide:   divideGo,
 	// The remainder's loop does it all.
 	band: 1 << 30,
 }

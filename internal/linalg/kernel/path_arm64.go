@@ -3,21 +3,19 @@ package kernel
 // neonTable is for every arm64 machine: NEON and its fused multiply-add are part
 // of the architecture.
 var neonTable = table{
-	path:        NEON,
-	sgemm:       Gemm[float32]{MR: 8, NR: 12, Run: sgemm8x12NEON},
-	sgemmNarrow: Gemm[float32]{MR: 8, NR: 12, Run: sgemm8x12NEON},
-	dgemm:       Gemm[float64]{MR: 8, NR: 6, Run: dgemm8x6NEON},
-	dgemmNarrow: Gemm[float64]{MR: 8, NR: 6, Run: dgemm8x6NEON},
-	svector:     Vector[float32]{Width: 32, Run: svectorNEON},
-	dvector:     Vector[float64]{Width: 16, Run: dvectorNEON},
-	srows:       []Rows[float32]{{4, 1, 4, srowsNEON}},
-	drows:       []Rows[float64]{{8, 1, 2, drowsNEON}},
-	packF32:     packGo[float32],
-	packF64:     packGo[float64],
-	gemvRows:    gemvRowsNEON,
-	gemvCols:    gemvColsNEON,
-	divide:      divideNEON,
-	band:        1 << 30,
+	path:     NEON,
+	sgemm:    []Gemm[float32]{{MR: 8, NR: 12, Run: sgemm8x12NEON}},
+	dgemm:    []Gemm[float64]{{MR: 8, NR: 6, Run: dgemm8x6NEON}},
+	svector:  Vector[float32]{Width: 32, Run: svectorNEON},
+	dvector:  Vector[float64]{Width: 16, Run: dvectorNEON},
+	srows:    []Rows[float32]{{4, 1, 4, []int{1}, srowsNEON}},
+	drows:    []Rows[float64]{{8, 1, 2, []int{1}, drowsNEON}},
+	packF32:  packGo[float32],
+	packF64:  packGo[float64],
+	gemvRows: gemvRowsNEON,
+	gemvCols: gemvColsNEON,
+	divide:   divideNEON,
+	band:     1 << 30,
 }
 
 func tables() []*table { return []*table{&neonTable, &goTable} }

@@ -58,20 +58,36 @@ func fma[T Float](a, b, c T) T {
 //
 // Run adds to elements of C at y: C = fma(alpha, acc, C), where acc is the chain
 // of fused multiply-adds of x[k] and a row's element k in ascending k < kc from
-// +0; kc > 0. A lane takes Lane rows that are ld apart, lane q those from a+q·ls
-// on, and each further accumulator those rg·ld after. Lane q goes to
-// y[q·Lane mod rg], with rg further for each accumulator. So lanes are further
-// rows with ls = Lane·ld and rg = Lanes·Lane, or the same rows in other K blocks
-// with rg = Lane, whose chains are then added in their order.
+// +0; kc > 0. A lane takes Lane rows that are ld apart, the lanes those from a,
+// a+l1, a+l2 and a+l1+l2 on (those of them that there are), and each further
+// accumulator those rg·ld after. Lane q goes to y[q·Lane mod rg], with rg further
+// for each accumulator; sums that go to the same element are added in the order of
+// the lanes. So lanes are further rows, other K blocks of the same rows, or both:
+// see Strides. Blocks are the numbers of K blocks that it is the best kernel for,
+// the largest first.
 //
 // x holds what Pack makes of the lanes' vectors.
 type Rows[T Float] struct {
 	Vectors, Lanes, Lane int
-	Run                  func(kc int, x, a *T, ls, ld, rg int, y *T, alpha T)
+	Blocks               []int
+	Run                  func(kc int, x, a *T, l1, l2, ld, rg int, y *T, alpha T)
 }
 
-// SelectRows returns the active path's kernels for rows as they lie, that of most
-// lanes first; there may be none.
+// Strides returns Run's l1, l2 and rg for blocks K blocks of kc columns that follow
+// one another, a divisor of Lanes.
+func (r Rows[T]) Strides(kc, blocks, ld int) (l1, l2, rg int) {
+	rg = r.Lanes / blocks * r.Lane
+	switch {
+	case blocks == r.Lanes:
+		return kc, 2 * kc, rg
+	case blocks > 1:
+		return r.Lane * ld, kc, rg
+	}
+	return r.Lane * ld, 2 * r.Lane * ld, rg
+}
+
+// SelectRows returns the active path's kernels for rows as they lie, that for most
+// K blocks first and that for one last; there may be none.
 func SelectRows[T Float]() []Rows[T] {
 	var z T
 	var v any = active.srows

@@ -22,13 +22,15 @@ func fn(name, sig string, args int) {
 	p("TEXT ·%s(SB), NOSPLIT, $0-%d", name, args)
 }
 
-// tile is one GEMM kernel: mr rows by nv vectors of accumulators.
+// tile is one GEMM kernel: mr rows by nv vectors of accumulators. A step of the
+// panel of B is panel vectors, of which it takes the first nv.
 type tile struct {
-	name   string
-	f64    bool
-	zmm    bool
-	mr, nv int
-	memBc  bool // broadcast as FMA memory operand (zmm only): no register for it
+	name          string
+	f64           bool
+	zmm           bool
+	mr, nv, panel int
+	memBc         bool // broadcast as FMA memory operand (zmm only): no register for it
+	rows          bool // A is not packed: its mr rows are lda apart
 }
 
 func (k tile) emit() {
@@ -47,53 +49,109 @@ func (k tile) emit() {
 	if nb < 1 && !k.memBc {
 		panic(k.name)
 	}
-	fn(k.name, fmt.Sprintf("kc int, a, b, c *%s, ldc int, alpha %s, add int", ty, ty), 56)
-	p("\tMOVQ kc+0(FP), CX\n\tMOVQ a+8(FP), SI\n\tMOVQ b+16(FP), DI\n\tMOVQ c+24(FP), DX\n\tMOVQ ldc+32(FP), R8\n\tMOVQ add+48(FP), R10\n\tSHLQ $%d, R8", sh)
+	const U = 4 // steps of a turn of the loop
+	alpha := "alpha+40(FP)"
+	if k.rows {
+		alpha = "alpha+48(FP)"
+		fn(k.name, fmt.Sprintf("kc int, a *%s, lda int, b, c *%s, ldc int, alpha %s, add int", ty, ty, ty), 64)
+		p("\tMOVQ kc+0(FP), CX\n\tMOVQ b+24(FP), DI\n\tMOVQ c+32(FP), DX\n\tMOVQ ldc+40(FP), R8\n\tMOVQ add+56(FP), R10\n\tSHLQ $%d, R8", sh)
+	} else {
+		fn(k.name, fmt.Sprintf("kc int, a, b, c *%s, ldc int, alpha %s, add int", ty, ty), 56)
+		p("\tMOVQ kc+0(FP), CX\n\tMOVQ a+8(FP), SI\n\tMOVQ b+16(FP), DI\n\tMOVQ c+24(FP), DX\n\tMOVQ ldc+32(FP), R8\n\tMOVQ add+48(FP), R10\n\tSHLQ $%d, R8", sh)
+	}
 	p("\tMOVQ DX, R9")
 	for i := 0; i < nacc; i++ {
 		p("\t%s %s%d, %s%d, %s%d", zero, R, i, R, i, R, i)
 	}
-	for i := 0; i < k.mr; i++ {
-		for v := 0; v < k.nv*vb; v += 64 {
-			p("\tPREFETCHT0 %d(R9)", v)
+	perRow := (k.nv*vb + 63) / 64
+	lines := k.mr * perRow
+	fetch := func() {
+		for i := 0; i < k.mr; i++ {
+			for v := 0; v < k.nv*vb; v += 64 {
+				p("\tPREFETCHT0 %d(R9)", v)
+			}
+			p("\tADDQ R8, R9")
 		}
-		p("\tADDQ R8, R9")
+	}
+	if !k.rows {
+		// C is prefetched a cache line at a time while the loop runs: all lines at
+		// once would keep the loads of A and B waiting for as long as memory takes.
+		// Where the loop is too short for that, they are prefetched before it.
+		p("\tMOVQ $%d, R11\n\tMOVQ $%d, R12\n\tCMPQ CX, $%d\n\tJGE %s_spread\n\tXORQ R12, R12", perRow, lines, U*lines, k.name)
+		fetch()
+		p("%s_spread:", k.name)
+	} else {
+		fetch()
+		// Eight rows to a pointer; rows 3, 5 and 7 need a multiple of their own.
+		p("\tMOVQ a+8(FP), SI\n\tMOVQ lda+16(FP), R9\n\tSHLQ $%d, R9\n\tLEAQ (R9)(R9*2), R11\n\tLEAQ (R9)(R9*4), R12\n\tLEAQ (R11)(R9*4), R13", sh)
+		if k.mr > 8 {
+			p("\tLEAQ (SI)(R9*8), AX")
+		}
+		if k.mr > 16 {
+			p("\tLEAQ (AX)(R9*8), R15")
+		}
+	}
+	pointers := []string{"SI", "AX", "R15"}[:(k.mr+7)/8]
+	elem := func(i, u int) string {
+		if !k.rows {
+			return fmt.Sprintf("%d(SI)", (u*k.mr+i)*es)
+		}
+		return fmt.Sprintf("%d(%s)%s", u*es, pointers[i/8], []string{"", "(R9*1)", "(R9*2)", "(R11*1)", "(R9*4)", "(R12*1)", "(R11*2)", "(R13*1)"}[i%8])
 	}
 	step := func(u int) {
 		for v := 0; v < k.nv; v++ {
-			p("\t%s %d(DI), %s%d", mov, u*k.nv*vb+v*vb, R, breg+v)
+			p("\t%s %d(DI), %s%d", mov, (u*k.panel+v)*vb, R, breg+v)
 		}
 		for i := 0; i < k.mr; i++ {
-			off := (u*k.mr + i) * es
 			if k.memBc {
 				for v := 0; v < k.nv; v++ {
-					p("\t%s.BCST %d(SI), %s%d, %s%d", fma, off, R, breg+v, R, i*k.nv+v)
+					p("\t%s.BCST %s, %s%d, %s%d", fma, elem(i, u), R, breg+v, R, i*k.nv+v)
 				}
 				continue
 			}
 			r := free + i%nb
-			p("\t%s %d(SI), %s%d", bc, off, R, r)
+			p("\t%s %s, %s%d", bc, elem(i, u), R, r)
 			for v := 0; v < k.nv; v++ {
 				p("\t%s %s%d, %s%d, %s%d", fma, R, breg+v, R, r, R, i*k.nv+v)
 			}
 		}
 	}
-	const U = 4
+	next := func(u int) {
+		if !k.rows {
+			p("\tADDQ $%d, SI", u*k.mr*es)
+		} else {
+			for _, r := range pointers {
+				p("\tADDQ $%d, %s", u*es, r)
+			}
+		}
+		p("\tADDQ $%d, DI", u*k.panel*vb)
+	}
 	p("\tMOVQ CX, BX\n\tSHRQ $2, BX\n\tANDQ $3, CX\n\tTESTQ BX, BX\n\tJZ %s_rem", k.name)
 	p("\tPCALIGN $64\n%s_l4:", k.name)
-	p("\tPREFETCHT0 %d(SI)", 4*U*k.mr*es)
+	if !k.rows {
+		p("\tPREFETCHT0 %d(SI)", 4*U*k.mr*es)
+		p("\tDECQ R12\n\tJLT %s_fetched\n\tPREFETCHT0 (R9)", k.name)
+		if perRow > 1 {
+			p("\tADDQ $64, R9\n\tDECQ R11\n\tJNZ %s_fetched\n\tMOVQ $%d, R11\n\tLEAQ -%d(R9)(R8*1), R9", k.name, perRow, 64*perRow)
+		} else {
+			p("\tADDQ R8, R9")
+		}
+		p("%s_fetched:", k.name)
+	}
 	for u := 0; u < U; u++ {
 		step(u)
 	}
-	p("\tADDQ $%d, SI\n\tADDQ $%d, DI\n\tDECQ BX\n\tJNZ %s_l4", U*k.mr*es, U*k.nv*vb, k.name)
+	next(U)
+	p("\tDECQ BX\n\tJNZ %s_l4", k.name)
 	p("%s_rem:\n\tTESTQ CX, CX\n\tJZ %s_end\n%s_l1:", k.name, k.name, k.name)
 	step(0)
-	p("\tADDQ $%d, SI\n\tADDQ $%d, DI\n\tDECQ CX\n\tJNZ %s_l1\n%s_end:", k.mr*es, k.nv*vb, k.name, k.name)
+	next(1)
+	p("\tDECQ CX\n\tJNZ %s_l1\n%s_end:", k.name, k.name)
 	ra, rt := breg, regs-1
 	if rt <= ra {
 		panic("registers")
 	}
-	p("\t%s alpha+40(FP), %s%d", bc, R, ra)
+	p("\t%s %s, %s%d", bc, alpha, R, ra)
 	p("\tTESTQ R10, R10\n\tJZ %s_store", k.name)
 	for _, load := range []bool{true, false} {
 		if !load {
@@ -160,8 +218,9 @@ func vectorTile(name string, f64, zmm bool, nv int) {
 
 // rowTile is a product of rows of a matrix that lie as they are, not packed, and
 // a vector: they are transposed in registers. A vector register holds four lanes
-// of 128 bits (two with AVX2); a lane holds rows that are ld apart, and lane q
-// starts at a+q·ls: lanes are further rows, or the same rows in other K blocks.
+// of 128 bits (two with AVX2); a lane holds rows that are ld apart, and the lanes
+// start at a, a+l1, a+l2 and a+l1+l2: they are further rows, or the same rows in
+// other K blocks.
 // There are groups registers, whose rows are rg·ld apart.
 //
 // x holds, for each 16 bytes of columns, what each lane multiplies. Columns past
@@ -181,11 +240,11 @@ func rowTile(name string, f64, zmm bool, groups int) {
 	regX, regP := acc+groups, acc+groups+1
 	// A unit is what one load of a row brings: a whole lane, or two of them.
 	unit, perGroup := lanes/2*lr, lanes/2*lr
-	fn(name, fmt.Sprintf("kc int, x, a *%s, ls, ld, rg int, y *%s, alpha %s", ty, ty, ty), 56+es)
-	p("\tMOVQ kc+0(FP), CX\n\tMOVQ x+8(FP), DI\n\tMOVQ a+16(FP), SI\n\tMOVQ ls+24(FP), R10\n\tMOVQ ld+32(FP), R8\n\tMOVQ rg+40(FP), R12")
+	fn(name, fmt.Sprintf("kc int, x, a *%s, l1, l2, ld, rg int, y *%s, alpha %s", ty, ty, ty), 64+es)
+	p("\tMOVQ kc+0(FP), CX\n\tMOVQ x+8(FP), DI\n\tMOVQ a+16(FP), SI\n\tMOVQ l1+24(FP), R10\n\tMOVQ ld+40(FP), R8\n\tMOVQ rg+48(FP), R12")
 	p("\tSHLQ $%d, R10\n\tSHLQ $%d, R8\n\tIMULQ R8, R12\n\tLEAQ (R8)(R8*2), R9", sh, sh)
 	if zmm {
-		p("\tLEAQ (R10)(R10*1), R11")
+		p("\tMOVQ l2+32(FP), R11\n\tSHLQ $%d, R11", sh)
 	}
 	for g := range groups {
 		p("\t%s %s%d, %s%d, %s%d", zero, R, acc+g, R, acc+g, R, acc+g)
@@ -306,8 +365,8 @@ func rowTile(name string, f64, zmm bool, groups int) {
 	}
 	columns(1, true)
 	p("%s_end:", name)
-	p("\tVBROADCAST%s alpha+56(FP), Y%d", map[bool]string{false: "SS", true: "SD"}[f64], regX)
-	p("\tMOVQ y+48(FP), DX\n\tMOVQ rg+40(FP), R12\n\tLEAQ -1(R12), CX\n\tSHLQ $%d, R12", sh)
+	p("\tVBROADCAST%s alpha+64(FP), Y%d", map[bool]string{false: "SS", true: "SD"}[f64], regX)
+	p("\tMOVQ y+56(FP), DX\n\tMOVQ rg+48(FP), R12\n\tLEAQ -1(R12), CX\n\tSHLQ $%d, R12", sh)
 	p("\tMOVQ $%d, AX\n\tANDQ CX, AX\n\tSHLQ $%d, AX\n\tMOVQ $%d, BX\n\tANDQ CX, BX\n\tSHLQ $%d, BX", lr, sh, 2*lr, sh)
 	for g := range groups {
 		p("\tLEAQ (DX)(BX*1), R13")
@@ -409,7 +468,7 @@ func transpack512(f64 bool) {
 func packRows512() {
 	fn("packRowsAVX512", "kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, nv int, mask int, dstBytes int", 56)
 	p("\tMOVQ kc+0(FP), CX\n\tMOVQ src+8(FP), SI\n\tMOVQ ldBytes+16(FP), R8\n\tMOVQ dst+24(FP), DI\n\tMOVQ nv+32(FP), R11\n\tMOVQ mask+40(FP), AX\n\tKMOVW AX, K1\n\tMOVQ dstBytes+48(FP), R12")
-	p("pr_k:\n\tMOVQ R11, BX\n\tXORQ R10, R10\n\tTESTQ BX, BX\n\tJZ pr_m")
+	p("\tPCALIGN $32\npr_k:\n\tMOVQ R11, BX\n\tXORQ R10, R10\n\tTESTQ BX, BX\n\tJZ pr_m")
 	p("pr_v:\n\tVMOVUPS (SI)(R10*1), Z0\n\tVMOVUPS Z0, (DI)(R10*1)\n\tADDQ $64, R10\n\tDECQ BX\n\tJNZ pr_v")
 	p("pr_m:\n\tTESTQ AX, AX\n\tJZ pr_n\n\tVMOVUPS.Z (SI)(R10*1), K1, Z0\n\tVMOVUPS Z0, K1, (DI)(R10*1)")
 	p("pr_n:\n\tADDQ R8, SI\n\tADDQ R12, DI\n\tDECQ CX\n\tJNZ pr_k\n\tVZEROUPPER\n\tRET\n")
@@ -608,12 +667,28 @@ func main() {
 	gp("// Code generated by gen/main.go. DO NOT EDIT.\n\npackage kernel\n\nimport \"unsafe\"\n")
 	p("// Code generated by gen/main.go. DO NOT EDIT.\n\n#include \"textflag.h\"\n")
 	for _, k := range []tile{
-		{"sgemm8x48AVX512", false, true, 8, 3, false},
-		{"sgemm24x16AVX512", false, true, 24, 1, true},
-		{"dgemm8x24AVX512", true, true, 8, 3, false},
-		{"dgemm24x8AVX512", true, true, 24, 1, true},
-		{"sgemm6x16AVX2", false, false, 6, 2, false},
-		{"dgemm6x8AVX2", true, false, 6, 2, false},
+		{name: "sgemm8x48AVX512", zmm: true, mr: 8, nv: 3, panel: 3},
+		{name: "sgemm8x32of48AVX512", zmm: true, mr: 8, nv: 2, panel: 3},
+		{name: "sgemm8x16of48AVX512", zmm: true, mr: 8, nv: 1, panel: 3},
+		{name: "sgemm24x16AVX512", zmm: true, mr: 24, nv: 1, panel: 1, memBc: true},
+		{name: "sgemm24x16rowsAVX512", zmm: true, mr: 24, nv: 1, panel: 1, memBc: true, rows: true},
+		{name: "sgemm8x16rowsAVX512", zmm: true, mr: 8, nv: 1, panel: 1, rows: true},
+		{name: "sgemm12x32AVX512", zmm: true, mr: 12, nv: 2, panel: 2},
+		{name: "sgemm8x32rowsAVX512", zmm: true, mr: 8, nv: 2, panel: 2, rows: true},
+		{name: "dgemm8x24AVX512", f64: true, zmm: true, mr: 8, nv: 3, panel: 3},
+		{name: "dgemm8x16of24AVX512", f64: true, zmm: true, mr: 8, nv: 2, panel: 3},
+		{name: "dgemm8x8of24AVX512", f64: true, zmm: true, mr: 8, nv: 1, panel: 3},
+		{name: "dgemm24x8AVX512", f64: true, zmm: true, mr: 24, nv: 1, panel: 1, memBc: true},
+		{name: "dgemm24x8rowsAVX512", f64: true, zmm: true, mr: 24, nv: 1, panel: 1, memBc: true, rows: true},
+		{name: "dgemm8x8rowsAVX512", f64: true, zmm: true, mr: 8, nv: 1, panel: 1, rows: true},
+		{name: "dgemm12x16AVX512", f64: true, zmm: true, mr: 12, nv: 2, panel: 2},
+		{name: "dgemm8x16rowsAVX512", f64: true, zmm: true, mr: 8, nv: 2, panel: 2, rows: true},
+		{name: "sgemm6x16AVX2", mr: 6, nv: 2, panel: 2},
+		{name: "sgemm6x8of16AVX2", mr: 6, nv: 1, panel: 2},
+		{name: "sgemm6x16rowsAVX2", mr: 6, nv: 2, panel: 2, rows: true},
+		{name: "dgemm6x8AVX2", f64: true, mr: 6, nv: 2, panel: 2},
+		{name: "dgemm6x4of8AVX2", f64: true, mr: 6, nv: 1, panel: 2},
+		{name: "dgemm6x8rowsAVX2", f64: true, mr: 6, nv: 2, panel: 2, rows: true},
 	} {
 		k.emit()
 	}

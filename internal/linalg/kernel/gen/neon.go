@@ -160,8 +160,8 @@ func neonRows(name string, f64 bool) {
 		}
 		return fmt.Sprintf("R%d", 6+i) // R18 is the platform's
 	}
-	fn(name, fmt.Sprintf("kc int, x, a *%s, ls, ld, rg int, y *%s, alpha %s", ty, ty, ty), 56+es)
-	p("\tMOVD kc+0(FP), R0\n\tMOVD x+8(FP), R1\n\tMOVD a+16(FP), %s\n\tMOVD ld+32(FP), R3\n\tMOVD y+48(FP), R4\n\tLSL $%d, R3, R3", pointer(0), sh)
+	fn(name, fmt.Sprintf("kc int, x, a *%s, l1, l2, ld, rg int, y *%s, alpha %s", ty, ty, ty), 64+es)
+	p("\tMOVD kc+0(FP), R0\n\tMOVD x+8(FP), R1\n\tMOVD a+16(FP), %s\n\tMOVD ld+40(FP), R3\n\tMOVD y+56(FP), R4\n\tLSL $%d, R3, R3", pointer(0), sh)
 	for i := 1; i < rows; i++ {
 		p("\tADD R3, %s, %s", pointer(i-1), pointer(i))
 	}
@@ -203,7 +203,7 @@ func neonRows(name string, f64 bool) {
 	for g := range groups {
 		p("\tVFMLA V%d.%s, V%d.%s, V%d.%s", regX, form, g, form, acc+g, form)
 	}
-	p("\tSUBS $1, R0, R0\n\tBNE %s_1\n%s_end:\n\t%s alpha+56(FP), F%d\n\tVDUP V%d.%s[0], V%d.%s", name, name, fmov, alpha, alpha, elem, alpha, form)
+	p("\tSUBS $1, R0, R0\n\tBNE %s_1\n%s_end:\n\t%s alpha+64(FP), F%d\n\tVDUP V%d.%s[0], V%d.%s", name, name, fmov, alpha, alpha, elem, alpha, form)
 	for g := range groups {
 		p("\tVLD1 (R4), [V0.%s]\n\tVFMLA V%d.%s, V%d.%s, V0.%s\n\tVST1.P [V0.%s], 16(R4)", form, alpha, form, acc+g, form, form, form)
 	}
