@@ -9,7 +9,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
+	"github.com/compressc/compressc/internal/linalg/kernel/kerneltest"
 )
 
 func TestPackStaysInside(t *testing.T) {
