@@ -2,6 +2,7 @@ package obs
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
@@ -47,10 +48,18 @@ func Refine(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Res
 		return nil
 	}
 	p.For(s.tasks(), func(_, task int) {
-		lo, hi := task*rowsPerTask*s.n, min((task+1)*rowsPerTask, out)*s.n
-		for i := lo; i < hi; i++ {
-			if s.free[i] {
-				r.Weights[i] = float32(float64(w[i]) + s.d[i])
+		kept := make([]float32, len(s.dead))
+		for row := task * rowsPerTask; row < min((task+1)*rowsPerTask, out); row++ {
+			to, from, d := r.Weights[row*s.n:(row+1)*s.n], w[row*s.n:(row+1)*s.n], s.d[row*s.n:(row+1)*s.n]
+			for i, c := range s.dead {
+				kept[i] = to[c]
+			}
+			// What is dropped has moved by its weight, and stays zero.
+			for c, v := range d {
+				to[c] = float32(float64(from[c]) + v)
+			}
+			for i, c := range s.dead {
+				to[c] = kept[i]
 			}
 		}
 	})
@@ -66,13 +75,15 @@ type refinement struct {
 	p      *linalg.Pool
 	out, n int
 	q      *grid.Quantized // nil of unquantised weights
-	h      []float64       // [n, n]: H+λI, both triangles; zero for dead inputs
-	d      []float64       // [out, n]: Ŵ−W
-	free   []bool          // [out, n]: neither dropped nor dead
-	g      []float64       // [out, width]: half the loss's gradient d·h in a block
-	width  int             // the largest number of columns of a block
-	gain   []float64       // [out]: what a row's loss has fallen by
-	moved  []bool          // [out]: whether the pass has changed the row
+	dead   []int
+	h      []float64 // [n, n]: H+λI, both triangles; zero for dead inputs
+	d      []float64 // [out, n]: Ŵ−W
+	free   []uint64  // [out, words]: bits of columns that are neither dropped nor dead
+	words  int
+	g      []float64 // [out, width]: half the loss's gradient d·h in a block
+	width  int       // the largest number of columns of a block
+	gain   []float64 // [out]: what a row's loss has fallen by
+	moved  []bool    // [out]: whether the pass has changed the row
 	bufs   []*linalg.Buffer[float64]
 }
 
@@ -86,14 +97,12 @@ func (s *refinement) give() {
 func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Result) *refinement {
 	n := f.N
 	hBuf, dBuf := linalg.TakeBuffer[float64](n*n), linalg.TakeBuffer[float64](out*n)
-	clear(hBuf.S)
-	clear(dBuf.S)
+	f.damped(p, hBuf.S, h)
 	s := &refinement{
 		p: p, out: out, n: n, q: r.Quantized,
 		h:     hBuf.S,
 		d:     dBuf.S,
-		bufs:  []*linalg.Buffer[float64]{hBuf, dBuf},
-		free:  make([]bool, out*n),
+		words: (n + 63) / 64,
 		gain:  make([]float64, out),
 		moved: make([]bool, out),
 		width: min(DefaultBlock, n),
@@ -103,33 +112,37 @@ func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int,
 		_, size := s.q.Columns(0, n)
 		s.width = min(max(DefaultBlock/size*size, size), n)
 	}
-	s.g = make([]float64, out*s.width)
-	p.For(n, func(_, i int) {
-		if f.Dead[i] {
-			return
+	s.free = make([]uint64, out*s.words)
+	gBuf := linalg.TakeBuffer[float64](out * s.width)
+	s.g = gBuf.S
+	s.bufs = []*linalg.Buffer[float64]{hBuf, dBuf, gBuf}
+	for c, dead := range f.Dead {
+		if dead {
+			s.dead = append(s.dead, c)
 		}
-		for j := range n {
-			if !f.Dead[j] {
-				s.h[i*n+j] = h[min(i, j)*n+max(i, j)]
-			}
-		}
-		s.h[i*n+i] += f.Lambda
-	})
+	}
 	p.For(s.tasks(), func(_, task int) {
+		flags := make([]bool, n)
+		for c := range flags {
+			flags[c] = true
+		}
 		for row := task * rowsPerTask; row < min((task+1)*rowsPerTask, out); row++ {
-			free, d := s.free[row*n:(row+1)*n], s.d[row*n:(row+1)*n]
-			for c := range free {
-				free[c] = true
-			}
 			if r.Mask != nil {
-				r.Mask.RowFlags(free, row)
+				r.Mask.RowFlags(flags, row)
 			}
-			for c, dead := range f.Dead {
-				if dead {
-					free[c] = false
-					continue
+			free, d := s.free[row*s.words:(row+1)*s.words], s.d[row*n:(row+1)*n]
+			from, to := w[row*n:(row+1)*n], r.Weights[row*n:(row+1)*n]
+			for c, ok := range flags {
+				bit := uint64(0)
+				if ok {
+					bit = 1
 				}
-				d[c] = float64(r.Weights[row*n+c]) - float64(w[row*n+c])
+				free[c/64] |= bit << (c % 64)
+				d[c] = float64(to[c]) - float64(from[c])
+			}
+			for _, c := range s.dead {
+				free[c/64] &^= 1 << (c % 64)
+				d[c] = 0
 			}
 		}
 	})
@@ -187,25 +200,28 @@ func (s *refinement) runRows(i1, i2, r1, r2 int) {
 	}
 }
 
-// move moves the weights of columns [a, b) of row r, in the block that begins
-// at i1, and stores by how much.
+// move moves the weights of columns [a, b) of row r, at most 64, in the block that
+// begins at i1, and stores by how much. They are of one group.
 func (s *refinement) move(i1, a, b, r int, steps []float64) {
 	n := s.n
 	g := s.g[r*s.width+a-i1 : r*s.width+b-i1]
-	for k, ok := range s.free[r*n+a : r*n+b] {
-		steps[k] = 0
-		if !ok {
-			continue
-		}
-		c := a + k
-		h := s.h[c*n+c : c*n+b]
+	d := s.d[r*n+a : r*n+b]
+	clear(steps)
+	var codes []uint8
+	var rounder grid.Rounder
+	if s.q != nil {
+		codes, rounder = s.q.Codes[r*n+a:r*n+b], s.q.Rounder(r, s.q.Group(a))
+	}
+	// Which are free is not to be foretold, but how many are nearly is.
+	for free := s.freeIn(r, a, b); free != 0; free &= free - 1 {
+		k := bits.TrailingZeros64(free)
+		h := s.h[(a+k)*n+a+k : (a+k)*n+b]
 		t := -(g[k] / h[0])
 		var code uint8
-		if s.q != nil {
-			grid, was := s.q.Rounder(r, s.q.Group(c)), s.q.Codes[r*n+c]
-			v := grid.Value(was)
+		if codes != nil {
+			v := rounder.Value(codes[k])
 			var next float32
-			if code, next = grid.Round(float32(float64(v) + t)); code == was {
+			if code, next = rounder.Round(float32(float64(v) + t)); code == codes[k] {
 				continue
 			}
 			t = float64(next) - float64(v)
@@ -214,18 +230,28 @@ func (s *refinement) move(i1, a, b, r int, steps []float64) {
 		if !(change < 0) {
 			continue
 		}
-		if s.q != nil {
-			s.q.Codes[r*n+c] = code
+		if codes != nil {
+			codes[k] = code
 		}
 		s.gain[r] -= change
 		s.moved[r] = true
-		s.d[r*n+c] += t
+		d[k] += t
 		steps[k] = t
 		rest := g[k+1:]
 		for i, v := range h[1:] {
 			rest[i] += float64(t * v)
 		}
 	}
+}
+
+// freeIn returns the free columns of [a, b), at most 64, of row r as bits.
+func (s *refinement) freeIn(r, a, b int) uint64 {
+	row := s.free[r*s.words : (r+1)*s.words]
+	x := row[a/64] >> (a % 64)
+	if (b-1)/64 != a/64 {
+		x |= row[(b-1)/64] << (64 - a%64)
+	}
+	return x & (1<<(b-a) - 1)
 }
 
 // refit moves the scales of the group of columns [lo, hi) in rows [r1, r2), in
@@ -245,20 +271,18 @@ func (s *refinement) refit(i1, lo, hi, r1, r2 int, scratch []float64) {
 	}
 	times(values)
 	var scales [rowsPerTask]float32 // what they were
+	var slopes, curves, sums [rowsPerTask]float64
+	g := s.g[r1*s.width+lo-i1:]
+	dots(slopes[:m], values, b, g, s.width, b)
+	dots(curves[:m], values, b, product, b, b)
 	for r := r1; r < r2; r++ {
-		v, hv, dv := values[(r-r1)*b:][:b], product[(r-r1)*b:][:b], change[(r-r1)*b:][:b]
-		g := s.g[r*s.width+lo-i1:][:b]
-		var slope, curve float64
-		for i, x := range v {
-			slope += float64(x * g[i])
-			curve += float64(x * hv[i])
-		}
 		scale := s.q.Scale(r, group)
 		scales[r-r1] = *scale
-		if curve > 0 {
+		if slope, curve := slopes[r-r1], curves[r-r1]; curve > 0 {
 			*scale = s.q.Storable(float32(float64(*scale) * (1 - slope/curve)))
 		}
 		grid := s.q.Rounder(r, group)
+		v, dv := values[(r-r1)*b:][:b], change[(r-r1)*b:][:b]
 		for i, u := range s.q.Codes[r*n+lo : r*n+hi] {
 			dv[i] = float64(grid.Value(u)) - v[i]
 		}
@@ -266,20 +290,24 @@ func (s *refinement) refit(i1, lo, hi, r1, r2 int, scratch []float64) {
 	// The loss is that of the values as they are stored, so the change of scale
 	// is judged by them too.
 	times(change)
-	for r := r1; r < r2; r++ {
-		dv, hdv := change[(r-r1)*b:][:b], product[(r-r1)*b:][:b]
-		g, d := s.g[r*s.width+lo-i1:][:b], s.d[r*n+lo:r*n+hi]
-		sum := 0.0
-		for i, x := range dv {
-			sum += float64(x * (float64(2*g[i]) + hdv[i]))
+	for r := range m {
+		twice, hdv, g := values[r*b:][:b], product[r*b:][:b], g[r*s.width:][:b]
+		for i, x := range hdv {
+			twice[i] = float64(2*g[i]) + x
 		}
-		if !(sum < 0) {
+	}
+	dots(sums[:m], change, b, values, b, b)
+	for r := r1; r < r2; r++ {
+		dv, hdv, g := change[(r-r1)*b:][:b], product[(r-r1)*b:][:b], g[(r-r1)*s.width:][:b]
+		if sum := sums[r-r1]; sum < 0 {
+			s.gain[r] -= sum
+		} else {
 			*s.q.Scale(r, group) = scales[r-r1]
 			clear(dv)
 			continue
 		}
-		s.gain[r] -= sum
 		s.moved[r] = true
+		d := s.d[r*n+lo : r*n+hi][:b]
 		for i, x := range dv {
 			d[i] += x
 			g[i] += hdv[i]
@@ -287,5 +315,30 @@ func (s *refinement) refit(i1, lo, hi, r1, r2 int, scratch []float64) {
 	}
 	if rest := min(i1+s.width, n) - hi; rest > 0 {
 		(*linalg.Pool)(nil).Dgemm(false, false, m, rest, b, 1, change, b, s.h[lo*n+hi:], n, 1, s.g[r1*s.width+hi-i1:], s.width)
+	}
+}
+
+// dots sets dst[r] to the product of the first n numbers of row r of x with those
+// of y, added up in order. Rows lie ldx and ldy apart.
+func dots(dst, x []float64, ldx int, y []float64, ldy, n int) {
+	r := 0
+	for ; r+4 <= len(dst); r += 4 { // four sums hide each other's latency
+		x0, x1, x2, x3 := x[r*ldx:][:n], x[(r+1)*ldx:][:n], x[(r+2)*ldx:][:n], x[(r+3)*ldx:][:n]
+		y0, y1, y2, y3 := y[r*ldy:][:n], y[(r+1)*ldy:][:n], y[(r+2)*ldy:][:n], y[(r+3)*ldy:][:n]
+		var s0, s1, s2, s3 float64
+		for i := range n {
+			s0 += float64(x0[i] * y0[i])
+			s1 += float64(x1[i] * y1[i])
+			s2 += float64(x2[i] * y2[i])
+			s3 += float64(x3[i] * y3[i])
+		}
+		dst[r], dst[r+1], dst[r+2], dst[r+3] = s0, s1, s2, s3
+	}
+	for ; r < len(dst); r++ {
+		sum := 0.0
+		for i, v := range x[r*ldx:][:n] {
+			sum += float64(v * y[r*ldy+i])
+		}
+		dst[r] = sum
 	}
 }

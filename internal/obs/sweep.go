@@ -46,6 +46,7 @@ func Sweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*Result,
 	if err != nil {
 		return nil, err
 	}
+	defer s.give()
 	for i1 := 0; i1 < f.N; {
 		i2 := s.blockEnd(i1)
 		s.runBlock(i1, i2)
@@ -74,13 +75,25 @@ type sweep struct {
 	w    []float64 // [out, n] by step: the working weights
 	e    []float64 // [out, block]: the current block's errors w−q over u_jj
 	invU []float64 // 1/u_jj by step
+	bufs []*linalg.Buffer[float64]
 
-	group []int // grid group by step
+	column []int // by step
+	group  []int // grid group by step
+	// rounders [out, groups] are the grids; of live ones those that have been fitted.
+	rounders []grid.Rounder
+	groups   int
 	// drop [out, block] marks the current block's dropped weights, nil if
 	// nothing is ever dropped.
 	drop    []bool
 	scores  []float64 // [out, block], for a fractional pattern
 	scratch []float64
+}
+
+// give hands back what s works in.
+func (s *sweep) give() {
+	for _, b := range s.bufs {
+		b.Give()
+	}
 }
 
 // innerColumns is how many columns are worked off one at a time before the rest
@@ -95,22 +108,25 @@ func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*swee
 		inner:   innerColumns,
 		res:     &Result{Weights: make([]float32, out*n), Mask: o.Mask},
 		rowLoss: make([]float64, out),
-		w:       make([]float64, out*n),
 		invU:    make([]float64, n),
+		column:  make([]int, n),
 	}
 	if o.Pattern.IsNM() {
 		s.inner = roundUp(innerColumns, o.Pattern.M)
 	}
-	s.e = make([]float64, out*s.block)
+	wBuf, eBuf := linalg.TakeBuffer[float64](out*n), linalg.TakeBuffer[float64](out*s.block)
+	s.w, s.e, s.bufs = wBuf.S, eBuf.S, []*linalg.Buffer[float64]{wBuf, eBuf}
 	for i := range n {
 		s.invU[i] = 1 / f.u[i*n+i]
+		s.column[i] = f.Column(i)
 	}
 	p.For(s.tasks(), func(_, task int) {
 		for r := task * rowsPerTask; r < min((task+1)*rowsPerTask, out); r++ {
 			src, dst := w[r*n:(r+1)*n], s.w[r*n:(r+1)*n]
-			for i := range dst {
-				if c := f.Column(i); !f.Dead[c] {
-					dst[i] = float64(src[c])
+			for i, c := range s.column {
+				dst[i] = float64(src[c])
+				if f.Dead[c] {
+					dst[i] = 0
 				}
 			}
 		}
@@ -127,6 +143,7 @@ func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*swee
 	}
 	if o.Grid != nil {
 		if err := s.fitGrids(w); err != nil {
+			s.give()
 			return nil, err
 		}
 	}
@@ -140,9 +157,11 @@ func (s *sweep) fitGrids(w []float32) error {
 	}
 	s.res.Quantized = q
 	s.group = make([]int, s.n)
-	for i := range s.group {
-		s.group[i] = q.Group(s.f.Column(i))
+	for i, c := range s.column {
+		s.group[i] = q.Group(c)
 	}
+	s.groups = q.Groups(s.n)
+	s.rounders = make([]grid.Rounder, s.out*s.groups)
 	if s.o.LiveGrids {
 		return nil
 	}
@@ -162,6 +181,11 @@ func (s *sweep) fitGrids(w []float32) error {
 		}
 	}
 	q.FitAll(s.p, w, live)
+	for r := range s.out {
+		for g := range s.groups {
+			s.rounders[r*s.groups+g] = q.Rounder(r, g)
+		}
+	}
 	return nil
 }
 
@@ -248,7 +272,7 @@ func (s *sweep) startRow(i1, i2, r int) {
 	if s.o.Mask != nil {
 		drop := s.drop[r*s.block : (r+1)*s.block]
 		for i := i1; i < i2; i++ {
-			drop[i-i1] = !s.o.Mask.Keep(r, s.f.Column(i))
+			drop[i-i1] = !s.o.Mask.Keep(r, s.column[i])
 		}
 	}
 	if !s.o.LiveGrids {
@@ -265,6 +289,7 @@ func (s *sweep) startRow(i1, i2, r int) {
 		}
 	}
 	s.res.Quantized.Fit(r, s.group[i1], live)
+	s.rounders[r*s.groups+s.group[i1]] = s.res.Quantized.Rounder(r, s.group[i1])
 }
 
 // freeze works off steps [a, b) of row r, in the block that begins at i1.
@@ -277,6 +302,11 @@ func (s *sweep) freeze(i1, a, b, r int) {
 		drop = s.drop[r*s.block+a-i1 : r*s.block+b-i1]
 	}
 	nm := s.o.Pattern.IsNM()
+	var codes []uint8
+	var rounders []grid.Rounder
+	if q := s.res.Quantized; q != nil {
+		codes, rounders = q.Codes[r*n:(r+1)*n], s.rounders[r*s.groups:(r+1)*s.groups]
+	}
 	loss := s.rowLoss[r]
 	for k, v := range w {
 		i := a + k
@@ -287,8 +317,10 @@ func (s *sweep) freeze(i1, a, b, r int) {
 		if drop != nil && drop[k] {
 			q = 0
 		}
-		if s.res.Quantized != nil {
-			q = s.round(r, i, q)
+		if codes != nil { // zero is on every grid, so what is dropped stays zero
+			code, value := rounders[s.group[i]].Round(float32(q))
+			codes[s.column[i]] = code
+			q = float64(value)
 		}
 		d := (v - q) * s.invU[i]
 		e[k] = d
@@ -300,15 +332,6 @@ func (s *sweep) freeze(i1, a, b, r int) {
 		}
 	}
 	s.rowLoss[r] = loss
-}
-
-// round quantises the weight v at step i of row r, stores its code and returns
-// what it reads back as. Zero is on every grid, so what is dropped stays zero.
-func (s *sweep) round(r, i int, v float64) float64 {
-	q := s.res.Quantized
-	code, value := q.Rounder(r, s.group[i]).Round(float32(v))
-	q.Codes[r*s.n+s.f.Column(i)] = code
-	return float64(value)
 }
 
 // chooseInGroup marks what an N:M pattern drops of the group that begins with
@@ -329,15 +352,11 @@ func (s *sweep) chooseInGroup(w []float64, drop []bool, i int) {
 // finishRow stores the block's frozen weights and chosen mask of row r.
 func (s *sweep) finishRow(i1, i2, r int) {
 	dst := s.res.Weights[r*s.n : (r+1)*s.n]
+	columns := s.column[i1:i2]
 	for i, v := range s.w[r*s.n+i1 : r*s.n+i2] {
-		c := s.f.Column(i1 + i)
-		dst[c] = float32(v)
-		if s.drop == nil || !s.drop[r*s.block+i] {
-			continue
-		}
-		dst[c] = 0
-		if s.o.Mask == nil {
-			s.res.Mask.Set(r, c, false)
-		}
+		dst[columns[i]] = float32(v)
+	}
+	if s.drop != nil && s.o.Mask == nil {
+		s.res.Mask.Drop(r, columns, s.drop[r*s.block:r*s.block+i2-i1])
 	}
 }

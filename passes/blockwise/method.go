@@ -130,7 +130,8 @@ func (w *Work) SetCoded(c Coded) {
 func (w *Work) Report(name string, x float64) { w.numbers[name] = x }
 
 // Once computes a value once for all layers of the block that ask with the
-// same key: q, k and v share one factorization.
+// same key: q, k and v share one factorization. A value with a method Give is given
+// back when the block is done.
 func Once[T any](w *Work, key string, f func() (T, error)) (T, error) {
 	if v, ok := w.memo[key]; ok {
 		return v.(T), nil
@@ -171,6 +172,13 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 	out.CopyExcept(in, OfLinears(names))
 	reports := map[string]map[string]float64{}
 	memo := map[string]any{}
+	defer func() {
+		for _, v := range memo {
+			if b, ok := v.(interface{ Give() }); ok {
+				b.Give()
+			}
+		}
+	}()
 	for i, l := range ls {
 		if err := c.Err(); err != nil {
 			return err
