@@ -2,10 +2,11 @@ package obs
 
 import (
 	"fmt"
-	"math/bits"
+	"math"
 
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Refine improves the result r of a Sweep with the factor f of the Hessian h on
@@ -76,14 +77,14 @@ type refinement struct {
 	out, n int
 	q      *grid.Quantized // nil of unquantised weights
 	dead   []int
-	h      []float64 // [n, n]: H+λI, both triangles; zero for dead inputs
-	d      []float64 // [out, n]: Ŵ−W
-	free   []uint64  // [out, words]: bits of columns that are neither dropped nor dead
-	words  int
-	g      []float64 // [out, width]: half the loss's gradient d·h in a block
-	width  int       // the largest number of columns of a block
-	gain   []float64 // [out]: what a row's loss has fallen by
-	moved  []bool    // [out]: whether the pass has changed the row
+	h      []float64     // [n, n]: H+λI, both triangles; zero for dead inputs
+	d      []float64     // [out, n]: Ŵ−W
+	free   []uint64      // [out/PanelRows, n]: bits of rows where what is neither dropped nor dead
+	panels []vmath.Panel // one a worker
+	g      []float64     // [out, width]: half the loss's gradient d·h in a block
+	width  int           // the largest number of columns of a block
+	gain   []float64     // [out]: what a row's loss has fallen by
+	moved  []bool        // [out]: whether the pass has changed the row
 	bufs   []*linalg.Buffer[float64]
 }
 
@@ -100,19 +101,22 @@ func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int,
 	f.damped(p, hBuf.S, h)
 	s := &refinement{
 		p: p, out: out, n: n, q: r.Quantized,
-		h:     hBuf.S,
-		d:     dBuf.S,
-		words: (n + 63) / 64,
-		gain:  make([]float64, out),
-		moved: make([]bool, out),
-		width: min(DefaultBlock, n),
+		h:      hBuf.S,
+		d:      dBuf.S,
+		panels: make([]vmath.Panel, p.Threads()),
+		gain:   make([]float64, out),
+		moved:  make([]bool, out),
+		width:  min(DefaultBlock, n),
 	}
 	if s.q != nil {
 		// A block is made of whole groups, so that their scales can be refitted.
 		_, size := s.q.Columns(0, n)
 		s.width = min(max(DefaultBlock/size*size, size), n)
+		for i := range s.panels {
+			s.panels[i].Top = float32(s.q.MaxCode())
+		}
 	}
-	s.free = make([]uint64, out*s.words)
+	s.free = make([]uint64, (out+vmath.PanelRows-1)/vmath.PanelRows*n)
 	gBuf := linalg.TakeBuffer[float64](out * s.width)
 	s.g = gBuf.S
 	s.bufs = []*linalg.Buffer[float64]{hBuf, dBuf, gBuf}
@@ -130,18 +134,19 @@ func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int,
 			if r.Mask != nil {
 				r.Mask.RowFlags(flags, row)
 			}
-			free, d := s.free[row*s.words:(row+1)*s.words], s.d[row*n:(row+1)*n]
+			free, d := s.free[row/vmath.PanelRows*n:][:n], s.d[row*n:(row+1)*n]
+			at := row % vmath.PanelRows
 			from, to := w[row*n:(row+1)*n], r.Weights[row*n:(row+1)*n]
 			for c, ok := range flags {
 				bit := uint64(0)
 				if ok {
 					bit = 1
 				}
-				free[c/64] |= bit << (c % 64)
+				free[c] |= bit << at
 				d[c] = float64(to[c]) - float64(from[c])
 			}
 			for _, c := range s.dead {
-				free[c/64] &^= 1 << (c % 64)
+				free[c] &^= 1 << at
 				d[c] = 0
 			}
 		}
@@ -157,9 +162,9 @@ func (s *refinement) pass() bool {
 	for i1 := 0; i1 < s.n; i1 += s.width {
 		i2 := min(i1+s.width, s.n)
 		s.p.Dgemm(false, false, s.out, i2-i1, s.n, 1, s.d, s.n, s.h[i1:], s.n, 0, s.g, s.width)
-		s.p.For(s.tasks(), func(_, task int) {
+		s.p.For(s.tasks(), func(worker, task int) {
 			r1 := task * rowsPerTask
-			s.runRows(i1, i2, r1, min(r1+rowsPerTask, s.out))
+			s.runRows(&s.panels[worker], i1, i2, r1, min(r1+rowsPerTask, s.out))
 		})
 	}
 	for _, m := range s.moved {
@@ -173,7 +178,7 @@ func (s *refinement) pass() bool {
 // runRows moves the block's weights of rows [r1, r2), group by group: the
 // scales, then innerColumns of the codes at a time, then a product for the
 // gradient in the rest of the block. Unquantised weights are one group.
-func (s *refinement) runRows(i1, i2, r1, r2 int) {
+func (s *refinement) runRows(p *vmath.Panel, i1, i2, r1, r2 int) {
 	var steps [rowsPerTask * innerColumns]float64
 	var scratch *linalg.Buffer[float64] // of the widest group, the first
 	for lo := i1; lo < i2; {
@@ -188,8 +193,8 @@ func (s *refinement) runRows(i1, i2, r1, r2 int) {
 		}
 		for lo < hi {
 			next := min(lo+innerColumns, hi)
-			for r := r1; r < r2; r++ {
-				s.move(i1, lo, next, r, steps[(r-r1)*innerColumns:][:next-lo])
+			for r := r1; r < r2; r += vmath.PanelRows {
+				s.move(p, i1, lo, next, r, min(r+vmath.PanelRows, r2), steps[(r-r1)*innerColumns:])
 			}
 			if next < i2 {
 				(*linalg.Pool)(nil).Dgemm(false, false, r2-r1, i2-next, next-lo, 1,
@@ -200,58 +205,51 @@ func (s *refinement) runRows(i1, i2, r1, r2 int) {
 	}
 }
 
-// move moves the weights of columns [a, b) of row r, at most 64, in the block that
-// begins at i1, and stores by how much. They are of one group.
-func (s *refinement) move(i1, a, b, r int, steps []float64) {
+// move moves the weights of columns [a, b), of one group, of rows [r1, r2), of one
+// panel, in the block that begins at i1, and stores by how much.
+func (s *refinement) move(p *vmath.Panel, i1, a, b, r1, r2 int, steps []float64) {
 	n := s.n
-	g := s.g[r*s.width+a-i1 : r*s.width+b-i1]
-	d := s.d[r*n+a : r*n+b]
-	clear(steps)
-	var codes []uint8
-	var rounder grid.Rounder
-	if s.q != nil {
-		codes, rounder = s.q.Codes[r*n+a:r*n+b], s.q.Rounder(r, s.q.Group(a))
-	}
-	// Which are free is not to be foretold, but how many are nearly is.
-	for free := s.freeIn(r, a, b); free != 0; free &= free - 1 {
-		k := bits.TrailingZeros64(free)
-		h := s.h[(a+k)*n+a+k : (a+k)*n+b]
-		t := -(g[k] / h[0])
-		var code uint8
-		if codes != nil {
-			v := rounder.Value(codes[k])
-			var next float32
-			if code, next = rounder.Round(float32(float64(v) + t)); code == codes[k] {
-				continue
-			}
-			t = float64(next) - float64(v)
+	copy(p.On[:], s.free[r1/vmath.PanelRows*n:][a:b])
+	for r := r1; r < r2; r++ {
+		i := r - r1
+		p.Loss[i] = s.gain[r]
+		for k, v := range s.g[r*s.width+a-i1 : r*s.width+b-i1] {
+			p.W[k][i] = v
 		}
-		change := float64(t * (float64(2*g[k]) + float64(h[0]*t)))
-		if !(change < 0) {
+		if s.q != nil {
+			g := r*s.q.Groups(n) + s.q.Group(a)
+			zero := s.q.Zeros[g]
+			p.Scale[0][i], p.Zero[0][i] = s.q.Scales[g], float32(zero)
+			for k, u := range s.q.Codes[r*n+a : r*n+b] {
+				p.Base[k][i] = float32(int32(u) - int32(zero))
+			}
+		}
+	}
+	p.Descend(b-a, s.h[a*n+a:], n, s.q != nil)
+	for r := r1; r < r2; r++ {
+		i := r - r1
+		s.gain[r] = p.Loss[i]
+		d, steps := s.d[r*n+a:r*n+b], steps[i*innerColumns:][:b-a]
+		moved := uint64(0)
+		for k := range d {
+			t := p.D[k][i]
+			d[k] += t
+			steps[k] = t
+			moved |= math.Float64bits(t)
+		}
+		if moved == 0 {
 			continue
 		}
-		if codes != nil {
-			codes[k] = code
-		}
-		s.gain[r] -= change
 		s.moved[r] = true
-		d[k] += t
-		steps[k] = t
-		rest := g[k+1:]
-		for i, v := range h[1:] {
-			rest[i] += float64(t * v)
+		if s.q != nil {
+			codes, zero := s.q.Codes[r*n+a:r*n+b], int32(p.Zero[0][i])
+			for k, t := range steps {
+				if t != 0 {
+					codes[k] = uint8(int32(p.Next[k][i]) + zero)
+				}
+			}
 		}
 	}
-}
-
-// freeIn returns the free columns of [a, b), at most 64, of row r as bits.
-func (s *refinement) freeIn(r, a, b int) uint64 {
-	row := s.free[r*s.words : (r+1)*s.words]
-	x := row[a/64] >> (a % 64)
-	if (b-1)/64 != a/64 {
-		x |= row[(b-1)/64] << (64 - a%64)
-	}
-	return x & (1<<(b-a) - 1)
 }
 
 // refit moves the scales of the group of columns [lo, hi) in rows [r1, r2), in

@@ -6,6 +6,7 @@ import (
 
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/mask"
 )
 
@@ -79,9 +80,8 @@ type sweep struct {
 
 	column []int // by step
 	group  []int // grid group by step
-	// rounders [out, groups] are the grids; of live ones those that have been fitted.
-	rounders []grid.Rounder
-	groups   int
+	groups int
+	panels []vmath.Panel // one a worker
 	// drop [out, block] marks the current block's dropped weights, nil if
 	// nothing is ever dropped.
 	drop    []bool
@@ -110,6 +110,7 @@ func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*swee
 		rowLoss: make([]float64, out),
 		invU:    make([]float64, n),
 		column:  make([]int, n),
+		panels:  make([]vmath.Panel, p.Threads()),
 	}
 	if o.Pattern.IsNM() {
 		s.inner = roundUp(innerColumns, o.Pattern.M)
@@ -161,7 +162,9 @@ func (s *sweep) fitGrids(w []float32) error {
 		s.group[i] = q.Group(c)
 	}
 	s.groups = q.Groups(s.n)
-	s.rounders = make([]grid.Rounder, s.out*s.groups)
+	for i := range s.panels {
+		s.panels[i].Top = float32(q.MaxCode())
+	}
 	if s.o.LiveGrids {
 		return nil
 	}
@@ -181,11 +184,6 @@ func (s *sweep) fitGrids(w []float32) error {
 		}
 	}
 	q.FitAll(s.p, w, live)
-	for r := range s.out {
-		for g := range s.groups {
-			s.rounders[r*s.groups+g] = q.Rounder(r, g)
-		}
-	}
 	return nil
 }
 
@@ -202,7 +200,8 @@ func (s *sweep) blockEnd(i int) int {
 }
 
 // rowsPerTask is the number of rows of a parallel task: enough for the small
-// matrix products inside a block, few enough for the working set to stay near.
+// matrix products inside a block, few enough for the working set to stay near, whole
+// panels.
 const rowsPerTask = 32
 
 func (s *sweep) tasks() int { return (s.out + rowsPerTask - 1) / rowsPerTask }
@@ -212,9 +211,9 @@ func (s *sweep) runBlock(i1, i2 int) {
 	if s.scores != nil {
 		s.chooseInBlock(i1, i2)
 	}
-	s.p.For(s.tasks(), func(_, task int) {
+	s.p.For(s.tasks(), func(worker, task int) {
 		r1 := task * rowsPerTask
-		s.runRows(i1, i2, r1, min(r1+rowsPerTask, s.out))
+		s.runRows(&s.panels[worker], i1, i2, r1, min(r1+rowsPerTask, s.out))
 	})
 	if i2 < s.n {
 		n := s.n
@@ -247,15 +246,15 @@ func (s *sweep) chooseInBlock(i1, i2 int) {
 
 // runRows freezes the block's columns in rows [r1, r2): innerColumns at a time,
 // then a product for the rest of the block.
-func (s *sweep) runRows(i1, i2, r1, r2 int) {
+func (s *sweep) runRows(p *vmath.Panel, i1, i2, r1, r2 int) {
 	n := s.n
 	for r := r1; r < r2; r++ {
 		s.startRow(i1, i2, r)
 	}
 	for a := i1; a < i2; a += s.inner {
 		b := min(a+s.inner, i2)
-		for r := r1; r < r2; r++ {
-			s.freeze(i1, a, b, r)
+		for r := r1; r < r2; r += vmath.PanelRows {
+			s.freeze(p, i1, a, b, r, min(r+vmath.PanelRows, r2))
 		}
 		if b < i2 {
 			(*linalg.Pool)(nil).Dgemm(false, false, r2-r1, i2-b, b-a, -1,
@@ -289,63 +288,78 @@ func (s *sweep) startRow(i1, i2, r int) {
 		}
 	}
 	s.res.Quantized.Fit(r, s.group[i1], live)
-	s.rounders[r*s.groups+s.group[i1]] = s.res.Quantized.Rounder(r, s.group[i1])
 }
 
-// freeze works off steps [a, b) of row r, in the block that begins at i1.
-func (s *sweep) freeze(i1, a, b, r int) {
-	n := s.n
-	w := s.w[r*n+a : r*n+b]
-	e := s.e[r*s.block+a-i1 : r*s.block+b-i1]
-	var drop []bool
-	if s.drop != nil {
-		drop = s.drop[r*s.block+a-i1 : r*s.block+b-i1]
+// freeze works off steps [a, b) of rows [r1, r2), in the block that begins at i1.
+func (s *sweep) freeze(p *vmath.Panel, i1, a, b, r1, r2 int) {
+	n, width := s.n, b-a
+	q := s.res.Quantized
+	for k := range width {
+		p.On[k] = 1<<vmath.PanelRows - 1
 	}
-	nm := s.o.Pattern.IsNM()
-	var codes []uint8
-	var rounders []grid.Rounder
-	if q := s.res.Quantized; q != nil {
-		codes, rounders = q.Codes[r*n:(r+1)*n], s.rounders[r*s.groups:(r+1)*s.groups]
-	}
-	loss := s.rowLoss[r]
-	for k, v := range w {
-		i := a + k
-		if nm && i%s.o.Pattern.M == 0 {
-			s.chooseInGroup(w[k:], drop[k:], i)
+	for r := r1; r < r2; r++ {
+		i := r - r1
+		p.Loss[i] = s.rowLoss[r]
+		for k, v := range s.w[r*n+a : r*n+b] {
+			p.W[k][i] = v
 		}
-		q := v
-		if drop != nil && drop[k] {
-			q = 0
+		if q != nil {
+			scales, zeros := q.Scales[r*s.groups:(r+1)*s.groups], q.Zeros[r*s.groups:(r+1)*s.groups]
+			for k, g := range s.group[a:b] {
+				p.Scale[k][i], p.Zero[k][i] = scales[g], float32(zeros[g])
+			}
 		}
-		if codes != nil { // zero is on every grid, so what is dropped stays zero
-			code, value := rounders[s.group[i]].Round(float32(q))
-			codes[s.column[i]] = code
-			q = float64(value)
-		}
-		d := (v - q) * s.invU[i]
-		e[k] = d
-		loss += float64(d * d)
-		w[k] = q
-		rest := w[k+1:]
-		for t, u := range s.f.u[i*n+i+1 : i*n+i+1+len(rest)] {
-			rest[t] -= float64(d * u)
+		if s.drop != nil && !s.o.Pattern.IsNM() {
+			for k, d := range s.drop[r*s.block+a-i1 : r*s.block+b-i1] {
+				bit := uint64(0)
+				if d {
+					bit = 1
+				}
+				p.On[k] &^= bit << i
+			}
 		}
 	}
-	s.rowLoss[r] = loss
+	u, inv := s.f.u[a*n+a:], s.invU[a:b]
+	if s.o.Pattern.IsNM() {
+		for k := 0; k < width; k += s.o.Pattern.M {
+			end := min(k+s.o.Pattern.M, width)
+			for r := r1; r < r2; r++ {
+				s.chooseInGroup(p, r-r1, k, end, inv, s.drop[r*s.block+a-i1:])
+			}
+			p.Freeze(k, end, width, u, n, inv, q != nil)
+		}
+	} else {
+		p.Freeze(0, width, width, u, n, inv, q != nil)
+	}
+	for r := r1; r < r2; r++ {
+		i := r - r1
+		s.rowLoss[r] = p.Loss[i]
+		w, e := s.w[r*n+a:r*n+b], s.e[r*s.block+a-i1:r*s.block+b-i1]
+		for k := range w {
+			w[k], e[k] = p.W[k][i], p.D[k][i]
+		}
+		if q != nil {
+			codes := q.Codes[r*n : (r+1)*n]
+			for k, c := range s.column[a:b] {
+				codes[c] = uint8(int32(p.Next[k][i]) + int32(p.Zero[k][i]))
+			}
+		}
+	}
 }
 
-// chooseInGroup marks what an N:M pattern drops of the group that begins with
-// w[0] at step i.
-func (s *sweep) chooseInGroup(w []float64, drop []bool, i int) {
+// chooseInGroup marks what an N:M pattern drops of columns [k, end) of row i of p.
+func (s *sweep) chooseInGroup(p *vmath.Panel, i, k, end int, inv []float64, drop []bool) {
 	var scores [mask.MaxGroup]float64
-	size := min(s.o.Pattern.M, s.n-i)
-	for k, v := range w[:size] {
-		t := v * s.invU[i+k]
-		scores[k] = t * t
+	size := end - k
+	for j := range size {
+		t := p.W[k+j][i] * inv[k+j]
+		scores[j] = t * t
 	}
 	kept := mask.KeepGroup(scores[:size], s.o.Pattern.KeepIn(size))
-	for k := range size {
-		drop[k] = kept>>k&1 == 0
+	for j := range size {
+		off := uint64(kept>>j&1 ^ 1)
+		p.On[k+j] &^= off << i
+		drop[k+j] = off != 0
 	}
 }
 

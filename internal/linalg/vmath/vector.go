@@ -27,9 +27,13 @@ type table struct {
 	moments   func(rows int, x *float32, ld int, acc *[4 * vectorStep]float64)
 	keep      func(n int, x *float32, bits *byte)
 	addScaled func(n int, x, base *float32, by float32)
+
+	freeze, freezeGrid   func(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+	descend, descendGrid func(p *Panel, width int, h *float64, ld int)
 }
 
-var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo, addToGo, momentsGo, keepGo, addScaledGo}
+var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo, addToGo, momentsGo, keepGo, addScaledGo,
+	freezeGo, freezeGridGo, descendGo, descendGridGo}
 
 func expGo(n int, dst, x *float32) {
 	d, s := unsafe.Slice(dst, n), unsafe.Slice(x, n)

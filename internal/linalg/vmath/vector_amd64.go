@@ -36,6 +36,18 @@ func keepAVX512(n int, x *float32, bits *byte)
 func addScaledAVX512(n int, x, base *float32, by float32)
 
 //go:noescape
+func freezeAVX512(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+
+//go:noescape
+func freezeGridAVX512(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+
+//go:noescape
+func descendAVX512(p *Panel, width int, h *float64, ld int)
+
+//go:noescape
+func descendGridAVX512(p *Panel, width int, h *float64, ld int)
+
+//go:noescape
 func expAVX2(n int, dst, x *float32)
 
 //go:noescape
@@ -67,3 +79,15 @@ func keepAVX2(n int, x *float32, bits *byte)
 
 //go:noescape
 func addScaledAVX2(n int, x, base *float32, by float32)
+
+//go:noescape
+func freezeAVX2(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+
+//go:noescape
+func freezeGridAVX2(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+
+//go:noescape
+func descendAVX2(p *Panel, width int, h *float64, ld int)
+
+//go:noescape
+func descendGridAVX2(p *Panel, width int, h *float64, ld int)

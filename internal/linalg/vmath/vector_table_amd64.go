@@ -8,9 +8,11 @@ import (
 
 var (
 	avx512Table = table{expAVX512, siluAVX512, geluAVX512, expShiftAVX512, scaleAVX512, maximumAVX512, dotAVX512,
-		addToAVX512, momentsAVX512, keepAVX512, addScaledAVX512}
+		addToAVX512, momentsAVX512, keepAVX512, addScaledAVX512,
+		freezeAVX512, freezeGridAVX512, descendAVX512, descendGridAVX512}
 	avx2Table = table{expAVX2, siluAVX2, geluAVX2, expShiftAVX2, scaleAVX2, maximumAVX2, dotAVX2,
-		addToAVX2, momentsAVX2, keepAVX2, addScaledAVX2}
+		addToAVX2, momentsAVX2, keepAVX2, addScaledAVX2,
+		freezeAVX2, freezeGridAVX2, descendAVX2, descendGridAVX2}
 )
 
 func active() *table {
