@@ -123,7 +123,7 @@ const (
 	// costs next to nothing.
 	gcPercent = 20
 	// maxScratch is what kernels may leave lying for the next one to work in.
-	maxScratch = 128 << 20
+	maxScratch = 192 << 20
 )
 
 // usable is the part of a budget that may be planned with: the rest is for
