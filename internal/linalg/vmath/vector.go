@@ -127,6 +127,21 @@ func mapped(f func(n int, dst, x *float32), dst, x []float32) {
 	}
 }
 
+// Max returns the largest of low and the elements of x that are no NaN. Of zeros it
+// may be either.
+func Max(x []float32, low float32) float32 {
+	n := len(x) &^ (vectorStep - 1)
+	if n > 0 {
+		low = active().maximum(n, &x[0], low)
+	}
+	for _, v := range x[n:] {
+		if v > low {
+			low = v
+		}
+	}
+	return low
+}
+
 // softmaxRow is what Softmax works in. It would be on the heap in every call, as
 // the functions of a table are not known to leave it alone.
 type softmaxRow struct {
