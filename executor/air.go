@@ -6,16 +6,22 @@ import (
 	"github.com/compressc/compressc/internal/artifact"
 )
 
-// smallLeaf is the size up to which a leaf is read while it is on its way to
-// the store. Of a larger one the mapped file is awaited: its memory is counted
-// only as long as it is on its way.
-const smallLeaf = 1 << 20
+// smallLeaf is the size up to which any leaf is read while it is on its way to
+// the store. The memory of larger ones is counted only as long as they are on
+// their way, and whoever reads them may hold them longer: that many bytes may be
+// read so, and of what goes beyond the mapped file is awaited.
+const (
+	smallLeaf = 1 << 20
+	maxLent   = 64 << 20
+)
 
 // air knows the leaves on their way to the store, so that whoever reads them
 // does not wait for the disk. It is safe for concurrent use.
 type air struct {
 	mu     sync.Mutex
 	leaves map[artifact.Digest]*landing
+	lent   int64 // bytes of larger leaves that are being read
+	bound  int64 // of lent
 }
 
 // landing is one leaf on its way.
@@ -24,7 +30,7 @@ type landing struct {
 	done chan struct{} // closed when it is stored, or that has failed
 }
 
-func newAir() *air { return &air{leaves: map[artifact.Digest]*landing{}} }
+func newAir(bound int64) *air { return &air{leaves: map[artifact.Digest]*landing{}, bound: bound} }
 
 // takeOff adds a leaf. The landing is nil if an equal one is on its way.
 func (a *air) takeOff(d artifact.Digest, data []byte) *landing {
@@ -54,4 +60,30 @@ func (a *air) get(d artifact.Digest) *landing {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.leaves[d]
+}
+
+// lend returns a leaf's landing, or nil. If ok, its bytes may be read until the
+// count n is given back; otherwise the end of its way is to be awaited.
+func (a *air) lend(d artifact.Digest) (l *landing, n int64, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l = a.leaves[d]
+	if l == nil {
+		return nil, 0, false
+	}
+	if len(l.data) > smallLeaf {
+		n = int64(len(l.data))
+	}
+	if n > 0 && a.lent+n > a.bound {
+		return l, 0, false
+	}
+	a.lent += n
+	return l, n, true
+}
+
+// giveBack ends the reading of n lent bytes.
+func (a *air) giveBack(n int64) {
+	a.mu.Lock()
+	a.lent -= n
+	a.mu.Unlock()
 }

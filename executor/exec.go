@@ -283,12 +283,14 @@ type reader struct {
 	mu     sync.Mutex
 	leaves map[artifact.Digest]*memLeaf
 	blobs  map[artifact.Digest]*cache.Blob
+	flying map[artifact.Digest][]byte // what is or was on its way to the store
+	lent   int64                      // of them
 	gone   []artifact.Digest
 	first  error // of loading
 }
 
 func newReader(e *Executor) *reader {
-	return &reader{e: e, leaves: map[artifact.Digest]*memLeaf{}, blobs: map[artifact.Digest]*cache.Blob{}}
+	return &reader{e: e, leaves: map[artifact.Digest]*memLeaf{}, blobs: map[artifact.Digest]*cache.Blob{}, flying: map[artifact.Digest][]byte{}}
 }
 
 func (r *reader) value(o *output) (*artifact.Value, error) {
@@ -304,8 +306,11 @@ func (r *reader) value(o *output) (*artifact.Value, error) {
 func (r *reader) load(e artifact.Entry) ([]byte, error) {
 	r.mu.Lock()
 	l, b := r.leaves[e.Digest], r.blobs[e.Digest]
+	data, flying := r.flying[e.Digest]
 	r.mu.Unlock()
 	switch {
+	case flying:
+		return data, nil
 	case l != nil:
 		return r.e.mem.bytes(l), nil
 	case b != nil:
@@ -322,10 +327,13 @@ func (r *reader) load(e artifact.Entry) ([]byte, error) {
 		r.mu.Unlock()
 		return r.e.mem.bytes(l), nil
 	}
-	if l := r.e.air.get(e.Digest); l != nil {
-		if len(l.data) <= smallLeaf {
-			return l.data, nil
-		}
+	if l, n, ok := r.e.air.lend(e.Digest); ok {
+		r.mu.Lock()
+		r.flying[e.Digest] = l.data
+		r.lent += n
+		r.mu.Unlock()
+		return l.data, nil
+	} else if l != nil {
 		<-l.done
 	}
 	b, err := r.e.store.Open(cache.Digest(e.Digest))
@@ -389,6 +397,14 @@ func (r *reader) releaseHeap() {
 			delete(r.leaves, d)
 		}
 	}
+	r.land()
+}
+
+// land gives back what was read on its way to the store. Its caller has mu.
+func (r *reader) land() {
+	r.e.air.giveBack(r.lent)
+	r.lent = 0
+	clear(r.flying)
 }
 
 // close ends the validity of what load returned.
@@ -403,4 +419,5 @@ func (r *reader) close() {
 	}
 	clear(r.blobs)
 	clear(r.leaves)
+	r.land()
 }

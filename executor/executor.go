@@ -123,7 +123,7 @@ const (
 	// costs next to nothing.
 	gcPercent = 20
 	// maxScratch is what kernels may leave lying for the next one to work in.
-	maxScratch = 128 << 20
+	maxScratch = 192 << 20
 )
 
 // usable is the part of a budget that may be planned with: the rest is for
@@ -152,7 +152,7 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 		return nil, fmt.Errorf("executor: a memory budget of %d bytes: want at least %d MiB, or 0 for most of the machine", o.Memory, minMemory>>20)
 	}
 	e := &Executor{
-		g: g, o: o, store: o.Store, pool: linalg.NewPool(o.Threads), known: newBlobSet(o.Store), air: newAir(),
+		g: g, o: o, store: o.Store, pool: linalg.NewPool(o.Threads), known: newBlobSet(o.Store), air: newAir(min(maxLent, usable(o.Memory)/16)),
 		flight:      semaphore.NewWeighted(flightBytes),
 		sampleShare: sampleShare,
 		nodes:       map[*action.Action]*node{},

@@ -124,6 +124,22 @@ func (m *Mask) Set(r, c int, keep bool) {
 	}
 }
 
+// Drop makes the weights of row r in those columns dropped that have their flag
+// set. It panics outside the shape.
+func (m *Mask) Drop(r int, columns []int, flags []bool) {
+	row := m.row(r)
+	for i, c := range columns {
+		bit := byte(0)
+		if flags[i] {
+			bit = 1
+		}
+		if uint(c) >= uint(m.cols) {
+			m.check(r, c)
+		}
+		row[c>>3] &^= bit << (c & 7)
+	}
+}
+
 func (m *Mask) check(r, c int) {
 	if uint(r) >= uint(m.rows) || uint(c) >= uint(m.cols) {
 		panic(fmt.Sprintf("mask: index [%d, %d] outside [%d, %d]", r, c, m.rows, m.cols))

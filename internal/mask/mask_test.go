@@ -129,3 +129,41 @@ func TestViolation(t *testing.T) {
 		t.Fatal("a fraction has no groups to break")
 	}
 }
+
+// Dropping flagged columns of a row is setting them one by one.
+func TestDrop(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, cols := rapid.IntRange(1, 3).Draw(t, "rows"), rapid.IntRange(1, 40).Draw(t, "cols")
+		row := rapid.IntRange(0, rows-1).Draw(t, "row")
+		columns := rapid.Permutation(seq(cols)).Draw(t, "columns")[:rapid.IntRange(0, cols).Draw(t, "n")]
+		flags := rapid.SliceOfN(rapid.Bool(), len(columns), len(columns)).Draw(t, "flags")
+		got, want := New(rows, cols), New(rows, cols)
+		if rapid.Bool().Draw(t, "dropped before") {
+			got.Set(row, cols-1, false)
+			want.Set(row, cols-1, false)
+		}
+		got.Drop(row, columns, flags)
+		for i, c := range columns {
+			if flags[i] {
+				want.Set(row, c, false)
+			}
+		}
+		if !got.Equal(want) {
+			t.Fatalf("%v, expected %v", got.Bytes(), want.Bytes())
+		}
+	})
+	defer func() {
+		if recover() == nil {
+			t.Fatal("a column outside is taken")
+		}
+	}()
+	New(1, 9).Drop(0, []int{9}, []bool{true})
+}
+
+func seq(n int) []int {
+	s := make([]int, n)
+	for i := range s {
+		s[i] = i
+	}
+	return s
+}

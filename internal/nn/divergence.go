@@ -55,10 +55,7 @@ func (r *RunnerOf[T]) Divergence(norm []T, head *LinearOf[T], x []T, rows int, o
 // logSumExp sets e to the exponentials of x less its maximum, and returns the
 // logarithm of Σ exp(x) and Σ e.
 func logSumExp[T Float](e, x []T) (z, total float64) {
-	top := x[0]
-	for _, l := range x {
-		top = max(top, l)
-	}
+	top := maximum(x, x[0])
 	for i, l := range x {
 		e[i] = l - top
 	}

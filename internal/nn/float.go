@@ -44,6 +44,20 @@ func expOf[T Float](dst, x []T) {
 	}
 }
 
+// maximum returns the largest of low and the elements of x. A NaN among them may be
+// passed over: whoever adds up exponentials meets it there.
+func maximum[T Float](x []T, low T) T {
+	switch x := any(x).(type) {
+	case []float32:
+		return T(vmath.Max(x, float32(low)))
+	case []float64:
+		for _, v := range x {
+			low = max(low, T(v))
+		}
+	}
+	return low
+}
+
 // softmax replaces a row by its softmax.
 func softmax[T Float](row []T) {
 	switch row := any(row).(type) {

@@ -98,10 +98,7 @@ func (r *RunnerOf[T]) logSum(head *LinearOf[T], rows int, targets []int32, nll [
 				nll[t] = -float64(row[id-lo])
 			}
 			e := exps[worker*n : (worker+1)*n]
-			hi := top[t]
-			for _, v := range row {
-				hi = max(hi, v)
-			}
+			hi := maximum(row, top[t])
 			for i, v := range row {
 				e[i] = v - hi
 			}

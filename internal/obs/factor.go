@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/compressc/compressc/internal/linalg"
 )
@@ -30,7 +31,7 @@ import (
 // Factor is what a Sweep needs of a Hessian. It depends on the Hessian, the
 // damping and the order of the columns alone, so one Factor serves every layer
 // with these inputs, every pattern and every grid. It is read-only after
-// Prepare and safe for concurrent use.
+// Prepare and safe for concurrent use, until Give, which may be left out.
 type Factor struct {
 	// N is the number of inputs.
 	N int
@@ -43,7 +44,8 @@ type Factor struct {
 	Lambda float64
 	// u [N, N] is upper triangular in the visited order, with
 	// uᵀu = (H + Lambda·I)⁻¹.
-	u []float64
+	u   []float64
+	buf *linalg.Buffer[float64] // that u lies in
 }
 
 // Errors that Prepare wraps.
@@ -81,10 +83,16 @@ func Prepare(p *linalg.Pool, h []float64, n int, damping float64, order []int) (
 	if err != nil {
 		return nil, err
 	}
-	f.u = make([]float64, n*n)
+	full := h
+	if order != nil { // its rows are read in parts, all over the place
+		buf := linalg.TakeBuffer[float64](n * n)
+		defer buf.Give()
+		full = buf.S
+		mirror(p, full, h, n)
+	}
 	for try := range dampingTries + 1 {
 		f.Lambda = damping * mean
-		if err = f.factorize(p, h, mean); err == nil {
+		if err = f.factorize(p, full, mean); err == nil {
 			return f, nil
 		}
 		if damping == 0 || try == dampingTries {
@@ -153,18 +161,25 @@ func (f *Factor) survey(h []float64) (mean float64, err error) {
 	return sum / float64(live), nil
 }
 
-// factorize computes f.u for f.Lambda. With J the reversal of the order, the
+// factorize computes f.u for f.Lambda. In the natural order of columns of h the
+// upper triangle is read, in another one both. With J the reversal of the order, the
 // lower Cholesky factor L of J(H+λI)J gives u = J·L⁻¹·J: one factorization and
 // one triangular inverse, where inverting first and factorising the inverse
 // would cost three times as much and be less accurate.
 func (f *Factor) factorize(p *linalg.Pool, h []float64, mean float64) error {
 	n := f.N
-	l := make([]float64, n*n)
+	buf := linalg.TakeBuffer[float64](n * n)
+	l := buf.S
+	give := func(err error) error {
+		buf.Give()
+		return err
+	}
 	p.For(n, func(_, i int) {
 		ci := f.Column(n - 1 - i)
+		row := h[ci*n : (ci+1)*n]
 		for j := range i + 1 {
 			cj := f.Column(n - 1 - j)
-			v := h[min(ci, cj)*n+max(ci, cj)]
+			v := row[cj]
 			if i == j {
 				if f.Dead[ci] {
 					v = mean
@@ -175,23 +190,77 @@ func (f *Factor) factorize(p *linalg.Pool, h []float64, mean float64) error {
 			}
 			l[i*n+j] = v
 		}
+		clear(l[i*n+i+1 : (i+1)*n])
 	})
 	if err := p.Cholesky(n, l, n); err != nil {
-		return err
+		return give(err)
 	}
 	invertLower(p, n, l, n)
-	for i := range n {
-		dst, src := f.u[i*n:(i+1)*n], l[(n-1-i)*n:(n-i)*n]
-		clear(dst[:i])
-		for j := i; j < n; j++ {
-			v := src[n-1-j]
-			if v-v != 0 {
-				return errors.New("the inverse is not finite")
+	// Reversing rows and columns is reversing all.
+	const part = 1 << 15
+	half := (n*n + 1) / 2
+	var infinite atomic.Bool
+	p.For((half+part-1)/part, func(_, task int) {
+		lo, hi := task*part, min((task+1)*part, half)
+		front, back := l[lo:hi], l[n*n-hi:n*n-lo]
+		sum := 0.0 // not a number if one is not finite
+		for i, v := range front {
+			w := back[len(back)-1-i]
+			sum += float64(v*0) + float64(w*0)
+			front[i], back[len(back)-1-i] = w, v
+		}
+		if sum != 0 {
+			infinite.Store(true)
+		}
+	})
+	if infinite.Load() {
+		return give(errors.New("the inverse is not finite"))
+	}
+	f.u, f.buf = l, buf
+	return nil
+}
+
+// mirror copies h [n, n], of which it reads the upper triangle, to both triangles
+// of dst.
+func mirror(p *linalg.Pool, dst, h []float64, n int) {
+	const rows = 8 // as many numbers as a cache line has
+	p.For((n+rows-1)/rows, func(_, task int) {
+		lo, hi := task*rows, min((task+1)*rows, n)
+		for j := range lo {
+			for i, v := range h[j*n+lo : j*n+hi] {
+				dst[(lo+i)*n+j] = v
 			}
-			dst[j] = v
+		}
+		for i := lo; i < hi; i++ {
+			for j := lo; j < i; j++ {
+				dst[i*n+j] = h[j*n+i]
+			}
+			copy(dst[i*n+i:(i+1)*n], h[i*n+i:(i+1)*n])
+		}
+	})
+}
+
+// damped sets dst [n, n] to H+λI of the factor's Hessian h, both triangles, with
+// zeros for dead inputs.
+func (f *Factor) damped(p *linalg.Pool, dst, h []float64) {
+	n := f.N
+	mirror(p, dst, h, n)
+	for c, dead := range f.Dead {
+		if !dead {
+			dst[c*n+c] += f.Lambda
+			continue
+		}
+		clear(dst[c*n : (c+1)*n])
+		for i := range n {
+			dst[i*n+c] = 0
 		}
 	}
-	return nil
+}
+
+// Give hands back the memory of the factor, which must not be used any more.
+func (f *Factor) Give() {
+	f.buf.Give()
+	f.buf, f.u = nil, nil
 }
 
 // Column returns the column visited at step i.

@@ -24,7 +24,9 @@ func invertLower(p *linalg.Pool, n int, a []float64, ld int) {
 	b, c := a[h*ld:], a[h*ld+h:]
 	invertLower(p, h, a, ld)
 	invertLower(p, m, c, ld)
-	t := make([]float64, m*h)
+	buf := linalg.TakeBuffer[float64](m * h)
+	defer buf.Give()
+	t := buf.S
 	p.Dgemm(false, false, m, h, h, 1, b, ld, a, ld, 0, t, h)
 	p.Dgemm(false, false, m, h, m, -1, c, ld, t, h, 0, b, ld)
 }

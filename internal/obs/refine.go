@@ -2,9 +2,11 @@ package obs
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Refine improves the result r of a Sweep with the factor f of the Hessian h on
@@ -47,10 +49,18 @@ func Refine(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Res
 		return nil
 	}
 	p.For(s.tasks(), func(_, task int) {
-		lo, hi := task*rowsPerTask*s.n, min((task+1)*rowsPerTask, out)*s.n
-		for i := lo; i < hi; i++ {
-			if s.free[i] {
-				r.Weights[i] = float32(float64(w[i]) + s.d[i])
+		kept := make([]float32, len(s.dead))
+		for row := task * rowsPerTask; row < min((task+1)*rowsPerTask, out); row++ {
+			to, from, d := r.Weights[row*s.n:(row+1)*s.n], w[row*s.n:(row+1)*s.n], s.d[row*s.n:(row+1)*s.n]
+			for i, c := range s.dead {
+				kept[i] = to[c]
+			}
+			// What is dropped has moved by its weight, and stays zero.
+			for c, v := range d {
+				to[c] = float32(float64(from[c]) + v)
+			}
+			for i, c := range s.dead {
+				to[c] = kept[i]
 			}
 		}
 	})
@@ -66,13 +76,15 @@ type refinement struct {
 	p      *linalg.Pool
 	out, n int
 	q      *grid.Quantized // nil of unquantised weights
-	h      []float64       // [n, n]: H+λI, both triangles; zero for dead inputs
-	d      []float64       // [out, n]: Ŵ−W
-	free   []bool          // [out, n]: neither dropped nor dead
-	g      []float64       // [out, width]: half the loss's gradient d·h in a block
-	width  int             // the largest number of columns of a block
-	gain   []float64       // [out]: what a row's loss has fallen by
-	moved  []bool          // [out]: whether the pass has changed the row
+	dead   []int
+	h      []float64     // [n, n]: H+λI, both triangles; zero for dead inputs
+	d      []float64     // [out, n]: Ŵ−W
+	free   []uint64      // [out/PanelRows, n]: bits of rows where what is neither dropped nor dead
+	panels []vmath.Panel // one a worker
+	g      []float64     // [out, width]: half the loss's gradient d·h in a block
+	width  int           // the largest number of columns of a block
+	gain   []float64     // [out]: what a row's loss has fallen by
+	moved  []bool        // [out]: whether the pass has changed the row
 	bufs   []*linalg.Buffer[float64]
 }
 
@@ -86,50 +98,56 @@ func (s *refinement) give() {
 func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Result) *refinement {
 	n := f.N
 	hBuf, dBuf := linalg.TakeBuffer[float64](n*n), linalg.TakeBuffer[float64](out*n)
-	clear(hBuf.S)
-	clear(dBuf.S)
+	f.damped(p, hBuf.S, h)
 	s := &refinement{
 		p: p, out: out, n: n, q: r.Quantized,
-		h:     hBuf.S,
-		d:     dBuf.S,
-		bufs:  []*linalg.Buffer[float64]{hBuf, dBuf},
-		free:  make([]bool, out*n),
-		gain:  make([]float64, out),
-		moved: make([]bool, out),
-		width: min(DefaultBlock, n),
+		h:      hBuf.S,
+		d:      dBuf.S,
+		panels: make([]vmath.Panel, p.Threads()),
+		gain:   make([]float64, out),
+		moved:  make([]bool, out),
+		width:  min(DefaultBlock, n),
 	}
 	if s.q != nil {
 		// A block is made of whole groups, so that their scales can be refitted.
 		_, size := s.q.Columns(0, n)
 		s.width = min(max(DefaultBlock/size*size, size), n)
+		for i := range s.panels {
+			s.panels[i].Top = float32(s.q.MaxCode())
+		}
 	}
-	s.g = make([]float64, out*s.width)
-	p.For(n, func(_, i int) {
-		if f.Dead[i] {
-			return
+	s.free = make([]uint64, (out+vmath.PanelRows-1)/vmath.PanelRows*n)
+	gBuf := linalg.TakeBuffer[float64](out * s.width)
+	s.g = gBuf.S
+	s.bufs = []*linalg.Buffer[float64]{hBuf, dBuf, gBuf}
+	for c, dead := range f.Dead {
+		if dead {
+			s.dead = append(s.dead, c)
 		}
-		for j := range n {
-			if !f.Dead[j] {
-				s.h[i*n+j] = h[min(i, j)*n+max(i, j)]
-			}
-		}
-		s.h[i*n+i] += f.Lambda
-	})
+	}
 	p.For(s.tasks(), func(_, task int) {
+		flags := make([]bool, n)
+		for c := range flags {
+			flags[c] = true
+		}
 		for row := task * rowsPerTask; row < min((task+1)*rowsPerTask, out); row++ {
-			free, d := s.free[row*n:(row+1)*n], s.d[row*n:(row+1)*n]
-			for c := range free {
-				free[c] = true
-			}
 			if r.Mask != nil {
-				r.Mask.RowFlags(free, row)
+				r.Mask.RowFlags(flags, row)
 			}
-			for c, dead := range f.Dead {
-				if dead {
-					free[c] = false
-					continue
+			free, d := s.free[row/vmath.PanelRows*n:][:n], s.d[row*n:(row+1)*n]
+			at := row % vmath.PanelRows
+			from, to := w[row*n:(row+1)*n], r.Weights[row*n:(row+1)*n]
+			for c, ok := range flags {
+				bit := uint64(0)
+				if ok {
+					bit = 1
 				}
-				d[c] = float64(r.Weights[row*n+c]) - float64(w[row*n+c])
+				free[c] |= bit << at
+				d[c] = float64(to[c]) - float64(from[c])
+			}
+			for _, c := range s.dead {
+				free[c] &^= 1 << at
+				d[c] = 0
 			}
 		}
 	})
@@ -144,9 +162,9 @@ func (s *refinement) pass() bool {
 	for i1 := 0; i1 < s.n; i1 += s.width {
 		i2 := min(i1+s.width, s.n)
 		s.p.Dgemm(false, false, s.out, i2-i1, s.n, 1, s.d, s.n, s.h[i1:], s.n, 0, s.g, s.width)
-		s.p.For(s.tasks(), func(_, task int) {
+		s.p.For(s.tasks(), func(worker, task int) {
 			r1 := task * rowsPerTask
-			s.runRows(i1, i2, r1, min(r1+rowsPerTask, s.out))
+			s.runRows(&s.panels[worker], i1, i2, r1, min(r1+rowsPerTask, s.out))
 		})
 	}
 	for _, m := range s.moved {
@@ -160,7 +178,7 @@ func (s *refinement) pass() bool {
 // runRows moves the block's weights of rows [r1, r2), group by group: the
 // scales, then innerColumns of the codes at a time, then a product for the
 // gradient in the rest of the block. Unquantised weights are one group.
-func (s *refinement) runRows(i1, i2, r1, r2 int) {
+func (s *refinement) runRows(p *vmath.Panel, i1, i2, r1, r2 int) {
 	var steps [rowsPerTask * innerColumns]float64
 	var scratch *linalg.Buffer[float64] // of the widest group, the first
 	for lo := i1; lo < i2; {
@@ -175,8 +193,8 @@ func (s *refinement) runRows(i1, i2, r1, r2 int) {
 		}
 		for lo < hi {
 			next := min(lo+innerColumns, hi)
-			for r := r1; r < r2; r++ {
-				s.move(i1, lo, next, r, steps[(r-r1)*innerColumns:][:next-lo])
+			for r := r1; r < r2; r += vmath.PanelRows {
+				s.move(p, i1, lo, next, r, min(r+vmath.PanelRows, r2), steps[(r-r1)*innerColumns:])
 			}
 			if next < i2 {
 				(*linalg.Pool)(nil).Dgemm(false, false, r2-r1, i2-next, next-lo, 1,
@@ -187,43 +205,49 @@ func (s *refinement) runRows(i1, i2, r1, r2 int) {
 	}
 }
 
-// move moves the weights of columns [a, b) of row r, in the block that begins
-// at i1, and stores by how much.
-func (s *refinement) move(i1, a, b, r int, steps []float64) {
+// move moves the weights of columns [a, b), of one group, of rows [r1, r2), of one
+// panel, in the block that begins at i1, and stores by how much.
+func (s *refinement) move(p *vmath.Panel, i1, a, b, r1, r2 int, steps []float64) {
 	n := s.n
-	g := s.g[r*s.width+a-i1 : r*s.width+b-i1]
-	for k, ok := range s.free[r*n+a : r*n+b] {
-		steps[k] = 0
-		if !ok {
-			continue
+	copy(p.On[:], s.free[r1/vmath.PanelRows*n:][a:b])
+	for r := r1; r < r2; r++ {
+		i := r - r1
+		p.Loss[i] = s.gain[r]
+		for k, v := range s.g[r*s.width+a-i1 : r*s.width+b-i1] {
+			p.W[k][i] = v
 		}
-		c := a + k
-		h := s.h[c*n+c : c*n+b]
-		t := -(g[k] / h[0])
-		var code uint8
 		if s.q != nil {
-			grid, was := s.q.Rounder(r, s.q.Group(c)), s.q.Codes[r*n+c]
-			v := grid.Value(was)
-			var next float32
-			if code, next = grid.Round(float32(float64(v) + t)); code == was {
-				continue
+			g := r*s.q.Groups(n) + s.q.Group(a)
+			zero := s.q.Zeros[g]
+			p.Scale[0][i], p.Zero[0][i] = s.q.Scales[g], float32(zero)
+			for k, u := range s.q.Codes[r*n+a : r*n+b] {
+				p.Base[k][i] = float32(int32(u) - int32(zero))
 			}
-			t = float64(next) - float64(v)
 		}
-		change := float64(t * (float64(2*g[k]) + float64(h[0]*t)))
-		if !(change < 0) {
+	}
+	p.Descend(b-a, s.h[a*n+a:], n, s.q != nil)
+	for r := r1; r < r2; r++ {
+		i := r - r1
+		s.gain[r] = p.Loss[i]
+		d, steps := s.d[r*n+a:r*n+b], steps[i*innerColumns:][:b-a]
+		moved := uint64(0)
+		for k := range d {
+			t := p.D[k][i]
+			d[k] += t
+			steps[k] = t
+			moved |= math.Float64bits(t)
+		}
+		if moved == 0 {
 			continue
 		}
-		if s.q != nil {
-			s.q.Codes[r*n+c] = code
-		}
-		s.gain[r] -= change
 		s.moved[r] = true
-		s.d[r*n+c] += t
-		steps[k] = t
-		rest := g[k+1:]
-		for i, v := range h[1:] {
-			rest[i] += float64(t * v)
+		if s.q != nil {
+			codes, zero := s.q.Codes[r*n+a:r*n+b], int32(p.Zero[0][i])
+			for k, t := range steps {
+				if t != 0 {
+					codes[k] = uint8(int32(p.Next[k][i]) + zero)
+				}
+			}
 		}
 	}
 }
@@ -245,20 +269,18 @@ func (s *refinement) refit(i1, lo, hi, r1, r2 int, scratch []float64) {
 	}
 	times(values)
 	var scales [rowsPerTask]float32 // what they were
+	var slopes, curves, sums [rowsPerTask]float64
+	g := s.g[r1*s.width+lo-i1:]
+	dots(slopes[:m], values, b, g, s.width, b)
+	dots(curves[:m], values, b, product, b, b)
 	for r := r1; r < r2; r++ {
-		v, hv, dv := values[(r-r1)*b:][:b], product[(r-r1)*b:][:b], change[(r-r1)*b:][:b]
-		g := s.g[r*s.width+lo-i1:][:b]
-		var slope, curve float64
-		for i, x := range v {
-			slope += float64(x * g[i])
-			curve += float64(x * hv[i])
-		}
 		scale := s.q.Scale(r, group)
 		scales[r-r1] = *scale
-		if curve > 0 {
+		if slope, curve := slopes[r-r1], curves[r-r1]; curve > 0 {
 			*scale = s.q.Storable(float32(float64(*scale) * (1 - slope/curve)))
 		}
 		grid := s.q.Rounder(r, group)
+		v, dv := values[(r-r1)*b:][:b], change[(r-r1)*b:][:b]
 		for i, u := range s.q.Codes[r*n+lo : r*n+hi] {
 			dv[i] = float64(grid.Value(u)) - v[i]
 		}
@@ -266,20 +288,24 @@ func (s *refinement) refit(i1, lo, hi, r1, r2 int, scratch []float64) {
 	// The loss is that of the values as they are stored, so the change of scale
 	// is judged by them too.
 	times(change)
-	for r := r1; r < r2; r++ {
-		dv, hdv := change[(r-r1)*b:][:b], product[(r-r1)*b:][:b]
-		g, d := s.g[r*s.width+lo-i1:][:b], s.d[r*n+lo:r*n+hi]
-		sum := 0.0
-		for i, x := range dv {
-			sum += float64(x * (float64(2*g[i]) + hdv[i]))
+	for r := range m {
+		twice, hdv, g := values[r*b:][:b], product[r*b:][:b], g[r*s.width:][:b]
+		for i, x := range hdv {
+			twice[i] = float64(2*g[i]) + x
 		}
-		if !(sum < 0) {
+	}
+	dots(sums[:m], change, b, values, b, b)
+	for r := r1; r < r2; r++ {
+		dv, hdv, g := change[(r-r1)*b:][:b], product[(r-r1)*b:][:b], g[(r-r1)*s.width:][:b]
+		if sum := sums[r-r1]; sum < 0 {
+			s.gain[r] -= sum
+		} else {
 			*s.q.Scale(r, group) = scales[r-r1]
 			clear(dv)
 			continue
 		}
-		s.gain[r] -= sum
 		s.moved[r] = true
+		d := s.d[r*n+lo : r*n+hi][:b]
 		for i, x := range dv {
 			d[i] += x
 			g[i] += hdv[i]
@@ -287,5 +313,30 @@ func (s *refinement) refit(i1, lo, hi, r1, r2 int, scratch []float64) {
 	}
 	if rest := min(i1+s.width, n) - hi; rest > 0 {
 		(*linalg.Pool)(nil).Dgemm(false, false, m, rest, b, 1, change, b, s.h[lo*n+hi:], n, 1, s.g[r1*s.width+hi-i1:], s.width)
+	}
+}
+
+// dots sets dst[r] to the product of the first n numbers of row r of x with those
+// of y, added up in order. Rows lie ldx and ldy apart.
+func dots(dst, x []float64, ldx int, y []float64, ldy, n int) {
+	r := 0
+	for ; r+4 <= len(dst); r += 4 { // four sums hide each other's latency
+		x0, x1, x2, x3 := x[r*ldx:][:n], x[(r+1)*ldx:][:n], x[(r+2)*ldx:][:n], x[(r+3)*ldx:][:n]
+		y0, y1, y2, y3 := y[r*ldy:][:n], y[(r+1)*ldy:][:n], y[(r+2)*ldy:][:n], y[(r+3)*ldy:][:n]
+		var s0, s1, s2, s3 float64
+		for i := range n {
+			s0 += float64(x0[i] * y0[i])
+			s1 += float64(x1[i] * y1[i])
+			s2 += float64(x2[i] * y2[i])
+			s3 += float64(x3[i] * y3[i])
+		}
+		dst[r], dst[r+1], dst[r+2], dst[r+3] = s0, s1, s2, s3
+	}
+	for ; r < len(dst); r++ {
+		sum := 0.0
+		for i, v := range x[r*ldx:][:n] {
+			sum += float64(v * y[r*ldy+i])
+		}
+		dst[r] = sum
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/mask"
 )
 
@@ -46,6 +47,7 @@ func Sweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*Result,
 	if err != nil {
 		return nil, err
 	}
+	defer s.give()
 	for i1 := 0; i1 < f.N; {
 		i2 := s.blockEnd(i1)
 		s.runBlock(i1, i2)
@@ -74,13 +76,24 @@ type sweep struct {
 	w    []float64 // [out, n] by step: the working weights
 	e    []float64 // [out, block]: the current block's errors w−q over u_jj
 	invU []float64 // 1/u_jj by step
+	bufs []*linalg.Buffer[float64]
 
-	group []int // grid group by step
+	column []int // by step
+	group  []int // grid group by step
+	groups int
+	panels []vmath.Panel // one a worker
 	// drop [out, block] marks the current block's dropped weights, nil if
 	// nothing is ever dropped.
 	drop    []bool
 	scores  []float64 // [out, block], for a fractional pattern
 	scratch []float64
+}
+
+// give hands back what s works in.
+func (s *sweep) give() {
+	for _, b := range s.bufs {
+		b.Give()
+	}
 }
 
 // innerColumns is how many columns are worked off one at a time before the rest
@@ -95,22 +108,26 @@ func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*swee
 		inner:   innerColumns,
 		res:     &Result{Weights: make([]float32, out*n), Mask: o.Mask},
 		rowLoss: make([]float64, out),
-		w:       make([]float64, out*n),
 		invU:    make([]float64, n),
+		column:  make([]int, n),
+		panels:  make([]vmath.Panel, p.Threads()),
 	}
 	if o.Pattern.IsNM() {
 		s.inner = roundUp(innerColumns, o.Pattern.M)
 	}
-	s.e = make([]float64, out*s.block)
+	wBuf, eBuf := linalg.TakeBuffer[float64](out*n), linalg.TakeBuffer[float64](out*s.block)
+	s.w, s.e, s.bufs = wBuf.S, eBuf.S, []*linalg.Buffer[float64]{wBuf, eBuf}
 	for i := range n {
 		s.invU[i] = 1 / f.u[i*n+i]
+		s.column[i] = f.Column(i)
 	}
 	p.For(s.tasks(), func(_, task int) {
 		for r := task * rowsPerTask; r < min((task+1)*rowsPerTask, out); r++ {
 			src, dst := w[r*n:(r+1)*n], s.w[r*n:(r+1)*n]
-			for i := range dst {
-				if c := f.Column(i); !f.Dead[c] {
-					dst[i] = float64(src[c])
+			for i, c := range s.column {
+				dst[i] = float64(src[c])
+				if f.Dead[c] {
+					dst[i] = 0
 				}
 			}
 		}
@@ -127,6 +144,7 @@ func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*swee
 	}
 	if o.Grid != nil {
 		if err := s.fitGrids(w); err != nil {
+			s.give()
 			return nil, err
 		}
 	}
@@ -140,8 +158,12 @@ func (s *sweep) fitGrids(w []float32) error {
 	}
 	s.res.Quantized = q
 	s.group = make([]int, s.n)
-	for i := range s.group {
-		s.group[i] = q.Group(s.f.Column(i))
+	for i, c := range s.column {
+		s.group[i] = q.Group(c)
+	}
+	s.groups = q.Groups(s.n)
+	for i := range s.panels {
+		s.panels[i].Top = float32(q.MaxCode())
 	}
 	if s.o.LiveGrids {
 		return nil
@@ -178,7 +200,8 @@ func (s *sweep) blockEnd(i int) int {
 }
 
 // rowsPerTask is the number of rows of a parallel task: enough for the small
-// matrix products inside a block, few enough for the working set to stay near.
+// matrix products inside a block, few enough for the working set to stay near, whole
+// panels.
 const rowsPerTask = 32
 
 func (s *sweep) tasks() int { return (s.out + rowsPerTask - 1) / rowsPerTask }
@@ -188,9 +211,9 @@ func (s *sweep) runBlock(i1, i2 int) {
 	if s.scores != nil {
 		s.chooseInBlock(i1, i2)
 	}
-	s.p.For(s.tasks(), func(_, task int) {
+	s.p.For(s.tasks(), func(worker, task int) {
 		r1 := task * rowsPerTask
-		s.runRows(i1, i2, r1, min(r1+rowsPerTask, s.out))
+		s.runRows(&s.panels[worker], i1, i2, r1, min(r1+rowsPerTask, s.out))
 	})
 	if i2 < s.n {
 		n := s.n
@@ -223,15 +246,15 @@ func (s *sweep) chooseInBlock(i1, i2 int) {
 
 // runRows freezes the block's columns in rows [r1, r2): innerColumns at a time,
 // then a product for the rest of the block.
-func (s *sweep) runRows(i1, i2, r1, r2 int) {
+func (s *sweep) runRows(p *vmath.Panel, i1, i2, r1, r2 int) {
 	n := s.n
 	for r := r1; r < r2; r++ {
 		s.startRow(i1, i2, r)
 	}
 	for a := i1; a < i2; a += s.inner {
 		b := min(a+s.inner, i2)
-		for r := r1; r < r2; r++ {
-			s.freeze(i1, a, b, r)
+		for r := r1; r < r2; r += vmath.PanelRows {
+			s.freeze(p, i1, a, b, r, min(r+vmath.PanelRows, r2))
 		}
 		if b < i2 {
 			(*linalg.Pool)(nil).Dgemm(false, false, r2-r1, i2-b, b-a, -1,
@@ -248,7 +271,7 @@ func (s *sweep) startRow(i1, i2, r int) {
 	if s.o.Mask != nil {
 		drop := s.drop[r*s.block : (r+1)*s.block]
 		for i := i1; i < i2; i++ {
-			drop[i-i1] = !s.o.Mask.Keep(r, s.f.Column(i))
+			drop[i-i1] = !s.o.Mask.Keep(r, s.column[i])
 		}
 	}
 	if !s.o.LiveGrids {
@@ -267,77 +290,87 @@ func (s *sweep) startRow(i1, i2, r int) {
 	s.res.Quantized.Fit(r, s.group[i1], live)
 }
 
-// freeze works off steps [a, b) of row r, in the block that begins at i1.
-func (s *sweep) freeze(i1, a, b, r int) {
-	n := s.n
-	w := s.w[r*n+a : r*n+b]
-	e := s.e[r*s.block+a-i1 : r*s.block+b-i1]
-	var drop []bool
-	if s.drop != nil {
-		drop = s.drop[r*s.block+a-i1 : r*s.block+b-i1]
-	}
-	nm := s.o.Pattern.IsNM()
-	loss := s.rowLoss[r]
-	for k, v := range w {
-		i := a + k
-		if nm && i%s.o.Pattern.M == 0 {
-			s.chooseInGroup(w[k:], drop[k:], i)
-		}
-		q := v
-		if drop != nil && drop[k] {
-			q = 0
-		}
-		if s.res.Quantized != nil {
-			q = s.round(r, i, q)
-		}
-		d := (v - q) * s.invU[i]
-		e[k] = d
-		loss += float64(d * d)
-		w[k] = q
-		rest := w[k+1:]
-		for t, u := range s.f.u[i*n+i+1 : i*n+i+1+len(rest)] {
-			rest[t] -= float64(d * u)
-		}
-	}
-	s.rowLoss[r] = loss
-}
-
-// round quantises the weight v at step i of row r, stores its code and returns
-// what it reads back as. Zero is on every grid, so what is dropped stays zero.
-func (s *sweep) round(r, i int, v float64) float64 {
+// freeze works off steps [a, b) of rows [r1, r2), in the block that begins at i1.
+func (s *sweep) freeze(p *vmath.Panel, i1, a, b, r1, r2 int) {
+	n, width := s.n, b-a
 	q := s.res.Quantized
-	code, value := q.Rounder(r, s.group[i]).Round(float32(v))
-	q.Codes[r*s.n+s.f.Column(i)] = code
-	return float64(value)
+	for k := range width {
+		p.On[k] = 1<<vmath.PanelRows - 1
+	}
+	for r := r1; r < r2; r++ {
+		i := r - r1
+		p.Loss[i] = s.rowLoss[r]
+		for k, v := range s.w[r*n+a : r*n+b] {
+			p.W[k][i] = v
+		}
+		if q != nil {
+			scales, zeros := q.Scales[r*s.groups:(r+1)*s.groups], q.Zeros[r*s.groups:(r+1)*s.groups]
+			for k, g := range s.group[a:b] {
+				p.Scale[k][i], p.Zero[k][i] = scales[g], float32(zeros[g])
+			}
+		}
+		if s.drop != nil && !s.o.Pattern.IsNM() {
+			for k, d := range s.drop[r*s.block+a-i1 : r*s.block+b-i1] {
+				bit := uint64(0)
+				if d {
+					bit = 1
+				}
+				p.On[k] &^= bit << i
+			}
+		}
+	}
+	u, inv := s.f.u[a*n+a:], s.invU[a:b]
+	if s.o.Pattern.IsNM() {
+		for k := 0; k < width; k += s.o.Pattern.M {
+			end := min(k+s.o.Pattern.M, width)
+			for r := r1; r < r2; r++ {
+				s.chooseInGroup(p, r-r1, k, end, inv, s.drop[r*s.block+a-i1:])
+			}
+			p.Freeze(k, end, width, u, n, inv, q != nil)
+		}
+	} else {
+		p.Freeze(0, width, width, u, n, inv, q != nil)
+	}
+	for r := r1; r < r2; r++ {
+		i := r - r1
+		s.rowLoss[r] = p.Loss[i]
+		w, e := s.w[r*n+a:r*n+b], s.e[r*s.block+a-i1:r*s.block+b-i1]
+		for k := range w {
+			w[k], e[k] = p.W[k][i], p.D[k][i]
+		}
+		if q != nil {
+			codes := q.Codes[r*n : (r+1)*n]
+			for k, c := range s.column[a:b] {
+				codes[c] = uint8(int32(p.Next[k][i]) + int32(p.Zero[k][i]))
+			}
+		}
+	}
 }
 
-// chooseInGroup marks what an N:M pattern drops of the group that begins with
-// w[0] at step i.
-func (s *sweep) chooseInGroup(w []float64, drop []bool, i int) {
+// chooseInGroup marks what an N:M pattern drops of columns [k, end) of row i of p.
+func (s *sweep) chooseInGroup(p *vmath.Panel, i, k, end int, inv []float64, drop []bool) {
 	var scores [mask.MaxGroup]float64
-	size := min(s.o.Pattern.M, s.n-i)
-	for k, v := range w[:size] {
-		t := v * s.invU[i+k]
-		scores[k] = t * t
+	size := end - k
+	for j := range size {
+		t := p.W[k+j][i] * inv[k+j]
+		scores[j] = t * t
 	}
 	kept := mask.KeepGroup(scores[:size], s.o.Pattern.KeepIn(size))
-	for k := range size {
-		drop[k] = kept>>k&1 == 0
+	for j := range size {
+		off := uint64(kept>>j&1 ^ 1)
+		p.On[k+j] &^= off << i
+		drop[k+j] = off != 0
 	}
 }
 
 // finishRow stores the block's frozen weights and chosen mask of row r.
 func (s *sweep) finishRow(i1, i2, r int) {
 	dst := s.res.Weights[r*s.n : (r+1)*s.n]
+	columns := s.column[i1:i2]
 	for i, v := range s.w[r*s.n+i1 : r*s.n+i2] {
-		c := s.f.Column(i1 + i)
-		dst[c] = float32(v)
-		if s.drop == nil || !s.drop[r*s.block+i] {
-			continue
-		}
-		dst[c] = 0
-		if s.o.Mask == nil {
-			s.res.Mask.Set(r, c, false)
-		}
+		dst[columns[i]] = float32(v)
+	}
+	if s.drop != nil && s.o.Mask == nil {
+		s.res.Mask.Drop(r, columns, s.drop[r*s.block:r*s.block+i2-i1])
 	}
 }

@@ -2,6 +2,7 @@ package blockwise
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/arch"
@@ -81,7 +82,7 @@ func (w *Work) Gradient() (norms []float32, windows int, err error) {
 // one for all layers of a site. ordered visits the columns by descending
 // diagonal. What was added to the diagonal is reported as "lambda".
 func (w *Work) Factor(damping float64, ordered bool) (*obs.Factor, error) {
-	key := fmt.Sprintf("factor %s %v %v", w.Site, damping, ordered)
+	key := fmt.Sprintf("factor %v %v", damping, ordered)
 	f, err := Once(w, key, func() (*obs.Factor, error) {
 		h, err := w.Gram()
 		if err != nil {
@@ -129,8 +130,9 @@ func (w *Work) SetCoded(c Coded) {
 // Report adds one number about the layer to the block's report.
 func (w *Work) Report(name string, x float64) { w.numbers[name] = x }
 
-// Once computes a value once for all layers of the block that ask with the
-// same key: q, k and v share one factorization.
+// Once computes a value once for all layers of the block that have the same inputs
+// and ask with the same key: q, k and v share one factorization. A value with a
+// method Give is given back when the last of them is done.
 func Once[T any](w *Work, key string, f func() (T, error)) (T, error) {
 	if v, ok := w.memo[key]; ok {
 		return v.(T), nil
@@ -170,7 +172,7 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 	}
 	out.CopyExcept(in, OfLinears(names))
 	reports := map[string]map[string]float64{}
-	memo := map[string]any{}
+	memo := map[string]map[string]any{} // by site
 	for i, l := range ls {
 		if err := c.Err(); err != nil {
 			return err
@@ -179,7 +181,10 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 		if err != nil {
 			return err
 		}
-		w.memo = memo
+		if memo[l.Site] == nil {
+			memo[l.Site] = map[string]any{}
+		}
+		w.memo = memo[l.Site]
 		if l.Of != "" {
 			x, err := Allot(c.Input("allocation"), l.Of, l.Name, any(&l.Args).(Allocatable))
 			if err != nil {
@@ -209,6 +214,14 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 			PutDense(out, l.Name, l.Out, l.In, w.W, w.Mask)
 		}
 		reports[l.Name] = w.numbers
+		if !slices.ContainsFunc(ls[i+1:], func(o linearParams[L]) bool { return o.Site == l.Site }) {
+			for _, v := range memo[l.Site] {
+				if b, ok := v.(interface{ Give() }); ok {
+					b.Give()
+				}
+			}
+			delete(memo, l.Site)
+		}
 		if err := c.Step(i+1, len(ls)); err != nil {
 			return err
 		}

@@ -77,7 +77,15 @@ var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry)
 	}
 	r := nn.NewRunner(cfg, c.Pool)
 	defer r.Release()
-	x := append([]float32(nil), in...)
+	var x []float32
+	if c.Wants("hidden") {
+		x = append(x, in...)
+	} else {
+		buf := linalg.TakeBuffer[float32](len(in))
+		defer buf.Give()
+		x = buf.S
+		copy(x, in)
+	}
 	// A few windows at a time bound the scratch memory; the bits do not depend
 	// on how many.
 	const batch = 4

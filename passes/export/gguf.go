@@ -169,7 +169,7 @@ func writeGGUF(ctx context.Context, o *opened, p ggufParams, files []string, cre
 	}
 	w := &gguf.Writer{}
 	for _, q := range pieces {
-		t, err := ggufTensor(ctx, kvs, q, p)
+		t, err := ggufTensor(ctx, o, kvs, q, p)
 		if err != nil {
 			return err
 		}
@@ -205,7 +205,7 @@ func writeGGUF(ctx context.Context, o *opened, p ggufParams, files []string, cre
 }
 
 // ggufTensor is one tensor of the file.
-func ggufTensor(ctx context.Context, kvs gguf.KVs, q piece, p ggufParams) (gguf.WriteTensor, error) {
+func ggufTensor(ctx context.Context, o *opened, kvs gguf.KVs, q piece, p ggufParams) (gguf.WriteTensor, error) {
 	name, ok := gguf.GGUFName(q.weightName())
 	if !ok {
 		return gguf.WriteTensor{}, fmt.Errorf("%s has no name in GGUF", q.weightName())
@@ -215,17 +215,17 @@ func ggufTensor(ctx context.Context, kvs gguf.KVs, q piece, p ggufParams) (gguf.
 	if q.isBlocks(headDim) && !(p.Merge && q.hasSides()) {
 		e, err := q.v.Entry(q.weightLeaf())
 		t.Meta.Encoding = e.Meta.Encoding
-		t.Data = func() ([]byte, error) { return q.v.Bytes(q.weightLeaf()) }
+		t.Data = o.reading(ctx, q, func(q piece) ([]byte, error) { return q.v.Bytes(q.weightLeaf()) })
 		return t, err
 	}
-	var rows func() ([]byte, error)
+	var rows func(piece) ([]byte, error)
 	if q.quantized() {
 		s, err := blockwise.Stored(q.v, q.leaf)
 		if err != nil {
 			return t, err
 		}
 		t.Meta.Encoding = encodingOf(s.Bits, s.Symmetric)
-		rows = func() ([]byte, error) {
+		rows = func(q piece) ([]byte, error) {
 			c, err := q.codes()
 			if err != nil {
 				return nil, err
@@ -236,7 +236,7 @@ func ggufTensor(ctx context.Context, kvs gguf.KVs, q piece, p ggufParams) (gguf.
 		if len(q.shape) > 1 { // readers want norms and biases in F32
 			t.Meta.DType = dtypeOf(p.DType)
 		}
-		rows = func() ([]byte, error) {
+		rows = func(q piece) ([]byte, error) {
 			w, err := q.dense(p.Merge)
 			if err != nil {
 				return nil, err
@@ -244,16 +244,13 @@ func ggufTensor(ctx context.Context, kvs gguf.KVs, q piece, p ggufParams) (gguf.
 			return encode(t.Meta.DType, w)
 		}
 	}
-	t.Data = func() ([]byte, error) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		b, err := rows()
+	t.Data = o.reading(ctx, q, func(q piece) ([]byte, error) {
+		b, err := rows(q)
 		if err != nil {
 			return nil, err
 		}
 		return toRotary(b, q.shape[0], headDim), nil
-	}
+	})
 	return t, nil
 }
 

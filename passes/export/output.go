@@ -24,7 +24,7 @@ func encode(t tensor.DType, w []float32) ([]byte, error) {
 	}
 	if t == tensor.F16 {
 		for i, x := range w {
-			if half.ToF16(x)&0x7fff == 0x7c00 && !math.IsInf(float64(x), 0) {
+			if b[2*i+1]&0x7f == 0x7c && b[2*i] == 0 && !math.IsInf(float64(x), 0) {
 				return nil, fmt.Errorf("element %d is %v, which f16 cannot hold; use dtype = \"bf16\" or \"f32\"", i, x)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 
 // packPiece returns the tensors of a quantised layer as compressed-tensors has
 // them, and adds the layer to the configuration.
-func packPiece(ctx context.Context, q piece, groups *compressedtensors.Config) ([]safetensors.WriteTensor, error) {
+func packPiece(ctx context.Context, o *opened, q piece, groups *compressedtensors.Config) ([]safetensors.WriteTensor, error) {
 	s, err := blockwise.Stored(q.v, q.leaf)
 	if err != nil {
 		return nil, err
@@ -31,10 +31,7 @@ func packPiece(ctx context.Context, q piece, groups *compressedtensors.Config) (
 			}
 			t.Meta = e.Meta
 		}
-		t.Data = func() ([]byte, error) {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
+		t.Data = o.reading(ctx, q, func(q piece) ([]byte, error) {
 			if asIs {
 				return q.v.Bytes(q.leaf + p.Suffix)
 			}
@@ -43,7 +40,7 @@ func packPiece(ctx context.Context, q piece, groups *compressedtensors.Config) (
 				return nil, err
 			}
 			return partBytes(p, c)
-		}
+		})
 		out = append(out, t)
 	}
 	return out, nil

@@ -161,7 +161,7 @@ func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string
 	groups := compressedtensors.NewConfig()
 	for _, q := range pieces {
 		if p.Packed && q.quantized() {
-			packed, err := packPiece(ctx, q, groups)
+			packed, err := packPiece(ctx, o, q, groups)
 			if err != nil {
 				return err
 			}
@@ -171,16 +171,15 @@ func writeFolder(ctx context.Context, o *opened, p safetensorsParams, dir string
 		if q.linear != nil {
 			groups.Ignore(q.name)
 		}
-		ts = append(ts, safetensors.WriteTensor{Name: q.weightName(), Meta: tensor.Meta{DType: dt, Shape: q.shape}, Data: func() ([]byte, error) {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
+		t := safetensors.WriteTensor{Name: q.weightName(), Meta: tensor.Meta{DType: dt, Shape: q.shape}}
+		t.Data, t.Ahead = o.readingAhead(ctx, q, func(q piece) ([]byte, error) {
 			w, err := q.dense(p.Merge)
 			if err != nil {
 				return nil, err
 			}
 			return encode(dt, w)
-		}, Ahead: q.prepare})
+		})
+		ts = append(ts, t)
 	}
 	if o.cfg.Renamed() {
 		ts = familyTensors(o.cfg, ts)

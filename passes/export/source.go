@@ -1,8 +1,10 @@
 package export
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
@@ -20,17 +22,76 @@ type opened struct {
 	final     *artifact.Value
 	blocks    []*artifact.Value
 	releases  []func()
+
+	load loader
+	// last gives back what the tensor that was written last was read from.
+	last func()
 }
 
 func (o *opened) close() {
+	o.giveBack()
 	for _, f := range o.releases {
 		f()
 	}
 }
 
+func (o *opened) giveBack() {
+	if o.last != nil {
+		o.last()
+		o.last = nil
+	}
+}
+
+// reading returns what a writer calls for the bytes of q when their turn comes:
+// f of q, whose tree is opened for that alone and given back when the next
+// tensor's turn comes. Otherwise all of the model would be mapped in the end, and
+// count as this process's memory.
+func (o *opened) reading(ctx context.Context, q piece, f func(piece) ([]byte, error)) func() ([]byte, error) {
+	read, _ := o.readingAhead(ctx, q, f)
+	return read
+}
+
+// readingAhead is reading, and what opens the tree beforehand and has the store
+// open the weights, which it may hash to verify them, where they are stored as
+// such. What goes wrong there is said when they are read. Of several tensors one
+// at a time is opened ahead, and that is over before it is read.
+func (o *opened) readingAhead(ctx context.Context, q piece, f func(piece) ([]byte, error)) (read func() ([]byte, error), ahead func()) {
+	var early *artifact.Value
+	var release func()
+	ahead = func() {
+		v, back, err := o.load(q.input)
+		if err != nil {
+			return
+		}
+		early, release = v, sync.OnceFunc(back)
+		o.releases = append(o.releases, release) // if it is never read
+		if leaf := q.weightLeaf(); v.Has(leaf) {
+			_, _ = v.Bytes(leaf)
+		}
+	}
+	read = func() ([]byte, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		o.giveBack()
+		if early == nil {
+			v, back, err := o.load(q.input)
+			if err != nil {
+				return nil, err
+			}
+			early, release = v, back
+		}
+		q := q
+		q.v, o.last = early, release
+		early = nil
+		return f(q)
+	}
+	return read, ahead
+}
+
 // open loads the parts; their bytes stay in files until they are read.
 func open(load loader, layers int, tok bool) (*opened, error) {
-	o := &opened{}
+	o := &opened{load: load}
 	get := func(name string) (*artifact.Value, error) {
 		v, release, err := load(name)
 		if err == nil {
@@ -68,7 +129,7 @@ func open(load loader, layers int, tok bool) (*opened, error) {
 		return fail(err)
 	}
 	for b := 0; b < layers; b++ {
-		v, err := get(fmt.Sprintf("block%d", b))
+		v, err := get(blockInput(b))
 		if err != nil {
 			return fail(err)
 		}
@@ -77,9 +138,13 @@ func open(load loader, layers int, tok bool) (*opened, error) {
 	return o, nil
 }
 
+// blockInput names the input that block b is.
+func blockInput(b int) string { return fmt.Sprintf("block%d", b) }
+
 // piece is one tensor or one linear layer of the model.
 type piece struct {
 	name   string // full Hugging Face name; of a linear layer without ".weight"
+	input  string // what its tree is loaded by
 	leaf   string // inside its tree
 	v      *artifact.Value
 	shape  []int
@@ -91,16 +156,16 @@ func (p piece) quantized() bool { return p.linear != nil && blockwise.IsQuantize
 // pieces lists the model in checkpoint order.
 func (o *opened) pieces() ([]piece, error) {
 	var out []piece
-	plain := func(v *artifact.Value, prefix, leaf string) error {
+	plain := func(v *artifact.Value, input, prefix, leaf string) error {
 		e, err := v.Entry(leaf)
 		if err != nil {
 			return err
 		}
-		out = append(out, piece{name: prefix + leaf, leaf: leaf, v: v, shape: e.Meta.Shape})
+		out = append(out, piece{name: prefix + leaf, input: input, leaf: leaf, v: v, shape: e.Meta.Shape})
 		return nil
 	}
 	for _, t := range o.cfg.EmbedTensors() {
-		if err := plain(o.embed, "", t.Name); err != nil {
+		if err := plain(o.embed, "embed", "", t.Name); err != nil {
 			return nil, err
 		}
 	}
@@ -112,26 +177,18 @@ func (o *opened) pieces() ([]piece, error) {
 		}
 		for _, t := range o.cfg.At(b).BlockTensors() {
 			if l, ok := linear[t.Name]; ok {
-				out = append(out, piece{name: prefix + l.Name, leaf: l.Name, v: v, shape: []int{l.Out, l.In}, linear: &l})
-			} else if err := plain(v, prefix, t.Name); err != nil {
+				out = append(out, piece{name: prefix + l.Name, input: blockInput(b), leaf: l.Name, v: v, shape: []int{l.Out, l.In}, linear: &l})
+			} else if err := plain(v, blockInput(b), prefix, t.Name); err != nil {
 				return nil, err
 			}
 		}
 	}
 	for _, t := range o.cfg.FinalTensors() {
-		if err := plain(o.final, "", t.Name); err != nil {
+		if err := plain(o.final, "final", "", t.Name); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
-}
-
-// prepare has the store open the piece's weights, which it may hash to verify
-// them, where they are stored as such. What goes wrong is said when they are read.
-func (p piece) prepare() {
-	if leaf := p.weightLeaf(); p.v.Has(leaf) {
-		_, _ = p.v.Bytes(leaf)
-	}
 }
 
 // hasSides reports whether a linear layer has side paths.

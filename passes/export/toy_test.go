@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/compressc/compressc/internal/action"
@@ -168,13 +169,49 @@ func (m *toy) putLayer(t testing.TB, rng *rand.Rand, b *artifact.Builder, block 
 	}
 }
 
+// lender lends a model's parts as a store does: what has been given back is
+// overwritten.
+type lender struct {
+	m  *toy
+	mu sync.Mutex
+	// holding are the parts of which weights are lent.
+	holding map[*artifact.Value]bool
+	most    int
+}
+
 // load is the loader that an export gets.
-func (m *toy) load(name string) (*artifact.Value, func(), error) {
-	v, ok := m.values[name]
+func (l *lender) load(name string) (*artifact.Value, func(), error) {
+	v, ok := l.m.values[name]
 	if !ok {
 		return nil, nil, fmt.Errorf("no input %s", name)
 	}
-	return v, func() {}, nil
+	var lent [][]byte
+	of := &artifact.Value{Tree: v.Tree}
+	of.Load = func(e artifact.Entry) ([]byte, error) {
+		b, err := v.Load(e)
+		if err != nil {
+			return nil, err
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if strings.HasSuffix(e.Name, ".weight") || strings.HasSuffix(e.Name, ".codes") {
+			l.holding[of] = true
+			l.most = max(l.most, len(l.holding))
+		}
+		b = bytes.Clone(b)
+		lent = append(lent, b)
+		return b, nil
+	}
+	return of, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.holding, of)
+		for _, b := range lent {
+			for i := range b {
+				b[i] = 0xa5
+			}
+		}
+	}, nil
 }
 
 // block returns the tree of a block.
@@ -234,7 +271,8 @@ func (m memory) create(name string) (io.WriteCloser, error) {
 }
 
 // export runs a whole export and checks what all exports promise: the files are
-// the ones that were announced, two writes give the same bytes.
+// the ones that were announced, two writes give the same bytes, weights of one part
+// of the model, and of the next one, are held at a time.
 func export(t testing.TB, m *toy, p *passes.Pass, args any) memory {
 	t.Helper()
 	call := &passes.Call{Node: "export.toy", Args: args}
@@ -244,13 +282,17 @@ func export(t testing.TB, m *toy, p *passes.Pass, args any) memory {
 	}
 	e := p.Lower(call, action.NewGraph(), r).Export
 	files := memory{}
-	check(t, e.Write(context.Background(), m.load, files.create))
+	l := &lender{m: m, holding: map[*artifact.Value]bool{}}
+	check(t, e.Write(context.Background(), l.load, files.create))
+	if l.most > 2 || len(l.holding) > 0 {
+		t.Errorf("weights of %d parts were held at once, and of %d in the end", l.most, len(l.holding))
+	}
 	got := slices.Sorted(maps.Keys(files))
 	if want := slices.Sorted(slices.Values(e.Files)); !slices.Equal(got, want) {
 		t.Fatalf("files %v; announced were %v", got, want)
 	}
 	again := memory{}
-	check(t, e.Write(context.Background(), m.load, again.create))
+	check(t, e.Write(context.Background(), l.load, again.create))
 	for name := range files {
 		if !bytes.Equal(files[name], again[name]) {
 			t.Errorf("two writes of %s differ", name)

@@ -46,12 +46,12 @@ func Write(w io.Writer, tensors []WriteTensor, metadata map[string]string) error
 	defer ahead.Wait()
 	for i, t := range ordered {
 		ahead.Wait()
-		if next := i + 1; next < len(ordered) && ordered[next].Ahead != nil {
-			ahead.Go(ordered[next].Ahead)
-		}
 		data, err := t.Data()
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		if next := i + 1; next < len(ordered) && ordered[next].Ahead != nil {
+			ahead.Go(ordered[next].Ahead)
 		}
 		if want, _ := byteLength(t.Meta); uint64(len(data)) != want {
 			return fmt.Errorf("tensor %q: data has %d bytes, expected %d for %s", t.Name, len(data), want, t.Meta)

@@ -28,6 +28,9 @@ type table struct {
 	keep      func(n int, x *float32, bits *byte)
 	addScaled func(n int, x, base *float32, by float32)
 
+	freeze, freezeGrid   func(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+	descend, descendGrid func(p *Panel, width int, h *float64, ld int)
+
 	deltas deltaTable
 }
 
@@ -49,7 +52,8 @@ type deltaTable struct {
 	countEqual    func(n int, x *float64, v float64) int
 }
 
-var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo, addToGo, momentsGo, keepGo, addScaledGo, goDeltas}
+var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo, addToGo, momentsGo, keepGo, addScaledGo,
+	freezeGo, freezeGridGo, descendGo, descendGridGo, goDeltas}
 
 var goDeltas = deltaTable{differenceGo, magnitudesGo, betweenGo, keepOverGo, keepBelowGo, addProductGo, addAgreeingGo, divideByGo,
 	roundSumGo, roundSumWhereGo, countLargerGo, countEqualGo}
@@ -144,6 +148,21 @@ func mapped(f func(n int, dst, x *float32), dst, x []float32) {
 		f(vectorStep, &pad[0], &pad[0])
 		copy(dst[n:], pad[:])
 	}
+}
+
+// Max returns the largest of low and the elements of x that are no NaN. Of zeros it
+// may be either.
+func Max(x []float32, low float32) float32 {
+	n := len(x) &^ (vectorStep - 1)
+	if n > 0 {
+		low = active().maximum(n, &x[0], low)
+	}
+	for _, v := range x[n:] {
+		if v > low {
+			low = v
+		}
+	}
+	return low
 }
 
 // softmaxRow is what Softmax works in. It would be on the heap in every call, as

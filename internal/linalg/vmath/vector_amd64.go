@@ -72,6 +72,18 @@ func countLargerAVX512(n int, count, x, all *float64, by float64)
 func countEqualAVX512(n int, x *float64, v float64) (k int)
 
 //go:noescape
+func freezeAVX512(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+
+//go:noescape
+func freezeGridAVX512(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+
+//go:noescape
+func descendAVX512(p *Panel, width int, h *float64, ld int)
+
+//go:noescape
+func descendGridAVX512(p *Panel, width int, h *float64, ld int)
+
+//go:noescape
 func expAVX2(n int, dst, x *float32)
 
 //go:noescape
@@ -139,3 +151,15 @@ func countLargerAVX2(n int, count, x, all *float64, by float64)
 
 //go:noescape
 func countEqualAVX2(n int, x *float64, v float64) (k int)
+
+//go:noescape
+func freezeAVX2(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+
+//go:noescape
+func freezeGridAVX2(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
+
+//go:noescape
+func descendAVX2(p *Panel, width int, h *float64, ld int)
+
+//go:noescape
+func descendGridAVX2(p *Panel, width int, h *float64, ld int)

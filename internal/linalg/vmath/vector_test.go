@@ -71,6 +71,13 @@ func TestPathsAgree(t *testing.T) {
 				copy(got, x)
 				GELUTanh(got[:n], got[:n])
 				equal(t, path, "GELUTanh", n, got, gelu)
+				low := float32(math.Inf(-1))
+				if n%3 == 0 {
+					low = x[n]
+				}
+				if got, want := Max(x[:n], low), maximumGo(n, &x[0], low); got != want && (got == got || want == want) {
+					t.Fatalf("%s Max of %d is %v, want %v", path, n, got, want)
+				}
 				copy(got, x)
 				Softmax(got[:n])
 				equal(t, path, "Softmax", n, got, soft)

@@ -582,6 +582,140 @@ func (f form) countEqualLoop() {
 	p("\tMOVQ R8, k+24(FP)\n" + end)
 }
 
+// Where the arrays of a Panel begin, and how far apart its columns are.
+const (
+	panelD     = 4096
+	panelNext  = 2 * panelD
+	panelBase  = panelNext + 2048
+	panelScale = panelBase + 2048
+	panelZero  = panelScale + 2048
+	panelOn    = panelZero + 2048
+	panelLoss  = panelOn + 256
+	panelTop   = panelLoss + 128
+	column64   = 128
+	column32   = 64
+)
+
+// on loads which rows of the vector v are on: K1, or the mask %s9.
+func (f form) on(v int) {
+	if f.zmm {
+		p("\tKMOVB %d(R13), K1", v)
+	} else {
+		p("\tVPBROADCASTQ (R13), Y9\n\tVMOVDQU lane<>+%d(SB), Y10\n\tVPAND Y10, Y9, Y9\n\tVPCMPEQQ Y10, Y9, Y9", 32*v)
+	}
+}
+
+// nearest replaces the float32 vector x by the codes nearest to it, less their zero
+// points, and stores them. The grids are off beyond scale; y is scratch. An operand
+// that comes first in the instruction is last in Intel's order: a NaN in x is kept.
+func (f form) nearest(x, y, off int, scale string) {
+	zero := strings.Replace(scale, "scale", "zero", 1)
+	at := func(s string) string {
+		for name, o := range map[string]int{"scale(R12)": panelScale - panelNext, "zero(R12)": panelZero - panelNext, "scale(DI)": panelScale, "zero(DI)": panelZero} {
+			if s == name {
+				return fmt.Sprintf("%d%s", o+off, s[strings.Index(s, "("):])
+			}
+		}
+		panic(s)
+	}
+	H := f.H
+	p("\tVDIVPS %s, %s%d, %s%d", at(scale), H, x, H, x)
+	p("\tVXORPS %s%d, %s%d, %s%d\n\tVSUBPS %s, %s%d, %s%d\n\tVMAXPS %s%d, %s%d, %s%d", H, y, H, y, H, y, at(zero), H, y, H, y, H, x, H, y, H, x)
+	p("\tVSUBPS %s, %s15, %s%d\n\tVMINPS %s%d, %s%d, %s%d", at(zero), H, H, y, H, x, H, y, H, x)
+	p("\tVADDPS %s13, %s%d, %s%d\n\tVSUBPS %s13, %s%d, %s%d", H, H, x, H, x, H, H, x, H, x)
+	p("\tVMOVUPS %s%d, %d(R12)", H, x, off)
+	p("\tVMULPS %s, %s%d, %s%d", at(scale), H, x, H, x)
+}
+
+// behind changes the columns behind by the products of registers 4 and on with the
+// row of the matrix at R9: R8 of them.
+func (f form) behind(name, op string) {
+	p("\tMOVQ R8, AX\n\tLEAQ %d(BX), SI\n\tLEAQ 8(R9), DX\n\tTESTQ AX, AX\n\tJZ %s_n", column64, name)
+	p("%s_j:\n\tVBROADCASTSD (DX), %s8", name, f.R)
+	for v := range f.vectors() {
+		off := v * f.w * 8
+		p("\tVMULPD %s8, %s%d, %s9\n\tVMOVUPD %d(SI), %s10\n\t%s %s9, %s10, %s10\n\tVMOVUPD %s10, %d(SI)", f.R, f.R, 4+v, f.R, off, f.R, op, f.R, f.R, f.R, f.R, off)
+	}
+	p("\tADDQ $%d, SI\n\tADDQ $8, DX\n\tDECQ AX\n\tJNZ %s_j\n%s_n:", column64, name, name)
+}
+
+func (f form) panelConstants() {
+	p("\tVBROADCASTSS magic32<>(SB), %s13\n\tVBROADCASTSS %d(DI), %s15", f.H, panelTop, f.H)
+}
+
+// freezeLoop: see Panel.Freeze.
+func (f form) freezeLoop(grid bool) {
+	name := "freeze"
+	if grid {
+		name += "Grid"
+	}
+	name = f.fn(name, "p *Panel, from, to, width int, u *float64, ld int, inv *float64", 56)
+	R := f.R
+	p("\tMOVQ p+0(FP), DI\n\tMOVQ from+8(FP), AX\n\tMOVQ to+16(FP), CX\n\tSUBQ AX, CX\n\tMOVQ width+24(FP), R8\n\tSUBQ AX, R8\n\tDECQ R8")
+	p("\tMOVQ ld+40(FP), R10\n\tINCQ R10\n\tSHLQ $3, R10\n\tMOVQ R10, R9\n\tIMULQ AX, R9\n\tADDQ u+32(FP), R9\n\tMOVQ inv+48(FP), R11\n\tLEAQ (R11)(AX*8), R11")
+	p("\tLEAQ %d(DI)(AX*8), R13\n\tSHLQ $6, AX\n\tLEAQ %d(DI)(AX*1), R12\n\tLEAQ (DI)(AX*2), BX", panelOn, panelNext)
+	if grid {
+		f.panelConstants()
+	}
+	p("%s_k:\n\tVBROADCASTSD (R11), %s14", name, R)
+	for v := range f.vectors() {
+		off := v * f.w * 8
+		f.on(v)
+		p("\tVMOVUPD %d(BX), %s0", off, R)
+		if f.zmm {
+			p("\tVMOVAPD.Z Z0, K1, Z1")
+		} else {
+			p("\tVANDPD Y9, Y0, Y1")
+		}
+		if grid {
+			f.narrow(1, 1)
+			f.nearest(1, 2, off/2, "scale(R12)")
+			p("\tVCVTPS2PD %s1, %s1", f.H, R)
+		}
+		p("\tVSUBPD %s1, %s0, %s2\n\tVMULPD %s14, %s2, %s%d\n\tVMOVUPD %s%d, %d(BX)\n\tVMOVUPD %s1, %d(BX)", R, R, R, R, R, R, 4+v, R, 4+v, panelD+off, R, off)
+		p("\tVMULPD %s%d, %s%d, %s3\n\tVADDPD %d(DI), %s3, %s3\n\tVMOVUPD %s3, %d(DI)", R, 4+v, R, 4+v, R, panelLoss+off, R, R, R, panelLoss+off)
+	}
+	f.behind(name, "VSUBPD")
+	p("\tADDQ $%d, BX\n\tADDQ $%d, R12\n\tADDQ $8, R13\n\tADDQ $8, R11\n\tADDQ R10, R9\n\tDECQ R8\n\tDECQ CX\n\tJNZ %s_k\n\tVZEROUPPER\n\tRET\n", column64, column32, name)
+}
+
+// descendLoop: see Panel.Descend.
+func (f form) descendLoop(grid bool) {
+	name := "descend"
+	if grid {
+		name += "Grid"
+	}
+	name = f.fn(name, "p *Panel, width int, h *float64, ld int", 32)
+	R := f.R
+	p("\tMOVQ p+0(FP), DI\n\tMOVQ width+8(FP), CX\n\tLEAQ -1(CX), R8\n\tMOVQ h+16(FP), R9\n\tMOVQ ld+24(FP), R10\n\tINCQ R10\n\tSHLQ $3, R10\n\tLEAQ ·constants(SB), R11")
+	p("\tMOVQ DI, BX\n\tLEAQ %d(DI), R12\n\tLEAQ %d(DI), R13", panelNext, panelOn)
+	if grid {
+		f.panelConstants()
+	}
+	p("%s_k:\n\tVBROADCASTSD (R9), %s14\n\tVXORPD %d(R11), %s14, %s12", name, R, sign, R, R)
+	for v := range f.vectors() {
+		off := v * f.w * 8
+		p("\tVMOVUPD %d(BX), %s0\n\tVDIVPD %s12, %s0, %s1", off, R, R, R, R)
+		if grid {
+			p("\tVMOVUPS %d(R12), %s2\n\tVMULPS %d(DI), %s2, %s2\n\tVCVTPS2PD %s2, %s2", panelBase-panelNext+off/2, f.H, panelScale+off/2, f.H, f.H, f.H, R)
+			p("\tVADDPD %s2, %s1, %s3", R, R, R)
+			f.narrow(3, 3)
+			f.nearest(3, 1, off/2, "scale(DI)")
+			p("\tVCVTPS2PD %s3, %s3\n\tVSUBPD %s2, %s3, %s1", f.H, R, R, R, R)
+		}
+		p("\tVADDPD %s0, %s0, %s2\n\tVMULPD %s14, %s1, %s3\n\tVADDPD %s2, %s3, %s3\n\tVMULPD %s1, %s3, %s3\n\tVXORPD %s2, %s2, %s2", R, R, R, R, R, R, R, R, R, R, R, R, R, R, R)
+		f.on(v)
+		if f.zmm {
+			p("\tVCMPPD $17, Z2, Z3, K1, K2\n\tVMOVAPD.Z Z1, K2, Z%d\n\tVMOVAPD.Z Z3, K2, Z3", 4+v)
+		} else {
+			p("\tVCMPPD $17, Y2, Y3, Y2\n\tVANDPD Y9, Y2, Y2\n\tVANDPD Y2, Y1, Y%d\n\tVANDPD Y2, Y3, Y3", 4+v)
+		}
+		p("\tVMOVUPD %d(DI), %s2\n\tVSUBPD %s3, %s2, %s2\n\tVMOVUPD %s2, %d(DI)\n\tVMOVUPD %s%d, %d(BX)", panelLoss+off, R, R, R, R, R, panelLoss+off, R, 4+v, panelD+off)
+	}
+	f.behind(name, "VADDPD")
+	p("\tADDQ $%d, BX\n\tADDQ $%d, R12\n\tADDQ $8, R13\n\tADDQ R10, R9\n\tDECQ R8\n\tDECQ CX\n\tJNZ %s_k\n\tVZEROUPPER\n\tRET\n", column64, column32, name)
+}
+
 func main() {
 	gp("// Code generated by gen/main.go. DO NOT EDIT.\n\npackage vmath\n")
 	p("// Code generated by gen/main.go. DO NOT EDIT.\n\n#include \"textflag.h\"\n")
@@ -591,7 +725,12 @@ func main() {
 	}
 	p("GLOBL masks<>(SB), RODATA|NOPTR, $32")
 	p("DATA magnitude<>+0(SB)/4, $0x7fffffff\nGLOBL magnitude<>(SB), RODATA|NOPTR, $4")
-	p("DATA lowest<>+0(SB)/4, $0x80000000\nGLOBL lowest<>(SB), RODATA|NOPTR, $4\n")
+	p("DATA lowest<>+0(SB)/4, $0x80000000\nGLOBL lowest<>(SB), RODATA|NOPTR, $4")
+	p("DATA magic32<>+0(SB)/4, $0x4b400000\nGLOBL magic32<>(SB), RODATA|NOPTR, $4")
+	for i := range step {
+		p("DATA lane<>+%d(SB)/8, $%d", 8*i, 1<<i)
+	}
+	p("GLOBL lane<>(SB), RODATA|NOPTR, $128\n")
 	for _, f := range forms {
 		f.expLoop()
 		f.siluLoop()
@@ -605,8 +744,12 @@ func main() {
 		f.keepLoop()
 		f.addScaledLoop()
 		f.deltas()
+		f.freezeLoop(false)
+		f.freezeLoop(true)
+		f.descendLoop(false)
+		f.descendLoop(true)
 	}
-	for name, s := range map[string]string{"vector_amd64.s": asm.String(), "vector_amd64.go": decl.String()} {
+	for name, s := range map[string]string{"vector_amd64.s": asm.String(), "vector_amd64.go": strings.TrimRight(decl.String(), "\n") + "\n"} {
 		if err := os.WriteFile(name, []byte(s), 0o644); err != nil {
 			panic(err)
 		}
