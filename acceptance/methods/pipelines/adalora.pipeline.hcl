@@ -12,7 +12,11 @@ data "text" "train" {
 }
 
 sweep "grid" "adalora" {
-  rate = [3e-3, 5e-3, 1e-2]
+  rate = [3e-3, 5e-3, 7e-3, 1e-2]
+}
+
+sweep "grid" "lora" {
+  rate = [1e-3, 2e-3]
 }
 
 prune "wanda" "half" {
@@ -29,7 +33,7 @@ retrain "lora" "lora" {
   targets = var.targets
 
   optimizer "adamw" {
-    learning_rate = 1e-3
+    learning_rate = sweep.lora.rate
   }
 }
 
@@ -44,6 +48,21 @@ retrain "adalora" "adalora" {
 
   optimizer "adamw" {
     learning_rate = sweep.adalora.rate
+  }
+}
+
+# Fewer directions to choose from.
+retrain "adalora" "near" {
+  model       = prune.half
+  data        = data.train
+  init_rank   = 10
+  target_rank = 8
+  interval    = 2
+  steps       = local.steps
+  targets     = var.targets
+
+  optimizer "adamw" {
+    learning_rate = 6e-3
   }
 }
 
@@ -74,6 +93,11 @@ evaluate "perplexity" "lora" {
 
 evaluate "perplexity" "adalora" {
   model = retrain.adalora
+  data  = data.test
+}
+
+evaluate "perplexity" "near" {
+  model = retrain.near
   data  = data.test
 }
 
