@@ -82,6 +82,7 @@ var claims = []claim{
 	{"bone", "Bone: blocks changed by themselves", smollm2, bone},
 	{"compacter", "Compacter: sums of Kronecker products", smollm2, compacter},
 	{"merge", "Merges of three models", "", merge},
+	{"merging", "What merges of three models take", smollm2, merging},
 	{"rmsnorm", "RMSNorm and CRMSNorm in the place of LayerNorm", "", rmsnorm},
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/compressc/compressc/acceptance"
@@ -16,9 +17,9 @@ import (
 )
 
 // merge measures what merges of three models, each trained further on a kind of text
-// of its own, know of each kind, and what they take in time and memory.
+// of its own, know of each kind.
 func merge(m *measurement) error {
-	vars := map[string]string{"out": m.scratch}
+	vars := map[string]string{}
 	for name, text := range map[string]string{"train": "calib.txt", "test": "test.txt"} {
 		dir := filepath.Join(m.scratch, name)
 		if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -34,10 +35,7 @@ func merge(m *measurement) error {
 	if err != nil {
 		return err
 	}
-	if err := m.mergedLosses(rec); err != nil {
-		return err
-	}
-	return m.mergeTimes()
+	return m.mergedLosses(rec)
 }
 
 // object spells a map in HCL.
@@ -129,69 +127,97 @@ export "safetensors" "merged" {
 }
 `
 
-// mergeTimes measures whole processes, from files to a file with an empty cache,
-// beside hashing what they read and write and copying what they write: by the
-// commands for that, and as fast as this machine hashes.
-func (m *measurement) mergeTimes() error {
-	m.Printf("\nWhole processes with an empty cache, from three folders of float32 to a fourth, which takes writing it twice, durably: into the cache and out of it. Beside it, right after, `sha256sum` of the three and the fourth and `cp` of the fourth, and the same with the processor's instructions for SHA-256, which `sha256sum` may not use.\n\n| method | seconds | sha256sum and cp | ratio | with instructions | ratio | peak memory |\n|---|---|---|---|---|---|---|\n")
+// merging measures whole processes that merge three models, which differ in every
+// linear: from files to a file with an empty cache, beside hashing what they read and
+// write and copying what they write, by the commands for that, and as fast as this
+// machine hashes.
+func merging(m *measurement) error {
+	if _, err := m.run(map[string]string{"out": m.scratch}); err != nil {
+		return err
+	}
+	m.Printf("Whole processes with an empty cache, from three folders of float32 to a fourth, which takes writing it twice, durably: into the cache and out of it. Beside it, right after, `sha256sum` of the three and the fourth and `cp` of the fourth, and the same with the processor's instructions for SHA-256, which `sha256sum` may not use. Times are medians of %d rounds, ratios those of the rounds' ratios.\n\n| method | seconds | sha256sum and cp | ratio | with instructions | ratio | peak memory |\n|---|---|---|---|---|---|---|\n", mergeRounds)
 	for _, x := range []struct {
 		method       string
 		based, plain bool // takes a base; decomposes nothing
 	}{
 		{"linear", false, true}, {"task_arithmetic", true, true}, {"ties", true, true}, {"dare", true, true}, {"consensus", true, true}, {"tsvm", true, false},
 	} {
-		base := ""
-		if x.based {
-			base = "  base   = model.base\n"
-		}
-		dir := filepath.Join(m.scratch, "p-"+x.method)
-		if err := os.MkdirAll(dir, 0o777); err != nil {
-			return err
-		}
-		file := filepath.Join(dir, "merge.pipeline.hcl")
-		if err := os.WriteFile(file, fmt.Appendf(nil, fromFiles, x.method, base, x.method), 0o666); err != nil {
-			return err
-		}
-		start := time.Now()
-		rec, err := m.program.Run(m.ctx, acceptance.RunOptions{Pipeline: file, CacheDir: filepath.Join(dir, "cache"),
-			Vars: map[string]string{"base": filepath.Join(m.reference.Dir, "smollm2-135m-instruct-q4_1.gguf"), "dir": m.scratch}})
-		if err != nil {
-			return err
-		}
-		took := time.Since(start).Seconds()
-		out := filepath.Join(m.scratch, "merged-"+x.method, "model.safetensors")
-		files := []string{out}
-		for _, d := range domains {
-			files = append(files, filepath.Join(m.scratch, d, "model.safetensors"))
-		}
-		start = time.Now()
-		if err := errors.Join(exec.CommandContext(m.ctx, "sha256sum", files...).Run(), exec.CommandContext(m.ctx, "cp", out, out+".copy").Run()); err != nil {
-			return fmt.Errorf("sha256sum and cp are needed for comparison: %w", err)
-		}
-		commands := time.Since(start).Seconds()
-		start = time.Now()
-		for _, file := range files {
-			if err := hashFile(file); err != nil {
+		var took, commands, least, toCommands, toLeast []float64
+		peak := int64(0)
+		for range mergeRounds {
+			t, err := m.mergeOnce(x.method, x.based)
+			if err != nil {
 				return err
 			}
+			took, commands, least = append(took, t.took), append(commands, t.commands), append(least, t.least)
+			toCommands, toLeast = append(toCommands, t.took/t.commands), append(toLeast, t.took/t.least)
+			peak = max(peak, t.peak)
 		}
-		if err := copyFile(out, out+".copy"); err != nil {
-			return err
-		}
-		least := time.Since(start).Seconds()
 		verdict := ""
 		if x.plain {
-			verdict = ": " + m.Verdict("time of merge "+x.method, took <= 1.5*commands, false)
+			verdict = ": " + m.Verdict("time of merge "+x.method, median(toCommands) <= 1.5, false)
 		}
-		m.Printf("| %s | %.1f | %.1f | %.2f%s | %.1f | %.2f | %d MB: %s |\n", x.method, took, commands, took/commands, verdict, least, took/least, rec.PeakAnonBytes/1e6, m.Verdict("memory of merge "+x.method, rec.PeakAnonBytes < 500e6, false))
-		if err := os.RemoveAll(filepath.Dir(out)); err != nil {
-			return err
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
+		m.Printf("| %s | %.1f | %.1f | %.2f%s | %.1f | %.2f | %d MB: %s |\n", x.method, median(took), median(commands), median(toCommands), verdict, median(least), median(toLeast), peak/1e6, m.Verdict("memory of merge "+x.method, peak < 500e6, false))
 	}
 	return nil
+}
+
+// mergeRounds is how often each merge is timed.
+const mergeRounds = 3
+
+func median(x []float64) float64 {
+	s := slices.Sorted(slices.Values(x))
+	return s[len(s)/2]
+}
+
+// mergeTime is one merge, in seconds and bytes.
+type mergeTime struct {
+	took     float64 // by compressc
+	commands float64 // by sha256sum and cp
+	least    float64 // the same by the processor's instructions
+	peak     int64   // anonymous memory
+}
+
+// mergeOnce times one merge and removes what it wrote.
+func (m *measurement) mergeOnce(method string, based bool) (t mergeTime, err error) {
+	base := ""
+	if based {
+		base = "  base   = model.base\n"
+	}
+	dir, out := filepath.Join(m.scratch, "p-"+method), filepath.Join(m.scratch, "merged-"+method, "model.safetensors")
+	defer func() { err = errors.Join(err, os.RemoveAll(dir), os.RemoveAll(filepath.Dir(out))) }()
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return t, err
+	}
+	file := filepath.Join(dir, "merge.pipeline.hcl")
+	if err := os.WriteFile(file, fmt.Appendf(nil, fromFiles, method, base, method), 0o666); err != nil {
+		return t, err
+	}
+	start := time.Now()
+	rec, err := m.program.Run(m.ctx, acceptance.RunOptions{Pipeline: file, CacheDir: filepath.Join(dir, "cache"),
+		Vars: map[string]string{"base": filepath.Join(m.reference.Dir, "smollm2-135m-instruct-q4_1.gguf"), "dir": m.scratch}})
+	if err != nil {
+		return t, err
+	}
+	t.took, t.peak = time.Since(start).Seconds(), rec.PeakAnonBytes
+	files := []string{out}
+	for _, d := range domains {
+		files = append(files, filepath.Join(m.scratch, d, "model.safetensors"))
+	}
+	start = time.Now()
+	if err := errors.Join(exec.CommandContext(m.ctx, "sha256sum", files...).Run(), exec.CommandContext(m.ctx, "cp", out, out+".copy").Run()); err != nil {
+		return t, fmt.Errorf("sha256sum and cp are needed for comparison: %w", err)
+	}
+	t.commands = time.Since(start).Seconds()
+	start = time.Now()
+	for _, file := range files {
+		if err := hashFile(file); err != nil {
+			return t, err
+		}
+	}
+	err = copyFile(out, out+".copy")
+	t.least = time.Since(start).Seconds()
+	return t, err
 }
 
 func hashFile(path string) error {

@@ -36,12 +36,6 @@ variable "test" {
   description = "the texts to measure on, by kind"
 }
 
-variable "out" {
-  type        = string
-  default     = "out"
-  description = "the folder to export the models to"
-}
-
 model "base" {
   source = "${var.reference}/smollm2-135m-instruct-q4_1.gguf"
 }
@@ -175,11 +169,4 @@ evaluate "perplexity" "thinned" {
   for_each = var.test
   model    = merge.thinned[each.key]
   data     = data.test[each.key]
-}
-
-export "safetensors" "expert" {
-  for_each = var.train
-  model    = retrain.expert[each.key]
-  dtype    = "f32"
-  path     = "${var.out}/${each.key}"
 }
