@@ -20,7 +20,7 @@ type backScratch[T Float] struct {
 	h            []T // [n, hidden]
 	att, q, k, v []T // [n, heads·dim], [n, kv heads·dim]
 	partK, partV []T
-	sig          []T // a row of σ(gate) for each worker
+	exp          []T // a row of e^−gate for each worker
 	low, beside  []T // of an adapter: [n, width], [n, hidden]
 }
 
@@ -69,18 +69,10 @@ func (r *RunnerOf[T]) Backward(b *BlockOf[T], tape *TapeOf[T], dx []T, g *BlockG
 // gateBackward replaces dMid, the gradient at silu(gate)·up, by the one at up,
 // and sets dGate.
 func (r *RunnerOf[T]) gateBackward(a *activations[T], dMid, dGate []T, n, f int) {
-	sigs := grown(&r.grad.sig, r.workers()*f)
+	scratch := grown(&r.grad.exp, r.workers()*f)
 	r.pool.For(n, func(worker, t int) {
-		sig := sigs[worker*f : (worker+1)*f]
-		gate, up := a.gate[t*f:(t+1)*f], a.up[t*f:(t+1)*f]
-		dm, dg := dMid[t*f:(t+1)*f], dGate[t*f:(t+1)*f]
-		sigmoid(sig, gate)
-		up, dm, dg, gate = up[:len(sig)], dm[:len(sig)], dg[:len(sig)], gate[:len(sig)]
-		for i, s := range sig {
-			m, z := dm[i], gate[i]
-			dg[i] = T(m*up[i]) * T(s*(1+T(z*(1-s))))
-			dm[i] = m * T(z*s)
-		}
+		lo, hi := t*f, (t+1)*f
+		gateGradient(dMid[lo:hi], dGate[lo:hi], a.gate[lo:hi], a.up[lo:hi], scratch[worker*f:(worker+1)*f])
 	})
 }
 

@@ -103,6 +103,53 @@ func sigmoid[T Float](dst, x []T) {
 	}
 }
 
+// multiply is dst *= x, element by element.
+func multiply[T Float](dst, x []T) {
+	switch x := any(x).(type) {
+	case []float32:
+		vmath.Multiply(any(dst).([]float32), x)
+	case []float64:
+		d := any(dst).([]float64)
+		for i, v := range x {
+			d[i] *= v
+		}
+	}
+}
+
+// scaleGain sets y to (x·by)·gain, element by element. y may be x.
+func scaleGain[T Float](y, x, gain []T, by T) {
+	y, gain = y[:len(x)], gain[:len(x)]
+	switch x := any(x).(type) {
+	case []float32:
+		vmath.ScaleGain(any(y).([]float32), x, any(gain).([]float32), float32(by))
+	case []float64:
+		y, gain := any(y).([]float64), any(gain).([]float64)
+		for i, v := range x {
+			y[i] = float64(v*float64(by)) * gain[i]
+		}
+	}
+}
+
+// gateGradient goes back through silu(gate)·up: it replaces dMid, the gradient at
+// the product, by the one at up, and sets dGate. e, which is scratch, is as long.
+func gateGradient[T Float](dMid, dGate, gate, up, e []T) {
+	for i, v := range gate {
+		e[i] = -v
+	}
+	expOf(e, e)
+	switch e := any(e).(type) {
+	case []float32:
+		vmath.GateGradient(any(dMid).([]float32), any(dGate).([]float32), any(gate).([]float32), any(up).([]float32), e)
+	case []float64:
+		dm, dg, zs, us := any(dMid).([]float64), any(dGate).([]float64), any(gate).([]float64), any(up).([]float64)
+		for i, v := range e {
+			s, m, z := 1/(1+v), dm[i], zs[i]
+			dg[i] = float64(m*us[i]) * float64(s*(1+float64(z*(1-s))))
+			dm[i] = m * float64(z*s)
+		}
+	}
+}
+
 // sumSq returns Σ x² in float64, in a fixed order.
 func sumSq[T Float](x []T) float64 { return dot(x, x) }
 

@@ -10,10 +10,7 @@ import (
 // y may be x.
 func rmsRow[T Float](y, x, gain []T, eps float64) T {
 	inv := T(1 / math.Sqrt(sumSq(x)/float64(len(x))+eps))
-	y, gain = y[:len(x)], gain[:len(x)]
-	for i, v := range x {
-		y[i] = T(v*inv) * gain[i]
-	}
+	scaleGain(y, x, gain, inv)
 	return inv
 }
 

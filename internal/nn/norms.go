@@ -94,10 +94,7 @@ func (r *RunnerOf[T]) normBackward(dx, dy, x, norm []T, rows int, stats, g []T) 
 func compressedRow[T Float](y, x, gain []T, eps float64) T {
 	s := Sum(x)
 	inv := T(1 / math.Sqrt((sumSq(x)+float64(s*s))/float64(len(x)+1)+eps))
-	y, gain = y[:len(x)], gain[:len(x)]
-	for i, v := range x {
-		y[i] = T(v*inv) * gain[i]
-	}
+	scaleGain(y, x, gain, inv)
 	return inv
 }
 

@@ -78,19 +78,22 @@ func (r *ropeTable[T]) grow(p *linalg.Pool, n int) {
 func (r *ropeTable[T]) rotate(v []T, position int, back bool) {
 	cos := r.cos[position*r.half : (position+1)*r.half]
 	sin := r.sin[position*r.half : (position+1)*r.half]
-	a, b := v[:r.half], v[r.half:2*r.half]
-	a, b, sin = a[:len(cos)], b[:len(cos)], sin[:len(cos)]
-	if back {
-		for i, c := range cos {
-			p, q, s := a[i], b[i], sin[i]
-			a[i] = T(p*c) + T(q*s)
-			b[i] = T(q*c) - T(p*s)
-		}
-		return
+	switch v := any(v).(type) {
+	case []float32:
+		vmath.Rotate(v[:r.half], v[r.half:2*r.half], any(cos).([]float32), any(sin).([]float32), back)
+	case []float64:
+		rotatePairs(v[:r.half], v[r.half:2*r.half], any(cos).([]float64), any(sin).([]float64), back)
 	}
+}
+
+// rotatePairs is vmath.Rotate in float64.
+func rotatePairs(a, b, cos, sin []float64, back bool) {
 	for i, c := range cos {
 		p, q, s := a[i], b[i], sin[i]
-		a[i] = T(p*c) - T(q*s)
-		b[i] = T(q*c) + T(p*s)
+		if back {
+			s = -s
+		}
+		a[i] = float64(p*c) - float64(q*s)
+		b[i] = float64(q*c) + float64(p*s)
 	}
 }

@@ -238,11 +238,8 @@ func (r *RunnerOf[T]) gated(b *BlockOf[T], a *activations[T], rows int) {
 		b.Gate.forward(r.pool, a.h2, 0, a.gate, rows, a.hidden[4])
 		overRows(r.pool, rows, func(lo, hi int) {
 			lo, hi = lo*b.Gate.Out, hi*b.Gate.Out
-			mid, up := a.mid[lo:hi], a.up[lo:hi]
-			silu(mid, a.gate[lo:hi])
-			for i, u := range up {
-				mid[i] *= u
-			}
+			silu(a.mid[lo:hi], a.gate[lo:hi])
+			multiply(a.mid[lo:hi], a.up[lo:hi])
 		})
 	}
 }

@@ -42,3 +42,19 @@ func TestDeltasStayInside(t *testing.T) {
 		}
 	}
 }
+
+// The loops over elements read and write nothing past their slices.
+func TestElementsStayInside(t *testing.T) {
+	for _, path := range kernel.Paths() {
+		defer kernel.Use(path)()
+		for _, n := range []int{1, 15, 16, 17, 48, 100} {
+			a, b, c := kerneltest.Guarded[float32](t, n), kerneltest.Guarded[float32](t, n), kerneltest.Guarded[float32](t, n)
+			d, e := kerneltest.Guarded[float32](t, n), kerneltest.Guarded[float32](t, n)
+			Multiply(a, b)
+			ScaleGain(a, b, c, 2)
+			Rotate(a, b, c, d, false)
+			Rotate(a, b, c, d, true)
+			GateGradient(a, b, c, d, e)
+		}
+	}
+}

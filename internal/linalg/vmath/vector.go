@@ -31,7 +31,16 @@ type table struct {
 	freeze, freezeGrid   func(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
 	descend, descendGrid func(p *Panel, width int, h *float64, ld int)
 
-	deltas deltaTable
+	elements elementTable
+	deltas   deltaTable
+}
+
+// elementTable are the loops of elements.go.
+type elementTable struct {
+	multiply           func(n int, dst, x *float32)
+	scaleGain          func(n int, y, x, gain *float32, by float32)
+	rotate, rotateBack func(n int, a, b, cos, sin *float32)
+	gateGradient       func(n int, dMid, dGate, gate, up, e *float32)
 }
 
 // deltaTable are the loops of deltas.go.
@@ -53,7 +62,9 @@ type deltaTable struct {
 }
 
 var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo, addToGo, momentsGo, keepGo, addScaledGo,
-	freezeGo, freezeGridGo, descendGo, descendGridGo, goDeltas}
+	freezeGo, freezeGridGo, descendGo, descendGridGo, goElements, goDeltas}
+
+var goElements = elementTable{multiplyGo, scaleGainGo, rotateGo, rotateBackGo, gateGradientGo}
 
 var goDeltas = deltaTable{differenceGo, magnitudesGo, betweenGo, keepOverGo, keepBelowGo, addProductGo, addAgreeingGo, divideByGo,
 	roundSumGo, roundSumWhereGo, countLargerGo, countEqualGo}

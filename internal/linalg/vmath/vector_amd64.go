@@ -36,6 +36,21 @@ func keepAVX512(n int, x *float32, bits *byte)
 func addScaledAVX512(n int, x, base *float32, by float32)
 
 //go:noescape
+func multiplyAVX512(n int, dst, x *float32)
+
+//go:noescape
+func scaleGainAVX512(n int, y, x, gain *float32, by float32)
+
+//go:noescape
+func rotateAVX512(n int, a, b, cos, sin *float32)
+
+//go:noescape
+func rotateBackAVX512(n int, a, b, cos, sin *float32)
+
+//go:noescape
+func gateGradientAVX512(n int, dMid, dGate, gate, up, e *float32)
+
+//go:noescape
 func differenceAVX512(n int, dst *float64, x, y *float32)
 
 //go:noescape
@@ -115,6 +130,21 @@ func keepAVX2(n int, x *float32, bits *byte)
 
 //go:noescape
 func addScaledAVX2(n int, x, base *float32, by float32)
+
+//go:noescape
+func multiplyAVX2(n int, dst, x *float32)
+
+//go:noescape
+func scaleGainAVX2(n int, y, x, gain *float32, by float32)
+
+//go:noescape
+func rotateAVX2(n int, a, b, cos, sin *float32)
+
+//go:noescape
+func rotateBackAVX2(n int, a, b, cos, sin *float32)
+
+//go:noescape
+func gateGradientAVX2(n int, dMid, dGate, gate, up, e *float32)
 
 //go:noescape
 func differenceAVX2(n int, dst *float64, x, y *float32)

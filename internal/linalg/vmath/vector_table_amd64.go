@@ -10,11 +10,13 @@ var (
 	avx512Table = table{expAVX512, siluAVX512, geluAVX512, expShiftAVX512, scaleAVX512, maximumAVX512, dotAVX512,
 		addToAVX512, momentsAVX512, keepAVX512, addScaledAVX512,
 		freezeAVX512, freezeGridAVX512, descendAVX512, descendGridAVX512,
+		elementTable{multiplyAVX512, scaleGainAVX512, rotateAVX512, rotateBackAVX512, gateGradientAVX512},
 		deltaTable{differenceAVX512, magnitudesAVX512, betweenAVX512, keepOverAVX512, keepBelowAVX512, addProductAVX512, addAgreeingAVX512, divideByAVX512,
 			roundSumAVX512, roundSumWhereAVX512, countLargerAVX512, countEqualAVX512}}
 	avx2Table = table{expAVX2, siluAVX2, geluAVX2, expShiftAVX2, scaleAVX2, maximumAVX2, dotAVX2,
 		addToAVX2, momentsAVX2, keepAVX2, addScaledAVX2,
 		freezeAVX2, freezeGridAVX2, descendAVX2, descendGridAVX2,
+		elementTable{multiplyAVX2, scaleGainAVX2, rotateAVX2, rotateBackAVX2, gateGradientAVX2},
 		deltaTable{differenceAVX2, magnitudesAVX2, betweenAVX2, keepOverAVX2, keepBelowAVX2, addProductAVX2, addAgreeingAVX2, divideByAVX2,
 			roundSumAVX2, roundSumWhereAVX2, countLargerAVX2, countEqualAVX2}}
 )

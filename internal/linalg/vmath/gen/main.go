@@ -582,6 +582,89 @@ func (f form) countEqualLoop() {
 	p("\tMOVQ R8, k+24(FP)\n" + end)
 }
 
+// elements are loops over float32s, each element by itself and each operation
+// rounded.
+func (f form) elements() {
+	R := f.R
+	load := func(v, off int, r string) { p("\tVMOVUPS %d(%s), %s%d", off, r, R, v) }
+	store := func(v, off int, r string) { p("\tVMOVUPS %s%d, %d(%s)", R, v, off, r) }
+	op := func(name string, to, a, b int) { p("\tV%sPS %s%d, %s%d, %s%d", name, R, b, R, a, R, to) }
+
+	f.elementLoop("multiply", "n int, dst, x *float32", []string{"dst", "x"}, "", func(off int, r []string) {
+		load(0, off, r[0])
+		load(1, off, r[1])
+		op("MUL", 0, 0, 1)
+		store(0, off, r[0])
+	})
+	f.elementLoop("scaleGain", "n int, y, x, gain *float32, by float32", []string{"y", "x", "gain"}, "by", func(off int, r []string) {
+		load(0, off, r[1])
+		load(1, off, r[2])
+		op("MUL", 0, 0, 15)
+		op("MUL", 0, 0, 1)
+		store(0, off, r[0])
+	})
+	for _, way := range []struct{ name, first, second string }{{"rotate", "SUB", "ADD"}, {"rotateBack", "ADD", "SUB"}} {
+		f.elementLoop(way.name, "n int, a, b, cos, sin *float32", []string{"a", "b", "cos", "sin"}, "", func(off int, r []string) {
+			for v := range r {
+				load(v, off, r[v])
+			}
+			op("MUL", 4, 0, 2)
+			op("MUL", 5, 1, 3)
+			op(way.first, 4, 4, 5)
+			store(4, off, r[0])
+			op("MUL", 4, 1, 2)
+			op("MUL", 5, 0, 3)
+			op(way.second, 4, 4, 5)
+			store(4, off, r[1])
+		})
+	}
+	f.elementLoop("gateGradient", "n int, dMid, dGate, gate, up, e *float32", []string{"dMid", "dGate", "gate", "up", "e"}, "unit", func(off int, r []string) {
+		load(0, off, r[4])
+		op("ADD", 0, 15, 0)
+		op("DIV", 0, 15, 0) // the sigmoid
+		load(1, off, r[0])
+		load(2, off, r[2])
+		load(3, off, r[3])
+		op("MUL", 3, 1, 3)
+		op("SUB", 4, 15, 0)
+		op("MUL", 4, 2, 4)
+		op("ADD", 4, 15, 4)
+		op("MUL", 4, 0, 4)
+		op("MUL", 3, 3, 4)
+		store(3, off, r[1])
+		op("MUL", 2, 2, 0)
+		op("MUL", 1, 1, 2)
+		store(1, off, r[0])
+	})
+}
+
+// elementLoop is a loop whose body handles a vector at an offset from the registers
+// of its pointers. Register 15 is the last argument, or 1 for "unit", in all lanes.
+func (f form) elementLoop(name, sig string, pointers []string, by string, body func(off int, r []string)) {
+	size := 8 * (1 + len(pointers))
+	if by == "by" {
+		size += 4
+	}
+	name = f.fn(name, sig, size)
+	registers := []string{"DI", "SI", "DX", "BX", "R8"}[:len(pointers)]
+	p("\tMOVQ n+0(FP), CX")
+	for i, arg := range pointers {
+		p("\tMOVQ %s+%d(FP), %s", arg, 8*(i+1), registers[i])
+	}
+	switch by {
+	case "by":
+		p("\tVBROADCASTSS by+%d(FP), %s15", size-4, f.R)
+	case "unit":
+		p("\tVBROADCASTSS unit<>(SB), %s15", f.R)
+	}
+	p("%s_l:", name)
+	for off := 0; off < 64; off += 8 * f.w {
+		body(off, registers)
+	}
+	next(name, registers, nil)
+	p(end)
+}
+
 // Where the arrays of a Panel begin, and how far apart its columns are.
 const (
 	panelD     = 4096
@@ -743,6 +826,7 @@ func main() {
 		f.momentsLoop()
 		f.keepLoop()
 		f.addScaledLoop()
+		f.elements()
 		f.deltas()
 		f.freezeLoop(false)
 		f.freezeLoop(true)
