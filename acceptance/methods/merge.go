@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/compressc/compressc/acceptance"
@@ -155,20 +154,15 @@ func merging(m *measurement) error {
 		}
 		verdict := ""
 		if x.plain {
-			verdict = ": " + m.Verdict("time of merge "+x.method, median(toCommands) <= 1.5, false)
+			verdict = ": " + m.Verdict("time of merge "+x.method, acceptance.Median(toCommands) <= 1.5, false)
 		}
-		m.Printf("| %s | %.1f | %.1f | %.2f%s | %.1f | %.2f | %d MB: %s |\n", x.method, median(took), median(commands), median(toCommands), verdict, median(least), median(toLeast), peak/1e6, m.Verdict("memory of merge "+x.method, peak < 500e6, false))
+		m.Printf("| %s | %.1f | %.1f | %.2f%s | %.1f | %.2f | %d MB: %s |\n", x.method, acceptance.Median(took), acceptance.Median(commands), acceptance.Median(toCommands), verdict, acceptance.Median(least), acceptance.Median(toLeast), peak/1e6, m.Verdict("memory of merge "+x.method, peak < 500e6, false))
 	}
 	return nil
 }
 
 // mergeRounds is how often each merge is timed.
 const mergeRounds = 3
-
-func median(x []float64) float64 {
-	s := slices.Sorted(slices.Values(x))
-	return s[len(s)/2]
-}
 
 // mergeTime is one merge, in seconds and bytes.
 type mergeTime struct {

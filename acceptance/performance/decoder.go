@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/compressc/compressc/acceptance"
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
@@ -66,7 +67,7 @@ func decoderTable(o options) string {
 	}
 	fmt.Fprintf(&b, "\nWith %d threads, beside PyTorch %s, eager.\n\n| work | compressc | GFLOP/s | PyTorch | time ratio |\n|---|---|---|---|---|\n", threads, version)
 	for _, w := range rows {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f |\n", w.what, ms(median(ours[w.key])), rate(w.flops, median(ours[w.key])), ms(median(theirs[w.key])), median(ratios(ours[w.key], theirs[w.key])))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f |\n", w.what, ms(acceptance.Median(ours[w.key])), rate(w.flops, acceptance.Median(ours[w.key])), ms(acceptance.Median(theirs[w.key])), acceptance.Median(ratios(ours[w.key], theirs[w.key])))
 	}
 	b.WriteString("\ncompressc's results have the same bits on any number of threads and on every processor; its sweeps and decompositions are in float64 throughout, where the reference's GPTQ sweep is in float32.\n")
 	return b.String()
@@ -110,13 +111,13 @@ func work(p *linalg.Pool) []row {
 	for range 3 {
 		p.GramAdd(hess, draw(tokens*d, 2), tokens, d)
 	}
-	linalg.GramMirror(hess, d)
+	linalg.GramMirror(nil, hess, d)
 	spec := grid.Spec{Bits: 4, GroupSize: 64, Symmetric: true}
 	wide := make([]float64, f*f)
 	for range 4 {
 		p.GramAdd(wide, draw(tokens*f, 2), tokens, f)
 	}
-	linalg.GramMirror(wide, f)
+	linalg.GramMirror(nil, wide, f)
 	var errors [][]float64
 	for _, l := range cfg.Linears() {
 		errors = append(errors, lowrank.Difference(draw(l.Out*l.In, 0.02), make([]float32, l.Out*l.In)))

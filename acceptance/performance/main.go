@@ -20,7 +20,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -182,11 +181,6 @@ func ratios(ours, theirs []float64) []float64 {
 		r[i] = ours[i] / theirs[i]
 	}
 	return r
-}
-
-func median(x []float64) float64 {
-	s := slices.Sorted(slices.Values(x))
-	return s[len(s)/2]
 }
 
 func ms(s float64) string {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/compressc/compressc/acceptance"
 	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/linalg/rng"
 	"gonum.org/v1/gonum/blas"
@@ -160,7 +161,7 @@ func (c blasCase) task(p *linalg.Pool) (prepare, run func()) {
 	}
 	x, h := draw(2*n*n), make([]float64, n*n)
 	p.Dsyrk(true, true, n, 2*n, 1, x, n, 0, h, n)
-	linalg.GramMirror(h, n)
+	linalg.GramMirror(nil, h, n)
 	work := make([]float64, n*n)
 	prepare = func() { copy(work, h) }
 	switch c.Op {
@@ -270,7 +271,7 @@ func kernelTable(o options) string {
 					gonum = ms(t)
 				}
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f | %s | %s |\n", c.what, ms(median(ours[c.Key])), rate(c.flops, median(ours[c.Key])), ms(median(theirs[c.Key])), median(ratio), c.Wanted, gonum)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f | %s | %s |\n", c.what, ms(acceptance.Median(ours[c.Key])), rate(c.flops, acceptance.Median(ours[c.Key])), ms(acceptance.Median(theirs[c.Key])), acceptance.Median(ratio), c.Wanted, gonum)
 		}
 	}
 	return b.String()

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/compressc/compressc/acceptance"
 )
 
 //go:embed llmcompressor.py
@@ -148,11 +150,11 @@ func processTable(o options) string {
 			must(os.RemoveAll(out))
 		}
 		if alone {
-			fmt.Fprintf(&b, "| %s | %.1f s | %.0f MB | – | – | – | %s | – | – |\n", p.what, median(ours), median(peaks)/1e6, p.time)
+			fmt.Fprintf(&b, "| %s | %.1f s | %.0f MB | – | – | – | %s | – | – |\n", p.what, acceptance.Median(ours), acceptance.Median(peaks)/1e6, p.time)
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %.1f s | %.0f MB | %.1f s | %.0f MB | %.2f | %s | %.2f | %s |\n", p.what, median(ours), median(peaks)/1e6,
-			median(theirs), median(theirPeaks)/1e6, median(ratios(ours, theirs)), p.time, median(ratios(peaks, theirPeaks)), p.memory)
+		fmt.Fprintf(&b, "| %s | %.1f s | %.0f MB | %.1f s | %.0f MB | %.2f | %s | %.2f | %s |\n", p.what, acceptance.Median(ours), acceptance.Median(peaks)/1e6,
+			acceptance.Median(theirs), acceptance.Median(theirPeaks)/1e6, acceptance.Median(ratios(ours, theirs)), p.time, acceptance.Median(ratios(peaks, theirPeaks)), p.memory)
 	}
 	return b.String()
 }

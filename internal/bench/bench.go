@@ -164,7 +164,7 @@ func arithmetic(p *linalg.Pool) []piece {
 	x64, w64, y64 := wide(x), wide(w), make([]float64, rows*d)
 	spd := make([]float64, order*order)
 	p.Dsyrk(true, true, order, rows, 1, x64, order, 0, spd, order)
-	linalg.GramMirror(spd, order)
+	linalg.GramMirror(nil, spd, order)
 	work := make([]float64, order*order)
 
 	cfg := &arch.Config{ModelType: "llama", Hidden: d, Intermediate: f, Layers: 1, Heads: 9, KVHeads: 3, HeadDim: 64, RMSEps: 1e-5, RopeTheta: 1e5, Vocab: 1}

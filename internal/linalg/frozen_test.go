@@ -36,7 +36,7 @@ func checkFrozenBits(t *testing.T, p *Pool) {
 	x32 := narrow(x)
 	a := make([]float64, n*n)
 	p.GramAdd(a, x32, n, n)
-	GramMirror(a, n)
+	GramMirror(nil, a, n)
 	for i := range n {
 		a[i*n+i]++
 	}

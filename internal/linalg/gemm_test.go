@@ -282,7 +282,7 @@ func TestGramAdd(t *testing.T) {
 				}
 			}
 		}
-		GramMirror(want, n)
+		GramMirror(nil, want, n)
 		for _, path := range kernel.Paths() {
 			restore := kernel.Use(path)
 			for th := 1; th <= 3; th++ {
@@ -291,7 +291,7 @@ func TestGramAdd(t *testing.T) {
 				for w, rows := range windows {
 					p.GramAdd(c, xs[w], rows, n)
 				}
-				GramMirror(c, n)
+				GramMirror(nil, c, n)
 				p.Close()
 				if !sameBits64(c, want) {
 					t.Errorf("%s %d threads: Gram matrix is not one chain a window", path, th)

@@ -64,10 +64,11 @@ func gram(t *tiling[float32], worker, task int) {
 	}
 }
 
-// GramMirror copies the strict upper triangle of C [n, n] to the lower one.
-func GramMirror(c []float64, n int) {
+// GramMirror copies the strict upper triangle of C [n, n] to the lower one. A nil
+// pool does it serially.
+func GramMirror(p *Pool, c []float64, n int) {
 	checkMatrix("mirror", "C", n, n, n, len(c))
-	mirrorUpper(nil, n, c, n)
+	mirrorUpper(p, n, c, n)
 }
 
 // mirrorBlock keeps both the rows read and the columns written in L1.

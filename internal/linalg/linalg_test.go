@@ -34,7 +34,7 @@ func spd(n int, seed uint64) []float64 {
 	for i := range n {
 		a[i*n+i] += 0.1
 	}
-	GramMirror(a, n)
+	GramMirror(nil, a, n)
 	return a
 }
 

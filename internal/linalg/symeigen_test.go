@@ -13,13 +13,13 @@ func symmetricCases(n int) map[string][]float64 {
 		x := randn(n*n, uint64(n))
 		a := make([]float64, n*n)
 		(*Pool)(nil).Dgemm(true, false, n, n, rank, 1, x, n, x, n, 0, a, n)
-		GramMirror(a, n)
+		GramMirror(nil, a, n)
 		return a
 	}
 	cases["gram"] = gram(n)
 	cases["rank n/5"] = gram(max(1, n/5))
 	indefinite := randn(n*n, 3)
-	GramMirror(indefinite, n)
+	GramMirror(nil, indefinite, n)
 	cases["indefinite"] = indefinite
 	lap := make([]float64, n*n)
 	wilkinson := make([]float64, n*n)

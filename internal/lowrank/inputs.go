@@ -26,7 +26,7 @@ func (f *Factors) fromInputs(p *linalg.Pool, dw, c []float64, keep int) error {
 		if s, err = root(p, n, c); err != nil {
 			return err
 		}
-		linalg.GramMirror(gram, n)
+		linalg.GramMirror(nil, gram, n)
 		t := make([]float64, n*n)
 		p.Dgemm(false, false, n, n, n, 1, gram, n, s, n, 0, t, n)
 		p.Dgemm(true, false, n, n, n, 1, s, n, t, n, 0, gram, n)

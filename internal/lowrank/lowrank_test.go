@@ -343,7 +343,7 @@ func BenchmarkDecompose(b *testing.B) {
 		dw, x := normal(1, out*in), normal(2, 2048*in)
 		c := make([]float64, in*in)
 		p.Dsyrk(true, true, in, 2048, 1, x, in, 0, c, in)
-		linalg.GramMirror(c, in)
+		linalg.GramMirror(nil, c, in)
 		for name, c := range map[string][]float64{"eora": c, "lorc": nil} {
 			b.Run(fmt.Sprintf("%s/%dx%d", name, out, in), func(b *testing.B) {
 				for b.Loop() {

@@ -44,6 +44,14 @@ func expOf[T Float](dst, x []T) {
 	}
 }
 
+// expMinus sets dst to e^−x, element by element. dst may be x.
+func expMinus[T Float](dst, x []T) {
+	for i, v := range x {
+		dst[i] = -v
+	}
+	expOf(dst, dst)
+}
+
 // maximum returns the largest of low and the elements of x. A NaN among them may be
 // passed over: whoever adds up exponentials meets it there.
 func maximum[T Float](x []T, low T) T {
@@ -94,10 +102,7 @@ func silu[T Float](dst, x []T) {
 
 // sigmoid sets dst to σ(x) = 1/(1+e^−x), element by element. dst may be x.
 func sigmoid[T Float](dst, x []T) {
-	for i, v := range x {
-		dst[i] = -v
-	}
-	expOf(dst, dst)
+	expMinus(dst, x)
 	for i, v := range dst[:len(x)] {
 		dst[i] = 1 / (1 + v)
 	}
@@ -133,10 +138,7 @@ func scaleGain[T Float](y, x, gain []T, by T) {
 // gateGradient goes back through silu(gate)·up: it replaces dMid, the gradient at
 // the product, by the one at up, and sets dGate. e, which is scratch, is as long.
 func gateGradient[T Float](dMid, dGate, gate, up, e []T) {
-	for i, v := range gate {
-		e[i] = -v
-	}
-	expOf(e, e)
+	expMinus(e, gate)
 	switch e := any(e).(type) {
 	case []float32:
 		vmath.GateGradient(any(dMid).([]float32), any(dGate).([]float32), any(gate).([]float32), any(up).([]float32), e)

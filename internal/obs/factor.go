@@ -88,7 +88,8 @@ func Prepare(p *linalg.Pool, h []float64, n int, damping float64, order []int) (
 		buf := linalg.TakeBuffer[float64](n * n)
 		defer buf.Give()
 		full = buf.S
-		mirror(p, full, h, n)
+		copy(full, h)
+		linalg.GramMirror(p, full, n)
 	}
 	for try := range dampingTries + 1 {
 		f.Lambda = damping * mean
@@ -220,31 +221,12 @@ func (f *Factor) factorize(p *linalg.Pool, h []float64, mean float64) error {
 	return nil
 }
 
-// mirror copies h [n, n], of which it reads the upper triangle, to both triangles
-// of dst.
-func mirror(p *linalg.Pool, dst, h []float64, n int) {
-	const rows = 8 // as many numbers as a cache line has
-	p.For((n+rows-1)/rows, func(_, task int) {
-		lo, hi := task*rows, min((task+1)*rows, n)
-		for j := range lo {
-			for i, v := range h[j*n+lo : j*n+hi] {
-				dst[(lo+i)*n+j] = v
-			}
-		}
-		for i := lo; i < hi; i++ {
-			for j := lo; j < i; j++ {
-				dst[i*n+j] = h[j*n+i]
-			}
-			copy(dst[i*n+i:(i+1)*n], h[i*n+i:(i+1)*n])
-		}
-	})
-}
-
 // damped sets dst [n, n] to H+λI of the factor's Hessian h, both triangles, with
 // zeros for dead inputs.
 func (f *Factor) damped(p *linalg.Pool, dst, h []float64) {
 	n := f.N
-	mirror(p, dst, h, n)
+	copy(dst, h)
+	linalg.GramMirror(p, dst, n)
 	for c, dead := range f.Dead {
 		if !dead {
 			dst[c*n+c] += f.Lambda

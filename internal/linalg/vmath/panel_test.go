@@ -6,33 +6,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/compressc/compressc/internal/linalg/kernel"
+	"github.com/compressc/compressc/internal/linalg/kernel/kerneltest"
 )
-
-// guarded returns n zeros that end at a page without access.
-func guarded(t *testing.T, n int) []float64 {
-	t.Helper()
-	page := unix.Getpagesize()
-	size := (8*n + page - 1) / page * page
-	mem, err := unix.Mmap(-1, 0, size+page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Munmap(mem); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := unix.Mprotect(mem[size:], unix.PROT_NONE); err != nil {
-		t.Fatal(err)
-	}
-	s := unsafe.Slice((*float64)(unsafe.Pointer(&mem[0])), size/8)
-	return s[len(s)-n:]
-}
 
 // panel draws a Panel whose numbers are special ones now and then.
 func panel(r *rand.Rand, share int) *Panel {
@@ -83,7 +60,7 @@ func TestPanel(t *testing.T) {
 		ld := width + r.IntN(3)
 		grid := r.IntN(2) == 0
 		start := panel(r, share)
-		matrix, inv := guarded(t, (width-1)*ld+width), guarded(t, width)
+		matrix, inv := kerneltest.Guarded[float64](t, (width-1)*ld+width), kerneltest.Guarded[float64](t, width)
 		for i, v := range hostile(r, len(matrix), share) {
 			matrix[i] = float64(v) * math.E / 50
 		}
