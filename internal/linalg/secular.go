@@ -1,6 +1,10 @@
 package linalg
 
-import "math"
+import (
+	"math"
+
+	"github.com/compressc/compressc/internal/linalg/kernel"
+)
 
 // secular is the equation 1/rho + Σ z_j²/(d_j - λ) = 0 of a rank-one update
 // diag(d) + rho·z·zᵀ, d strictly ascending, rho > 0, whose roots interlace d.
@@ -44,31 +48,12 @@ func (s *secular) roots(p *Pool) []float64 {
 // beyond it (phi) apart, each with its derivative.
 type value struct{ psi, dpsi, phi, dphi float64 }
 
-// eval evaluates at mu; gap has d_j relative to the origin of mu. Four lanes hide
-// the latency of the additions.
+// eval evaluates at mu; gap has d_j relative to the origin of mu.
 func (s *secular) eval(i int, gap []float64, mu float64) value {
 	var v value
-	v.psi, v.dpsi = poles(gap[:i+1], s.z2, mu)
-	v.phi, v.dphi = poles(gap[i+1:], s.z2[i+1:], mu)
+	v.psi, v.dpsi = kernel.PoleSums(gap[:i+1], s.z2, mu)
+	v.phi, v.dphi = kernel.PoleSums(gap[i+1:], s.z2[i+1:], mu)
 	return v
-}
-
-func poles(gap, z2 []float64, mu float64) (f, df float64) {
-	z2 = z2[:len(gap)]
-	var f0, f1, f2, f3, g0, g1, g2, g3 float64
-	j := 0
-	for ; j+4 <= len(gap); j += 4 {
-		r0, r1, r2, r3 := 1/(gap[j]-mu), 1/(gap[j+1]-mu), 1/(gap[j+2]-mu), 1/(gap[j+3]-mu)
-		t0, t1, t2, t3 := float64(z2[j]*r0), float64(z2[j+1]*r1), float64(z2[j+2]*r2), float64(z2[j+3]*r3)
-		f0, f1, f2, f3 = f0+t0, f1+t1, f2+t2, f3+t3
-		g0, g1, g2, g3 = g0+float64(t0*r0), g1+float64(t1*r1), g2+float64(t2*r2), g3+float64(t3*r3)
-	}
-	for ; j < len(gap); j++ {
-		r := 1 / (gap[j] - mu)
-		t := float64(z2[j] * r)
-		f0, g0 = f0+t, g0+float64(t*r)
-	}
-	return (f0 + f1) + (f2 + f3), (g0 + g1) + (g2 + g3)
 }
 
 // root finds root i by rational interpolation between its two poles, in
@@ -207,13 +192,14 @@ func (s *secular) vectors(p *Pool, pos []int) []float64 {
 			prod[j] = -s.gaps.S[(j0+j)*k+j0+j]
 		}
 		for i := range k {
-			row := s.gaps.S[i*k+j0 : i*k+j1]
-			di := s.d[i]
-			for j := range prod {
-				if j0+j != i {
-					prod[j] = float64(prod[j] * (row[j] / (s.d[j0+j] - di)))
-				}
+			row, d := s.gaps.S[i*k+j0:i*k+j1], s.d[j0:j1]
+			if i < j0 || i >= j1 {
+				kernel.GapRatios(prod, row, d, s.d[i])
+				continue
 			}
+			own := i - j0
+			kernel.GapRatios(prod[:own], row, d, s.d[i])
+			kernel.GapRatios(prod[own+1:], row[own+1:], d[own+1:], s.d[i])
 		}
 		for j := range prod {
 			prod[j] = math.Copysign(math.Sqrt(math.Abs(prod[j])), s.z[j0+j])

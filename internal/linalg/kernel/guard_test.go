@@ -253,3 +253,49 @@ func TestTransposeAndDivideStayInside(t *testing.T) {
 		}
 	})
 }
+
+func TestSecularSumsStayInsideAndAgree(t *testing.T) {
+	eachPath(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(6, 4))
+		draw := func(n int) []float64 {
+			x := kerneltest.Guarded[float64](t, n)
+			for i := range x {
+				x[i] = r.NormFloat64()
+			}
+			if n > 2 {
+				x[r.IntN(n)] = []float64{math.Inf(1), 0, math.Copysign(0, -1), 0x1p-1060, 0x1p600, 1}[r.IntN(6)]
+			}
+			return x
+		}
+		for n := range 70 {
+			gap, z2, d, x := draw(n), draw(n), draw(n), draw(n)
+			mu := r.NormFloat64()
+			var lanes [2][4]float64
+			want := make([]float64, n)
+			for j := range n {
+				q := 1 / (gap[j] - mu)
+				u := float64(z2[j] * q)
+				lane := j % 4
+				if j >= n&^3 {
+					lane = 0
+				}
+				lanes[0][lane] += u
+				lanes[1][lane] += float64(u * q)
+				want[j] = float64(x[j] * (gap[j] / (d[j] - mu)))
+			}
+			f, df := PoleSums(gap, z2, mu)
+			for i, got := range []float64{f, df} {
+				l := lanes[i]
+				if want := (l[0] + l[1]) + (l[2] + l[3]); math.Float64bits(got) != math.Float64bits(want) && (got == got || want == want) {
+					t.Fatalf("sum %d over %d poles is %x, want %x", i, n, got, want)
+				}
+			}
+			GapRatios(x, gap, d, mu)
+			for j := range x {
+				if math.Float64bits(x[j]) != math.Float64bits(want[j]) && (x[j] == x[j] || want[j] == want[j]) {
+					t.Fatalf("ratio %d of %d is %x, want %x", j, n, x[j], want[j])
+				}
+			}
+		}
+	})
+}

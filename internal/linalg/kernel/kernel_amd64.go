@@ -131,4 +131,10 @@ func divideAVX512(n int, x *float64, d float64)
 func divideAVX2(n int, x *float64, d float64)
 
 //go:noescape
+func polesAVX2(n int, gap, z2 *float64, mu float64, sums *[8]float64)
+
+//go:noescape
+func gapRatiosAVX2(n int, x, gap, d *float64, at float64)
+
+//go:noescape
 func pause(n int)

@@ -9832,6 +9832,57 @@ divideAVX2_l:
 	VZEROUPPER
 	RET
 
+// func polesAVX2(n int, gap, z2 *float64, mu float64, sums *[8]float64)
+TEXT ·polesAVX2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), CX
+	MOVQ gap+8(FP), SI
+	MOVQ z2+16(FP), DI
+	VBROADCASTSD mu+24(FP), Y0
+	MOVQ sums+32(FP), DX
+	MOVQ $0x3ff0000000000000, AX
+	VMOVQ AX, X1
+	VPBROADCASTQ X1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+polesAVX2_l:
+	VMOVUPD (SI), Y4
+	VSUBPD Y0, Y4, Y4
+	VDIVPD Y4, Y1, Y4
+	VMULPD (DI), Y4, Y5
+	VADDPD Y5, Y2, Y2
+	VMULPD Y4, Y5, Y5
+	VADDPD Y5, Y3, Y3
+	ADDQ $32, SI
+	ADDQ $32, DI
+	SUBQ $4, CX
+	JNZ polesAVX2_l
+	VMOVUPD Y2, (DX)
+	VMOVUPD Y3, 32(DX)
+	VZEROUPPER
+	RET
+
+// func gapRatiosAVX2(n int, x, gap, d *float64, at float64)
+TEXT ·gapRatiosAVX2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), CX
+	MOVQ x+8(FP), DI
+	MOVQ gap+16(FP), SI
+	MOVQ d+24(FP), DX
+	VBROADCASTSD at+32(FP), Y0
+gapRatiosAVX2_l:
+	VMOVUPD (DX), Y1
+	VSUBPD Y0, Y1, Y1
+	VMOVUPD (SI), Y2
+	VDIVPD Y1, Y2, Y2
+	VMULPD (DI), Y2, Y2
+	VMOVUPD Y2, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	ADDQ $32, DX
+	SUBQ $4, CX
+	JNZ gapRatiosAVX2_l
+	VZEROUPPER
+	RET
+
 // func pause(n int)
 TEXT ·pause(SB), NOSPLIT, $0-8
 	MOVQ n+0(FP), CX

@@ -28,3 +28,9 @@ func gemvColsNEON(m, n int, a *float64, lda int, c, y *float64)
 
 //go:noescape
 func divideNEON(n int, x *float64, d float64)
+
+//go:noescape
+func polesNEON(n int, gap, z2 *float64, mu float64, sums *[8]float64)
+
+//go:noescape
+func gapRatiosNEON(n int, x, gap, d *float64, at float64)

@@ -35,6 +35,8 @@ type table struct {
 	gemvRows func(m, n int, a *float64, lda int, x, y *float64)
 	gemvCols func(m, n int, a *float64, lda int, c, y *float64)
 	divide   func(n int, x *float64, d float64)
+	poles    func(n int, gap, z2 *float64, mu float64, sums *[8]float64)
+	ratios   func(n int, x, gap, d *float64, at float64)
 	// transposeBand transposes band rows of cols columns, cols a multiple of band.
 	band          int
 	transposeBand func(cols int, src []float64, lds int, dst []float64, ldd int)
@@ -51,6 +53,8 @@ var goTable = table{
 	gemvRows: gemvRowsGo,
 	gemvCols: gemvColsGo,
 	divide:   divideGo,
+	poles:    polesGo,
+	ratios:   gapRatiosGo,
 	// The remainder's loop does it all.
 	band: 1 << 30,
 }

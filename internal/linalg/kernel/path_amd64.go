@@ -23,6 +23,8 @@ var avx512Table = table{
 	gemvRows: gemvRowsAVX512,
 	gemvCols: gemvColsAVX512,
 	divide:   divideAVX512,
+	poles:    polesAVX2,
+	ratios:   gapRatiosAVX2,
 	band:     8,
 	transposeBand: func(cols int, src []float64, lds int, dst []float64, ldd int) {
 		transpackF64AVX512(cols/8, &src[0], lds, &dst[0], ldd, 1<<8-1)
@@ -46,6 +48,8 @@ var avx2Table = table{
 	gemvRows: gemvRowsAVX2,
 	gemvCols: gemvColsAVX2,
 	divide:   divideAVX2,
+	poles:    polesAVX2,
+	ratios:   gapRatiosAVX2,
 	band:     4,
 	transposeBand: func(cols int, src []float64, lds int, dst []float64, ldd int) {
 		transpackF64AVX2(cols/4, &src[0], lds, &dst[0], ldd, 4)

@@ -15,6 +15,8 @@ var neonTable = table{
 	gemvRows: gemvRowsNEON,
 	gemvCols: gemvColsNEON,
 	divide:   divideNEON,
+	poles:    polesNEON,
+	ratios:   gapRatiosNEON,
 	band:     1 << 30,
 }
 

@@ -24,7 +24,7 @@ func neonElement(f64 bool, d, n, m, at int) {
 	}
 }
 
-func neonAdd(d, n, m int) { word(0x4e60d400|m<<16|n<<5|d, "FADD V%d.D2, V%d.D2, V%d.D2", d, n, m) }
+func neonAdd(d, n, m int) { neonOp(0x4e60d400, "FADD", d, n, m) }
 
 // neonTile is a GEMM kernel of 8 rows by 3 vectors: 24 accumulators, the rest for
 // one step of both panels.
@@ -284,9 +284,50 @@ func neonDivide() {
 	fn("divideNEON", "n int, x *float64, d float64", 24)
 	p("\tMOVD n+0(FP), R0\n\tMOVD x+8(FP), R1\n\tFMOVD d+16(FP), F31\n\tVDUP V31.D[0], V31.D2\ndivideNEON_l:\n\tVLD1 (R1), [V0.D2, V1.D2, V2.D2, V3.D2]")
 	for v := range 4 {
-		word(0x6e60fc00|31<<16|v<<5|v, "FDIV V%d.D2, V%d.D2, V31.D2", v, v)
+		neonOp(fdiv64, "FDIV", v, v, 31)
 	}
 	p("\tVST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R1)\n\tSUBS $8, R0, R0\n\tBNE divideNEON_l\n\tRET\n")
+}
+
+// neonOp emits a float64 operation of two vectors: d = n op m.
+func neonOp(op int, name string, d, n, m int) {
+	word(op|m<<16|n<<5|d, name+" V%d.D2, V%d.D2, V%d.D2", d, n, m)
+}
+
+const (
+	fsub64 = 0x4ee0d400
+	fmul64 = 0x6e60dc00
+	fdiv64 = 0x6e60fc00
+)
+
+func neonPoles() {
+	fn("polesNEON", "n int, gap, z2 *float64, mu float64, sums *[8]float64", 40)
+	p("\tMOVD n+0(FP), R0\n\tMOVD gap+8(FP), R1\n\tMOVD z2+16(FP), R2\n\tFMOVD mu+24(FP), F16\n\tVDUP V16.D[0], V16.D2\n\tMOVD sums+32(FP), R3\n\tFMOVD $1.0, F17\n\tVDUP V17.D[0], V17.D2")
+	for v := range 4 {
+		p("\tVEOR V%d.B16, V%d.B16, V%d.B16", v, v, v)
+	}
+	p("polesNEON_l:\n\tVLD1.P 32(R1), [V4.D2, V5.D2]\n\tVLD1.P 32(R2), [V6.D2, V7.D2]")
+	for v := range 2 {
+		neonOp(fsub64, "FSUB", 4+v, 4+v, 16)
+		neonOp(fdiv64, "FDIV", 4+v, 17, 4+v)
+		neonOp(fmul64, "FMUL", 6+v, 6+v, 4+v)
+		neonAdd(v, v, 6+v)
+		neonOp(fmul64, "FMUL", 6+v, 6+v, 4+v)
+		neonAdd(2+v, 2+v, 6+v)
+	}
+	p("\tSUBS $4, R0, R0\n\tBNE polesNEON_l\n\tVST1 [V0.D2, V1.D2, V2.D2, V3.D2], (R3)\n\tRET\n")
+}
+
+func neonGapRatios() {
+	fn("gapRatiosNEON", "n int, x, gap, d *float64, at float64", 40)
+	p("\tMOVD n+0(FP), R0\n\tMOVD x+8(FP), R1\n\tMOVD gap+16(FP), R2\n\tMOVD d+24(FP), R3\n\tFMOVD at+32(FP), F16\n\tVDUP V16.D[0], V16.D2")
+	p("gapRatiosNEON_l:\n\tVLD1.P 32(R3), [V0.D2, V1.D2]\n\tVLD1.P 32(R2), [V2.D2, V3.D2]\n\tVLD1 (R1), [V4.D2, V5.D2]")
+	for v := range 2 {
+		neonOp(fsub64, "FSUB", v, v, 16)
+		neonOp(fdiv64, "FDIV", v, 2+v, v)
+		neonOp(fmul64, "FMUL", v, 4+v, v)
+	}
+	p("\tVST1.P [V0.D2, V1.D2], 32(R1)\n\tSUBS $4, R0, R0\n\tBNE gapRatiosNEON_l\n\tRET\n")
 }
 
 // writeFiles writes what was generated so far for one architecture.
@@ -312,5 +353,7 @@ func neon() {
 	neonGemvRows()
 	neonGemvCols()
 	neonDivide()
+	neonPoles()
+	neonGapRatios()
 	writeFiles("arm64")
 }
