@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // exported makes a store of one run and returns its archive: two results, one of
@@ -163,13 +165,28 @@ func TestDamagedArchive(t *testing.T) {
 	}
 }
 
+// What is made of bytes is a tar file: that the compressed stream is intact its own
+// library checks.
 func FuzzImport(f *testing.F) {
 	archive, _ := exported(f)
-	f.Add(archive)
+	z, err := zstd.NewReader(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer z.Close()
+	plain, err := z.DecodeAll(archive, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(plain)
 	f.Add([]byte(nil))
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		f.Fatal(err)
+	}
 	s := openStore(f, f.TempDir(), Options{Logf: func(string, ...any) {}})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s.Import(t.Context(), bytes.NewReader(data)) // must not panic
+		s.Import(t.Context(), bytes.NewReader(w.EncodeAll(data, nil))) // must not panic
 		for e, err := range s.Entries() {
 			if err != nil {
 				t.Fatal(err)
