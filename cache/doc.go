@@ -38,8 +38,9 @@
 //
 // # Invariants
 //
-// A file gets its final name only when it is whole: it is written in tmp/
-// while being hashed, its length is checked, it is synced, then renamed. An
+// A file gets its final name only when it is whole: it is written in tmp/,
+// its length is checked, it is synced, then renamed. The digest comes before
+// the bytes, from whoever made them, or is taken while they are written. An
 // index entry is written after the folders that hold its durable blobs' names
 // have been synced, so that an entry never survives a power cut that its blobs
 // did not. Small records (entries, run records, …) carry the SHA-256 of their
