@@ -161,8 +161,8 @@ func TestBlobsShareOneMapping(t *testing.T) {
 	if &a.Bytes()[0] != &b.Bytes()[0] {
 		t.Error("two mappings of one blob")
 	}
-	if ok, err := s.Remove(d); !ok || err != nil {
-		t.Fatal(ok, err)
+	if n, err := s.Remove(d); n != 1 || err != nil {
+		t.Fatal(n, err)
 	}
 	a.Release()
 	a.Release()

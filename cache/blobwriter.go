@@ -76,11 +76,20 @@ func (s *Store) statBlob(d Digest) (fs.FileInfo, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return info, err
 	}
-	trashed := filepath.Join(s.dir, dirTrash, string(d))
-	if _, err := os.Stat(trashed); err != nil {
+	if err := s.untrash(d); err != nil {
 		return nil, err
 	}
-	err = s.shared(func() error {
+	return os.Stat(path)
+}
+
+// untrash takes blob d back from the trash. The error is fs.ErrNotExist if it is
+// not there.
+func (s *Store) untrash(d Digest) error {
+	path, trashed := s.shard(dirBlobs, d), filepath.Join(s.dir, dirTrash, string(d))
+	if _, err := os.Stat(trashed); err != nil {
+		return err
+	}
+	err := s.shared(func() error {
 		err := s.fault.Hit(fault.Rename, path)
 		if err == nil {
 			err = os.Rename(trashed, path)
@@ -94,9 +103,9 @@ func (s *Store) statBlob(d Digest) (fs.FileInfo, error) {
 		return err
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, s.writeError("blob "+d.Short()+" back from the trash", -1, err)
+		return s.writeError("blob "+d.Short()+" back from the trash", -1, err)
 	}
-	return os.Stat(path)
+	return nil // if it is gone, somebody else has taken it back
 }
 
 // A BlobWriter streams one blob into the store. Nothing is visible before
