@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -192,13 +193,13 @@ func (s *Store) load(m *mapping) error {
 
 func (s *Store) loadStored(m *mapping) error {
 	d := m.digest
-	if _, err := s.statBlob(d); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cache: blob %s: %w", d, ErrNotFound)
-	} else if err != nil {
-		return fmt.Errorf("cache: blob %s: %w", d.Short(), err)
-	}
 	path := s.shard(dirBlobs, d)
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = s.untrash(d); err == nil {
+			f, err = os.Open(path)
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cache: blob %s: %w", d, ErrNotFound)
 	}
@@ -286,37 +287,50 @@ func (s *Store) quarantine(d Digest, info fs.FileInfo, why string) error {
 	return nil
 }
 
-// Remove takes a stored blob out of the store, for checkpoints that are no
-// longer needed. It reports false, with no error, if there was none, and
-// fails with ErrInUse in the chain if another living process relies on it. A
-// durable output that names the same bytes becomes a miss. Blobs mapped by
-// this process stay readable.
-func (s *Store) Remove(d Digest) (bool, error) {
-	if err := d.check("blob"); err != nil {
-		return false, err
+// Remove takes stored blobs out of the store, for checkpoints that are no
+// longer needed, and returns how many were there. If other living processes rely
+// on some, the others go, and the error has ErrInUse in its chain. A durable
+// output that names the same bytes becomes a miss. Blobs mapped by this process
+// stay readable.
+func (s *Store) Remove(digests ...Digest) (int, error) {
+	for _, d := range digests {
+		if err := d.check("blob"); err != nil {
+			return 0, err
+		}
 	}
-	removed := false
+	var gone []Digest // or never there
+	removed := 0
 	err := s.exclusive(func() error {
 		ls := s.newLeases(s.lease.id)
 		if err := ls.refresh(); err != nil {
 			return err
 		}
-		if ls.held[d] {
-			return fmt.Errorf("cache: remove blob %s: %w", d.Short(), ErrInUse)
+		free := slices.DeleteFunc(slices.Clone(digests), func(d Digest) bool { return ls.held[d] })
+		if len(free) > 0 {
+			if err := s.invalidate(); err != nil {
+				return err
+			}
 		}
-		if err := s.invalidate(); err != nil {
-			return err
+		for _, d := range free {
+			there, err := s.removeFile(s.shard(dirBlobs, d))
+			if err != nil {
+				return err
+			}
+			gone = append(gone, d)
+			if there {
+				removed++
+			}
 		}
-		var err error
-		removed, err = s.removeFile(s.shard(dirBlobs, d))
-		return err
+		if n := len(digests) - len(free); n > 0 {
+			return fmt.Errorf("cache: remove %d of %d blobs: %w", n, len(digests), ErrInUse)
+		}
+		return nil
 	})
-	if err != nil {
-		return false, err
-	}
 	s.mu.Lock()
-	delete(s.verified, d)
-	delete(s.durable, d)
+	for _, d := range gone {
+		delete(s.verified, d)
+		delete(s.durable, d)
+	}
 	s.mu.Unlock()
-	return removed, nil
+	return removed, err
 }

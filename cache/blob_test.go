@@ -93,6 +93,47 @@ func TestReplacedBlobIsVerifiedAgain(t *testing.T) {
 	}
 }
 
+// A caller that names another digest than that of its bytes gets a blob that is
+// damaged from the beginning: nobody reads it, in no process, and check names it.
+func TestPutAs(t *testing.T) {
+	dir := t.TempDir()
+	data, other := blob("a", 5000), blob("b", 5000)
+	d := Sum(data)
+	s := openStore(t, dir, Options{})
+	for range 2 {
+		if err := s.PutAs(d, data); err != nil {
+			t.Fatal(err)
+		}
+		wantBlob(t, s, d, data)
+	}
+	if err := s.PutAs("short", data); err == nil {
+		t.Error("a digest that is none")
+	}
+	if _, err := s.Remove(d); err != nil {
+		t.Fatal(err)
+	}
+	wrong := func() {
+		if err := s.PutAs(d, other); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wrong() // a file that is like the one whose hash was checked
+	if _, err := s.Open(d); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("opened by the process that put it: %v", err)
+	}
+	wrong()
+	r, err := s.Check(t.Context(), CheckOptions{Full: true})
+	if err != nil || r.Clean() {
+		t.Errorf("check: %v, %v", r.Problems, err)
+	}
+	later := openStore(t, dir, Options{})
+	if _, err := later.Open(d); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("opened by another process: %v", err)
+	}
+	mustPut(t, later, data)
+	wantBlob(t, later, d, data)
+}
+
 func TestPutOverATruncatedBlob(t *testing.T) {
 	s := openStore(t, t.TempDir(), Options{})
 	data := blob("p", 5000)
@@ -120,8 +161,8 @@ func TestBlobsShareOneMapping(t *testing.T) {
 	if &a.Bytes()[0] != &b.Bytes()[0] {
 		t.Error("two mappings of one blob")
 	}
-	if ok, err := s.Remove(d); !ok || err != nil {
-		t.Fatal(ok, err)
+	if n, err := s.Remove(d); n != 1 || err != nil {
+		t.Fatal(n, err)
 	}
 	a.Release()
 	a.Release()

@@ -19,22 +19,33 @@ import (
 // with the PutEntry that names it, or with Sync. Put does not keep data.
 func (s *Store) Put(data []byte) (Digest, error) {
 	d := Sum(data)
+	return d, s.PutAs(d, data)
+}
+
+// PutAs is Put of bytes whose digest the caller knows; they are not hashed
+// again. Were it another one, or did the bytes change since, whoever opens the
+// blob first, in this process and in each later one, finds it damaged, unless
+// VerifyNone keeps it from looking.
+func (s *Store) PutAs(d Digest, data []byte) error {
+	if err := d.check("blob"); err != nil {
+		return err
+	}
 	if ok, err := s.existing(d, int64(len(data))); ok || err != nil {
-		return d, err
+		return err
 	}
 	w, err := s.Writer()
 	if err != nil {
-		return "", err
+		return err
 	}
 	w.hash = nil // known already
 	if _, err := w.Write(data); err != nil {
 		w.Abort()
-		return "", err
+		return err
 	}
 	if err := w.flush(); err != nil {
-		return "", err
+		return err
 	}
-	return d, w.finish(d)
+	return w.finish(d)
 }
 
 // existing leases d and reports whether its blob is there with the right
@@ -65,11 +76,20 @@ func (s *Store) statBlob(d Digest) (fs.FileInfo, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return info, err
 	}
-	trashed := filepath.Join(s.dir, dirTrash, string(d))
-	if _, err := os.Stat(trashed); err != nil {
+	if err := s.untrash(d); err != nil {
 		return nil, err
 	}
-	err = s.shared(func() error {
+	return os.Stat(path)
+}
+
+// untrash takes blob d back from the trash. The error is fs.ErrNotExist if it is
+// not there.
+func (s *Store) untrash(d Digest) error {
+	path, trashed := s.shard(dirBlobs, d), filepath.Join(s.dir, dirTrash, string(d))
+	if _, err := os.Stat(trashed); err != nil {
+		return err
+	}
+	err := s.shared(func() error {
 		err := s.fault.Hit(fault.Rename, path)
 		if err == nil {
 			err = os.Rename(trashed, path)
@@ -83,9 +103,9 @@ func (s *Store) statBlob(d Digest) (fs.FileInfo, error) {
 		return err
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, s.writeError("blob "+d.Short()+" back from the trash", -1, err)
+		return s.writeError("blob "+d.Short()+" back from the trash", -1, err)
 	}
-	return os.Stat(path)
+	return nil // if it is gone, somebody else has taken it back
 }
 
 // A BlobWriter streams one blob into the store. Nothing is visible before
@@ -94,7 +114,7 @@ type BlobWriter struct {
 	s    *Store
 	file *os.File
 	buf  *bufio.Writer
-	hash hash.Hash // nil in Put, which knows the digest
+	hash hash.Hash // nil in PutAs, which knows the digest
 	size int64
 	err  error // of an earlier write
 	done bool
@@ -193,6 +213,9 @@ func (w *BlobWriter) finish(d Digest) error {
 	}
 	if err == nil {
 		w.s.wrote.Add(w.size)
+		w.s.mu.Lock()
+		delete(w.s.verified, d) // that was another file
+		w.s.mu.Unlock()
 	}
 	return w.s.writeError("blob "+d.Short(), w.size, err)
 }

@@ -38,14 +38,18 @@
 //
 // # Invariants
 //
-// A file gets its final name only when it is whole: it is written in tmp/
-// while being hashed, its length is checked, it is synced, then renamed. An
+// A file gets its final name only when it is whole: it is written in tmp/,
+// its length is checked, it is synced, then renamed. The digest comes before
+// the bytes, from whoever made them, or is taken while they are written. An
 // index entry is written after the folders that hold its durable blobs' names
 // have been synced, so that an entry never survives a power cut that its blobs
 // did not. Small records (entries, run records, …) carry the SHA-256 of their
 // own text; a record that does not match is as good as absent. Blobs are
-// hashed on their first use in a process, unless Options.Verify says
-// otherwise. So damage costs a recomputation, never a wrong result.
+// hashed on their first use in a process, the one that wrote them included,
+// unless Options.Verify says otherwise. It is the file that is hashed: what went
+// wrong with its bytes after their digest was taken, in memory, in a write or on
+// the disk, is found alike. So damage costs a recomputation, never a wrong
+// result.
 //
 // Nothing that a living process relies on is removed. A process adds a digest
 // to its lease before it looks whether the blob exists, holding the removal

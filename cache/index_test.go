@@ -136,11 +136,11 @@ func TestMissingBlobIsAMiss(t *testing.T) {
 		if err := s.PutEntry(e); err != nil {
 			t.Fatal(err)
 		}
-		if ok, err := s.Remove(Sum(a)); !ok || err != nil {
-			t.Fatalf("Remove = %v, %v", ok, err)
+		if n, err := s.Remove(Sum(a)); n != 1 || err != nil {
+			t.Fatalf("Remove = %v, %v", n, err)
 		}
-		if ok, err := s.Remove(Sum(a)); ok || err != nil {
-			t.Fatalf("second Remove = %v, %v", ok, err)
+		if n, err := s.Remove(Sum(a)); n != 0 || err != nil {
+			t.Fatalf("second Remove = %v, %v", n, err)
 		}
 		wantHit(t, s, e.Action, c.hit)
 		if exists(s.shard(dirAct, e.Action)) != c.hit {

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/compressc/compressc/cache/fault"
 )
 
 // A memo is a caller's note, under a key of its choosing, so that it need not
@@ -37,12 +39,23 @@ func (s *Store) generation() (string, error) {
 }
 
 // invalidate ends the generation. It comes before what is removed is removed.
-// Like the memos, it is not forced to disk: a power cut that brings an old
-// generation back costs a wrong memo's reader a second look.
+// The file is written in place, as one that is half the old and half the new is
+// a new one too. Like the memos, it is not forced to disk: a power cut that
+// brings an old generation back costs a wrong memo's reader a second look.
 func (s *Store) invalidate() error {
 	var random [8]byte
 	rand.Read(random[:]) // never fails since Go 1.24
-	return s.writeHint(filepath.Join(s.dir, fileGeneration), []byte(hex.EncodeToString(random[:])), "its generation")
+	const what = "its generation"
+	path, text := filepath.Join(s.dir, fileGeneration), []byte(hex.EncodeToString(random[:]))
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o666)
+	if errors.Is(err, fs.ErrPermission) {
+		return s.writeHint(path, text, what) // the file is another user's
+	}
+	if err == nil {
+		_, err = s.fault.Write(fault.Write, path, f, text)
+		err = errors.Join(err, f.Close())
+	}
+	return s.writeError(what, int64(len(text)), err)
 }
 
 // Remember stores a memo. What it names must be on record, and leased by this

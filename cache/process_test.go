@@ -216,8 +216,12 @@ func TestAnotherProcessHolds(t *testing.T) {
 	s := openStore(t, dir, Options{})
 	d := Sum([]byte("held"))
 
-	if _, err := s.Remove(d); !errors.Is(err, ErrInUse) {
-		t.Errorf("Remove of a leased blob: %v", err)
+	free := mustPut(t, s, []byte("free"))
+	if n, err := s.Remove(d, free); n != 1 || !errors.Is(err, ErrInUse) {
+		t.Errorf("Remove of a leased blob and one that is not: %d, %v", n, err)
+	}
+	if exists(s.shard(dirBlobs, free)) {
+		t.Error("a leased blob keeps others")
 	}
 	if _, err := s.GC(t.Context(), GCOptions{MinAge: -1, Now: true}); err != nil {
 		t.Error(err)
@@ -247,8 +251,8 @@ func TestAnotherProcessHolds(t *testing.T) {
 	if err := cmd.Wait(); err == nil {
 		t.Error("the child ended by itself")
 	}
-	if ok, err := s.Remove(d); !ok || err != nil {
-		t.Errorf("Remove after its holder's death = %v, %v", ok, err)
+	if n, err := s.Remove(d); n != 1 || err != nil {
+		t.Errorf("Remove after its holder's death = %v, %v", n, err)
 	}
 	if names, _ := filepath.Glob(filepath.Join(dir, dirLeases, "*"+leaseSuffix)); len(names) != 1 {
 		t.Errorf("leases %v, want only the own", names)

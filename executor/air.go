@@ -27,7 +27,9 @@ type air struct {
 // landing is one leaf on its way.
 type landing struct {
 	data []byte
+	lent bool          // somebody has read it; guarded by air.mu
 	done chan struct{} // closed when it is stored, or that has failed
+	err  error         // why it has; to be read after done
 }
 
 func newAir(bound int64) *air { return &air{leaves: map[artifact.Digest]*landing{}, bound: bound} }
@@ -44,15 +46,25 @@ func (a *air) takeOff(d artifact.Digest, data []byte) *landing {
 	return l
 }
 
-// land ends what takeOff began.
-func (a *air) land(d artifact.Digest, l *landing) {
+// land ends what takeOff began: nobody gets the leaf any more. It reports
+// whether somebody did.
+func (a *air) land(d artifact.Digest, l *landing) (lent bool) {
 	if l == nil {
-		return
+		return false
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	delete(a.leaves, d)
-	a.mu.Unlock()
-	close(l.done)
+	return l.lent
+}
+
+// landed lets those go on that wait for the leaf's file, which is there unless
+// err says why not.
+func (l *landing) landed(err error) {
+	if l != nil {
+		l.err = err
+		close(l.done)
+	}
 }
 
 // get returns the leaf's landing, or nil.
@@ -78,6 +90,7 @@ func (a *air) lend(d artifact.Digest) (l *landing, n int64, ok bool) {
 		return l, 0, false
 	}
 	a.lent += n
+	l.lent = true
 	return l, n, true
 }
 

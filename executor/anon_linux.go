@@ -5,30 +5,37 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// anonBytes returns the process's anonymous resident memory. Mapped files,
-// which the system can drop, are not in it.
+// statm is the kernel's page counts of this process, open for good: it is read
+// many times a second.
+var statm = sync.OnceValue(func() *os.File {
+	f, err := os.Open("/proc/self/statm")
+	if err != nil {
+		return nil
+	}
+	return f
+})
+
+// anonBytes returns the process's anonymous resident memory, RssAnon. Mapped
+// files, which the system can drop, are not in it.
 func anonBytes() int64 {
-	data, err := os.ReadFile("/proc/self/status")
-	if err != nil {
+	// "size resident shared …" in pages; what is shared are pages of files.
+	var buf [128]byte
+	n, _ := statm().ReadAt(buf[:], 0) // less than the buffer: io.EOF
+	f := bytes.Fields(buf[:n])
+	if len(f) < 3 {
 		return runtimeBytes()
 	}
-	_, rest, ok := bytes.Cut(data, []byte("RssAnon:"))
-	if !ok {
+	resident, err := strconv.ParseInt(string(f[1]), 10, 64)
+	shared, err2 := strconv.ParseInt(string(f[2]), 10, 64)
+	if err != nil || err2 != nil {
 		return runtimeBytes()
 	}
-	f := bytes.Fields(rest)
-	if len(f) == 0 {
-		return runtimeBytes()
-	}
-	kib, err := strconv.ParseInt(string(f[0]), 10, 64)
-	if err != nil {
-		return runtimeBytes()
-	}
-	return kib << 10
+	return (resident - shared) * int64(os.Getpagesize())
 }
 
 // machineMemory returns the memory this process may have: the machine's, or

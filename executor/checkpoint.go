@@ -61,14 +61,15 @@ func (e *Executor) tryDrop(o *output) {
 		e.logf("executor: checkpoint of %s: %v", describe(o.n.a), err)
 		return
 	}
+	var free []artifact.Digest
 	for _, l := range tree.Entries {
 		// What was carried over is somebody else's to remove.
-		if e.kept(l.Digest) || origin(o, l.Digest) != o {
-			continue
+		if !e.kept(l.Digest) && origin(o, l.Digest) == o {
+			free = append(free, l.Digest)
 		}
-		if err := e.known.remove(l.Digest); err != nil {
-			e.logf("executor: removing a checkpoint of %s: %v", describe(o.n.a), err)
-		}
+	}
+	if err := e.known.remove(free); err != nil {
+		e.logf("executor: removing a checkpoint of %s: %v", describe(o.n.a), err)
 	}
 }
 

@@ -23,10 +23,17 @@
 // promises. An action whose inputs have been computed begins at once, before
 // those are on record; it is settled after them, and fails with them if the
 // disk refuses them. So syncs are off the path of a chain of actions, and those
-// of neighbours share the file system's commits. An action that was published is never computed again for its
-// digests, by this process or by one that comes after a crash. Bytes that
-// turn out to be missing or damaged while a kernel reads them are made again
-// and the kernel starts anew.
+// of neighbours share the file system's commits. An action that was published is
+// never computed again for its digests, by this process or by one that comes
+// after a crash. Bytes that turn out to be missing or damaged while a kernel
+// reads them are made again and the kernel starts anew.
+//
+// A leaf is hashed when it is put, which gives its name, and once more as it lies
+// in the store, by the first who reads it there. One that was read on its way
+// there has had a reader who did not look: it is hashed as soon as it has
+// arrived, and what was made from it is not put on record before. So a kernel
+// that writes to a leaf it has put makes a damaged blob or an error, and never a
+// wrong entry.
 //
 // One goroutine, the coordinator of a pass, owns the state of nodes, outputs
 // and jobs; kernels, lookups and publication run in goroutines of their own

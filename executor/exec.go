@@ -159,6 +159,9 @@ func (p *pass) compute(j *job, how []keeping, r *execution) {
 		r.err = werr
 	}
 	if r.err == nil {
+		r.err = in.landed()
+	}
+	if r.err == nil {
 		r.err = e.publish(n, how, r, j.rewind)
 	}
 }
@@ -202,11 +205,11 @@ func (w *leafWriter) builder(how keeping) *artifact.Builder {
 			w.e.known.claim(entry.Digest)
 		}
 		if how.stored {
-			w.store(entry.Digest, data)
+			w.store(entry.Digest, data, false)
 			return
 		}
 		if w.e.known.isLost(entry.Digest) {
-			w.store(entry.Digest, data)
+			w.store(entry.Digest, data, true)
 		}
 		l := w.e.mem.add(entry.Digest, data, how.rank, &w.j.reserved)
 		w.mu.Lock()
@@ -215,9 +218,9 @@ func (w *leafWriter) builder(how keeping) *artifact.Builder {
 	})
 }
 
-// store sends a leaf on its way. It blocks while too much is on its way
-// already.
-func (w *leafWriter) store(d artifact.Digest, data []byte) {
+// store sends a leaf on its way, whose bytes others have read, or may read,
+// from memory if shared. It blocks while too much is on its way already.
+func (w *leafWriter) store(d artifact.Digest, data []byte, shared bool) {
 	w.mu.Lock()
 	w.sent[d] = true
 	w.mu.Unlock()
@@ -229,19 +232,35 @@ func (w *leafWriter) store(d artifact.Digest, data []byte) {
 	l := w.e.air.takeOff(d, data)
 	w.g.Go(func() error {
 		defer w.e.flight.Release(n)
-		size := int64(len(data))
-		got, err := w.e.store.Put(data)
-		if err == nil && artifact.Digest(got) != d {
-			err = fmt.Errorf("a leaf changed while it was being stored (digest %s, now %s): the kernel writes to bytes it has put", d.Short(), got.Short())
+		err := w.e.store.PutAs(cache.Digest(d), data)
+		if lent := w.e.air.land(d, l); err == nil && (lent || shared) {
+			err = w.e.readBack(d, data)
 		}
 		if err == nil {
 			w.e.known.add(d)
 		}
-		w.e.air.land(d, l)
-		data, l = nil, nil
-		w.e.mem.drop(size)
+		l.landed(err)
 		return err
 	})
+}
+
+// readBack has the store hash the file of a leaf that was read from memory
+// before it was there: of all others the first reader does. A leaf that the
+// disk has damaged is stored again.
+func (e *Executor) readBack(d artifact.Digest, data []byte) error {
+	b, err := e.store.Open(cache.Digest(d))
+	if err == nil {
+		b.Release()
+		return nil
+	}
+	if !errors.Is(err, cache.ErrCorrupt) {
+		return err
+	}
+	got, err := e.store.Put(data)
+	if err == nil && artifact.Digest(got) != d {
+		err = fmt.Errorf("a leaf changed while it was being stored (digest %s, now %s): the kernel writes to bytes it has put", d.Short(), got.Short())
+	}
+	return err
 }
 
 // text stores a tree or a key record alongside.
@@ -285,6 +304,7 @@ type reader struct {
 	blobs  map[artifact.Digest]*cache.Blob
 	flying map[artifact.Digest][]byte // what is or was on its way to the store
 	lent   int64                      // of them
+	ways   []*landing                 // of all that flew
 	gone   []artifact.Digest
 	first  error // of loading
 }
@@ -331,6 +351,7 @@ func (r *reader) load(e artifact.Entry) ([]byte, error) {
 		r.mu.Lock()
 		r.flying[e.Digest] = l.data
 		r.lent += n
+		r.ways = append(r.ways, l)
 		r.mu.Unlock()
 		return l.data, nil
 	} else if l != nil {
@@ -405,6 +426,25 @@ func (r *reader) land() {
 	r.e.air.giveBack(r.lent)
 	r.lent = 0
 	clear(r.flying)
+}
+
+// errAdrift is for what was made from bytes that never got to the store: they
+// may have been others than their digest says.
+var errAdrift = errors.New("a leaf that it had read on its way to the store did not get there")
+
+// landed waits until what was read on its way to the store is there. What was
+// made from it may be put on record then.
+func (r *reader) landed() error {
+	r.mu.Lock()
+	ways := r.ways
+	r.mu.Unlock()
+	for _, l := range ways {
+		<-l.done
+		if l.err != nil {
+			return fmt.Errorf("%w: %w", errAdrift, l.err)
+		}
+	}
+	return nil
 }
 
 // close ends the validity of what load returned.

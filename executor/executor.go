@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,9 +83,8 @@ type Executor struct {
 
 	sampleShare float64 // see the constant
 
-	gcPercent int
+	pacing    *pacing
 	scratch   int64
-	gcLimit   int64
 	closeOnce sync.Once
 
 	passMu sync.Mutex // one pass at a time; guards what follows
@@ -118,10 +116,6 @@ const (
 	// flightBytes is how much may be on its way to the store: enough to keep
 	// a disk busy, little against any budget.
 	flightBytes = 64 << 20
-	// gcPercent bounds the garbage to a fraction of what lives. Nearly all
-	// bytes are in large slices without pointers, so that collecting often
-	// costs next to nothing.
-	gcPercent = 20
 	// maxScratch is what kernels may leave lying for the next one to work in.
 	maxScratch = 192 << 20
 )
@@ -170,9 +164,8 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 	e.o.Threads = e.pool.Threads()
 	e.mem = newMemory(usable(o.Memory), filepath.Join(o.Store.Dir(), "tmp"), e.logf)
 	e.ev = &sender{f: o.Events, mem: e.mem}
-	e.gcPercent = debug.SetGCPercent(gcPercent)
 	e.scratch = linalg.BoundScratch(min(maxScratch, usable(o.Memory)/16))
-	e.gcLimit = debug.SetMemoryLimit(o.Memory - o.Memory/16)
+	e.pacing = pace(o.Memory)
 	return e, nil
 }
 
@@ -185,9 +178,8 @@ func (e *Executor) Close() {
 	e.closeOnce.Do(func() {
 		e.writeMemos()
 		e.pool.Close()
-		debug.SetGCPercent(e.gcPercent)
 		linalg.BoundScratch(e.scratch)
-		debug.SetMemoryLimit(e.gcLimit)
+		e.pacing.end()
 	})
 }
 

@@ -371,6 +371,17 @@ func (p *pass) completed(j *job, r *execution) {
 		p.lockFailed(j, r.lockErr)
 		return
 	}
+	if errors.Is(r.err, errAdrift) && !j.rewind {
+		// Whoever made the leaf says what is wrong, if it is a node that n reads.
+		if p.defers(n, func() { p.completed(j, r) }) {
+			return
+		}
+		if cause := n.failedInput(); cause != nil {
+			p.dismiss(j)
+			p.fail(n, cause, false)
+			return
+		}
+	}
 	if r.err != nil {
 		p.unslot(j)
 		switch {
@@ -447,8 +458,12 @@ func (e *Executor) lose(d artifact.Digest) {
 		return
 	}
 	defer e.mem.release(l)
-	if _, err := e.store.Put(e.mem.bytes(l)); err != nil {
-		e.logf("executor: storing a lost blob again: %v", err) // as good as still lost
+	got, err := e.store.Put(e.mem.bytes(l))
+	if err == nil && artifact.Digest(got) != d {
+		err = fmt.Errorf("in memory it has become %s", got.Short())
+	}
+	if err != nil {
+		e.logf("executor: storing the lost blob %s again: %v", d.Short(), err) // as good as still lost
 		return
 	}
 	e.known.add(d)

@@ -89,19 +89,25 @@ func (b *blobSet) claim(digests ...artifact.Digest) {
 	b.mu.Unlock()
 }
 
-// remove takes a blob out of the store unless it is claimed. Other processes'
-// leases are respected.
-func (b *blobSet) remove(d artifact.Digest) error {
+// remove takes those blobs out of the store that are not claimed. Other
+// processes' leases are respected.
+func (b *blobSet) remove(digests []artifact.Digest) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.claimed[d] {
+	var free []cache.Digest
+	for _, d := range digests {
+		if b.claimed[d] {
+			continue
+		}
+		delete(b.set, d)
+		if d := cache.Digest(d); b.store.Has(d) {
+			free = append(free, d)
+		}
+	}
+	if len(free) == 0 {
 		return nil
 	}
-	delete(b.set, d)
-	if !b.store.Has(cache.Digest(d)) {
-		return nil
-	}
-	_, err := b.store.Remove(cache.Digest(d))
+	_, err := b.store.Remove(free...)
 	if errors.Is(err, cache.ErrInUse) {
 		return nil
 	}

@@ -4,19 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/mmap"
 )
-
-// collectAfter is how many bytes may be dropped before a collection is asked
-// for. Transient leaves are few and large, and the collector paces itself by
-// growth: without a hint, a new Gram matrix takes fresh memory while the one
-// before it is garbage already.
-const collectAfter = 32 << 20
 
 // memory holds the leaves of transient outputs, by digest: equal leaves of
 // several outputs are held once. It is safe for concurrent use.
@@ -32,9 +24,6 @@ type memory struct {
 	peak     int64 // most bytes on the heap so far
 	spilled  int64 // bytes written to spill files so far
 	spills   bool  // false once spilling has failed: the disk may be full
-
-	dropped    atomic.Int64 // since the last collection
-	collecting atomic.Bool
 }
 
 // memLeaf is one leaf's bytes. All fields are guarded by memory.mu.
@@ -63,7 +52,6 @@ func (m *memory) add(d artifact.Digest, data []byte, rank float64, reserved *int
 		l.refs++
 		l.rank = max(l.rank, rank)
 		m.mu.Unlock()
-		m.drop(n)
 		return l
 	}
 	l := &memLeaf{digest: d, data: data, refs: 1, rank: rank}
@@ -123,7 +111,6 @@ func (m *memory) heapBytes(ls []*memLeaf) int64 {
 
 // release gives references up; a leaf without any is gone.
 func (m *memory) release(ls ...*memLeaf) {
-	var freed int64
 	var files []*memLeaf
 	m.mu.Lock()
 	for _, l := range ls {
@@ -139,7 +126,6 @@ func (m *memory) release(ls ...*memLeaf) {
 			files = append(files, l)
 		} else {
 			m.live -= int64(len(l.data))
-			freed += int64(len(l.data))
 		}
 		l.data = nil
 	}
@@ -147,7 +133,6 @@ func (m *memory) release(ls ...*memLeaf) {
 	for _, l := range files {
 		m.unmap(l.file, l.path)
 	}
-	m.drop(freed)
 }
 
 // releaseHeap releases the leaf if it has always been on the heap, and reports
@@ -172,17 +157,6 @@ func (m *memory) unmap(f *mmap.File, path string) {
 			m.logf("executor: removing a spilled leaf: %v", err)
 		}
 	}
-}
-
-// drop counts bytes that became garbage and asks for a collection from time to
-// time. One at a time is enough.
-func (m *memory) drop(n int64) {
-	if n == 0 || m.dropped.Add(n) < collectAfter || m.collecting.Swap(true) {
-		return
-	}
-	m.dropped.Store(0)
-	runtime.GC()
-	m.collecting.Store(false)
 }
 
 // setRank says when the leaf will be needed.
@@ -267,9 +241,6 @@ func (m *memory) makeRoom(need int64, keep func(artifact.Digest) bool) {
 		}
 		m.mu.Unlock()
 		m.release(victim)
-		if err == nil {
-			m.drop(int64(len(data)))
-		}
 	}
 }
 

@@ -40,7 +40,7 @@ func TestLiveBytesStayLow(t *testing.T) {
 			w := newWorldOn(t, memoryDir(t))
 			if slow {
 				w.close()
-				w.opts.Fault = &fault.Set{Trace: dawdle}
+				w.opts.Fault = &fault.Set{Pause: dawdle}
 				w.open()
 			}
 			targets := walk(w, 7)

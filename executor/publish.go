@@ -43,7 +43,7 @@ func (e *Executor) carry(n *node, how []keeping, r *execution, w *leafWriter) er
 	}
 	for _, d := range gone {
 		if l := e.mem.get(d); l != nil {
-			w.store(d, e.mem.bytes(l))
+			w.store(d, e.mem.bytes(l), true)
 			e.mem.release(l)
 		} else {
 			r.lost = append(r.lost, d)

@@ -100,8 +100,8 @@ func TestRecallEnds(t *testing.T) {
 			}
 		},
 		"a blob is removed": func(t *testing.T, w *world, q artifact.Digest, _ cache.Digest) {
-			if ok, err := w.store.Remove(cache.Digest(q)); !ok || err != nil {
-				t.Fatal(ok, err)
+			if n, err := w.store.Remove(cache.Digest(q)); n != 1 || err != nil {
+				t.Fatal(n, err)
 			}
 		},
 		"a blob is found damaged": func(t *testing.T, w *world, q artifact.Digest, _ cache.Digest) {

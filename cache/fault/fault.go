@@ -96,6 +96,10 @@ type Set struct {
 	// concerned, before the fault, in the order in which the points are
 	// passed. It must not call back into the Set. Set it before first use.
 	Trace func(p Point, name string)
+	// Pause, when not nil, is called like Trace, but by each goroutine for itself:
+	// as long as it takes, only what passes the point is held up. Set it before
+	// first use.
+	Pause func(p Point, name string)
 
 	mu    sync.Mutex
 	rules []rule
@@ -185,6 +189,9 @@ func (s *Set) Hits(p Point) int {
 
 // pass counts p and returns the mode that fires now, or "".
 func (s *Set) pass(p Point, name string) Mode {
+	if s.Pause != nil {
+		s.Pause(p, name)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hits == nil {

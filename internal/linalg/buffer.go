@@ -35,7 +35,7 @@ func BoundScratch(bytes int64) (was int64) {
 
 // A shelf holds the buffers that nobody has, by size, so that a small one does
 // not displace a large one. A sync.Pool would lose them at each collection, and
-// collections are frequent: see executor's gcPercent.
+// collections are frequent: see pacing in package executor.
 type shelf[T kernel.Float] struct {
 	mu   sync.Mutex
 	free [4 * bits.UintSize][]*Buffer[T]
