@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/mask"
 )
 
@@ -100,21 +101,16 @@ const rowsPerTask = 16
 func (q *Quantized) EachRow(p *linalg.Pool, w []float32, keep *mask.Mask, f func(r int, row []float32)) {
 	q.checkShape(w, keep)
 	p.For((q.Out+rowsPerTask-1)/rowsPerTask, func(_, task int) {
-		var flags []bool
 		var masked []float32
 		if keep != nil {
-			flags, masked = make([]bool, q.In), make([]float32, q.In)
+			buf := linalg.TakeBuffer[float32](q.In)
+			defer buf.Give()
+			masked = buf.S
 		}
 		for r := task * rowsPerTask; r < min((task+1)*rowsPerTask, q.Out); r++ {
 			row := w[r*q.In : (r+1)*q.In]
 			if keep != nil {
-				keep.RowFlags(flags, r)
-				for c, k := range flags {
-					masked[c] = 0
-					if k {
-						masked[c] = row[c]
-					}
-				}
+				keep.ApplyRow(masked, row, r)
 				row = masked
 			}
 			f(r, row)
@@ -169,11 +165,7 @@ func (q *Quantized) Row(dst []float32, r, lo, hi int) {
 		}
 		_, end := q.Columns(g, q.In)
 		end = min(end, hi)
-		rd := q.Rounder(r, g)
-		values := dst[c-lo : end-lo]
-		for i, u := range codes[c:end] {
-			values[i] = rd.Value(u)
-		}
+		vmath.Decode(dst[c-lo:end-lo], codes[c:end], q.Scales[r*groups+g], q.Zeros[r*groups+g])
 		c = end
 	}
 }
