@@ -83,10 +83,8 @@ func Quantize(p *linalg.Pool, w []float32, out, in int, spec Spec, keep *mask.Ma
 		for g := range q.Groups(in) {
 			lo, hi := q.Columns(g, in)
 			q.Fit(r, g, row[lo:hi])
-			rd := q.Rounder(r, g)
-			for c := lo; c < hi; c++ {
-				codes[c] = rd.code(row[c])
-			}
+			i := r*q.Groups(in) + g
+			vmath.Round(codes[lo:hi], row[lo:hi], q.Scales[i], q.Zeros[i], uint8(q.MaxCode()))
 		}
 	})
 	return q, nil
@@ -136,6 +134,9 @@ var ErrNotFinite = errors.New("weight is not finite")
 // CheckFinite returns an error that names the first weight of w [_, in] that is
 // not finite.
 func CheckFinite(w []float32, in int) error {
+	if vmath.Finite(w) {
+		return nil
+	}
 	for i, v := range w {
 		if v-v != 0 {
 			return fmt.Errorf("%w: %v at [%d, %d]", ErrNotFinite, v, i/in, i%in)

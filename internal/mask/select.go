@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Score is the element type of a matrix of scores.
@@ -88,11 +90,14 @@ func NM[T Score](scores []T, rows, cols, n, m int) (*Mask, error) {
 	if !(0 < n && n < m && m <= MaxGroup) {
 		panic(fmt.Sprintf("mask: pattern %d:%d", n, m))
 	}
+	mk := none(rows, cols)
+	if s, ok := any(scores).([]float64); ok && n == 2 && m == 4 && cols%8 == 0 && vmath.TwoOfFour(mk.bits, s) {
+		return mk, nil
+	}
 	if err := checkNaN(scores, cols); err != nil {
 		return nil, err
 	}
 	p := Pattern{N: n, M: m}
-	mk := none(rows, cols)
 	for r := range rows {
 		row, bitsOf := scores[r*cols:(r+1)*cols], mk.row(r)
 		for c := 0; c < cols; c += m {

@@ -16,7 +16,10 @@ type gridTable struct {
 	extremes func(n int, x *float32, low, high float32) (least, most float32)
 	decode   func(n int, dst *float32, codes *byte, scale, zero float32)
 	encode   func(n int, codes *byte, x *float32, zero float32)
+	round    func(n int, codes *byte, x *float32, scale, low, high, zero float32)
 	scores   func(n int, dst *float64, x *float32, by *float64)
+	// finite returns 0 unless there is an infinity or a NaN.
+	finite func(n int, x *float32) (other int)
 	// twoOfFour returns 0 unless there is a NaN.
 	twoOfFour func(n int, bits *byte, x *float64) (nan int)
 
@@ -31,7 +34,7 @@ type gridTable struct {
 	chooseTwoOf4 func(p *Panel, from, to int, inv *float64)
 }
 
-var goGrids = gridTable{widenGo, narrowGo, onlyGo, extremesGo, decodeGo, encodeGo, scoresGo, twoOfFourGo,
+var goGrids = gridTable{widenGo, narrowGo, onlyGo, extremesGo, decodeGo, encodeGo, roundGo, scoresGo, finiteGo, twoOfFourGo,
 	copyBlockGo, valueBlockGo, changeBlockGo, dotBlockGo, energyBlockGo, acceptBlockGo, settleGo, settleGridGo, chooseTwoOf4Go}
 
 // Widen sets dst to x.
@@ -144,6 +147,51 @@ func encodeGo(n int, codes *byte, x *float32, zero float32) {
 	for i, v := range unsafe.Slice(x, n) {
 		c[i] = uint8(int32(v + zero))
 	}
+}
+
+// Round sets codes to those from 0 to top that are nearest to x/scale + zero, the
+// quotient rounded; halves go to the even distance from zero. Of a NaN it makes 0.
+func Round(codes []byte, x []float32, scale float32, zero, top uint8) {
+	same(len(codes), len(x))
+	n := len(x) &^ (vectorStep - 1)
+	z := float32(zero)
+	low, high := 0-z, float32(top)-z
+	if n > 0 {
+		active().grids.round(n, &codes[0], &x[0], scale, low, high, z)
+	}
+	roundGo(len(x)-n, unsafe.SliceData(codes[n:]), unsafe.SliceData(x[n:]), scale, low, high, z)
+}
+
+func roundGo(n int, codes *byte, x *float32, scale, low, high, zero float32) {
+	c := unsafe.Slice(codes, n)
+	for i, v := range unsafe.Slice(x, n) {
+		t := v / scale
+		// Clamping before rounding is the same, since the ends are whole numbers,
+		// and keeps the sum below exact.
+		if t < low {
+			t = low
+		}
+		if t > high {
+			t = high
+		}
+		c[i] = uint8(int32(t + panelMagic - panelMagic + zero))
+	}
+}
+
+// Finite reports whether x has neither an infinity nor a NaN.
+func Finite(x []float32) bool {
+	n, other := len(x)&^(vectorStep-1), 0
+	if n > 0 {
+		other = active().grids.finite(n, &x[0])
+	}
+	return other|finiteGo(len(x)-n, unsafe.SliceData(x[n:])) == 0
+}
+
+func finiteGo(n int, x *float32) (other int) {
+	for _, v := range unsafe.Slice(x, n) {
+		other |= bit(v-v != 0)
+	}
+	return other
 }
 
 // Scores sets dst to |x|·by in float64.

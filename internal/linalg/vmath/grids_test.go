@@ -40,12 +40,19 @@ func TestGrids(t *testing.T) {
 			low, high := float32(-r.IntN(3)), float32(r.IntN(3))
 			wider, narrower, only, decoded, scores := make([]float64, n), make([]float32, n), make([]float32, n), make([]float32, n), make([]float64, n)
 			least, most := low, high
+			top := uint8(1<<(2+r.IntN(7)) - 1)
+			at := uint8(r.IntN(int(top) + 1))
+			rounded, finite := make([]byte, n), true
 			for i, v := range x {
 				wider[i] = float64(v)
 				narrower[i] = float32(wide[i])
 				if bits[i/8]>>(i%8)&1 == 1 {
 					only[i] = v
 				}
+				if y := math.RoundToEven(float64(v/scale)) + float64(at); y == y {
+					rounded[i] = uint8(min(max(y, 0), float64(top)))
+				}
+				finite = finite && !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0)
 				if v < least {
 					least = v
 				}
@@ -73,6 +80,13 @@ func TestGrids(t *testing.T) {
 				Encode(gCodes, guarded(t, whole), zero)
 				if !slices.Equal(gCodes, codes) {
 					t.Fatalf("%s Encode of %d: %v, want %v", path, n, gCodes, codes)
+				}
+				Round(gCodes, gx, scale, at, top)
+				if !slices.Equal(gCodes, rounded) {
+					t.Fatalf("%s Round of %v: %v, want %v", path, x, gCodes, rounded)
+				}
+				if Finite(gx) != finite {
+					t.Fatalf("%s Finite of %v is not %v", path, x, finite)
 				}
 				Scores(g64, gx, guarded(t, by))
 				equal64(t, path, "Scores", g64, scores)
@@ -334,6 +348,8 @@ func BenchmarkGrids(b *testing.B) {
 		"Extremes":     func() { Extremes(x, 0, 0) },
 		"Decode":       func() { Decode(dst, codes, 2, 8) },
 		"Encode":       func() { Encode(codes, dst, 8) },
+		"Round":        func() { Round(codes, x, 2, 8, 15) },
+		"Finite":       func() { Finite(x) },
 		"Scores":       func() { Scores(dst64, x, by) },
 		"TwoOfFour":    func() { TwoOfFour(bits, wide) },
 		"ValueBlock":   func() { ValueBlock(64, block, ld, x, x) },

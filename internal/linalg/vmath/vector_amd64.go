@@ -105,7 +105,13 @@ func decodeAVX512(n int, dst *float32, codes *byte, scale, zero float32)
 func encodeAVX512(n int, codes *byte, x *float32, zero float32)
 
 //go:noescape
+func roundAVX512(n int, codes *byte, x *float32, scale, low, high, zero float32)
+
+//go:noescape
 func scoresAVX512(n int, dst *float64, x *float32, by *float64)
+
+//go:noescape
+func finiteAVX512(n int, x *float32) (other int)
 
 //go:noescape
 func twoOfFourAVX512(n int, bits *byte, x *float64) (nan int)
@@ -252,7 +258,13 @@ func decodeAVX2(n int, dst *float32, codes *byte, scale, zero float32)
 func encodeAVX2(n int, codes *byte, x *float32, zero float32)
 
 //go:noescape
+func roundAVX2(n int, codes *byte, x *float32, scale, low, high, zero float32)
+
+//go:noescape
 func scoresAVX2(n int, dst *float64, x *float32, by *float64)
+
+//go:noescape
+func finiteAVX2(n int, x *float32) (other int)
 
 //go:noescape
 func twoOfFourAVX2(n int, bits *byte, x *float64) (nan int)

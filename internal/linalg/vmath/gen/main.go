@@ -807,8 +807,10 @@ func (f form) grids() {
 	f.onlyLoop()
 	f.extremesLoop()
 	f.decodeLoop()
-	f.encodeLoop()
+	f.encodeLoop(false)
+	f.encodeLoop(true)
 	f.scoresLoop()
+	f.finiteLoop()
 	f.twoOfFourLoop()
 	f.copyBlockLoop()
 	f.valueBlockLoop(false)
@@ -887,22 +889,65 @@ func (f form) decodeLoop() {
 	p(end)
 }
 
-// encodeLoop: codes = x + zero.
-func (f form) encodeLoop() {
-	name := f.fn("encode", "n int, codes *byte, x *float32, zero float32", 28)
-	p("\tMOVQ n+0(FP), CX\n\tMOVQ codes+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tVBROADCASTSS zero+24(FP), %s15", f.R)
-	if f.zmm {
-		p("%s_l:\n\tVADDPS (SI), Z15, Z0\n\tVCVTTPS2DQ Z0, Z0\n\tVPMOVDB Z0, (DI)", name)
-	} else {
-		p("\tVPCMPEQD Y14, Y14, Y14\n\tVPSRLD $24, Y14, Y14\n%s_l:", name)
-		for i := range 2 {
-			p("\tVADDPS %d(SI), Y15, Y%d\n\tVCVTTPS2DQ Y%d, Y%d\n\tVPAND Y14, Y%d, Y%d", 32*i, i, i, i, i, i)
+// encodeLoop: codes = x + zero, with x what is nearest to x/scale from low to high
+// for round.
+func (f form) encodeLoop(round bool) {
+	name, sig, size := "encode", "n int, codes *byte, x *float32, zero float32", 28
+	if round {
+		name, sig, size = "round", "n int, codes *byte, x *float32, scale, low, high, zero float32", 40
+	}
+	R := f.R
+	name = f.fn(name, sig, size)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ codes+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tVBROADCASTSS zero+%d(FP), %s15", size-4, R)
+	if round {
+		p("\tVBROADCASTSS scale+24(FP), %s13\n\tVBROADCASTSS low+28(FP), %s12\n\tVBROADCASTSS high+32(FP), %s11\n\tVBROADCASTSS magic32<>(SB), %s10", R, R, R, R)
+	}
+	if !f.zmm {
+		p("\tVPCMPEQD Y14, Y14, Y14\n\tVPSRLD $24, Y14, Y14")
+	}
+	p("%s_l:", name)
+	for i := range 16 / (2 * f.w) {
+		p("\tVMOVUPS %d(SI), %s%d", 8*f.w*i, R, i)
+		if round {
+			// What comes first in these is last in Intel's order: a NaN is kept.
+			p("\tVDIVPS %s13, %s%d, %s%d\n\tVMAXPS %s%d, %s12, %s%d\n\tVMINPS %s%d, %s11, %s%d", R, R, i, R, i, R, i, R, R, i, R, i, R, R, i)
+			p("\tVADDPS %s10, %s%d, %s%d\n\tVSUBPS %s10, %s%d, %s%d", R, R, i, R, i, R, R, i, R, i)
 		}
+		p("\tVADDPS %s%d, %s15, %s%d\n\tVCVTTPS2DQ %s%d, %s%d", R, i, R, R, i, R, i, R, i)
+		if !f.zmm {
+			p("\tVPAND Y14, Y%d, Y%d", i, i)
+		}
+	}
+	if f.zmm {
+		p("\tVPMOVDB Z0, (DI)")
+	} else {
 		p("\tVPACKUSDW Y1, Y0, Y0\n\tVPERMQ $0xd8, Y0, Y0\n\tVEXTRACTI128 $1, Y0, X1\n\tVPACKUSWB X1, X0, X0\n\tVMOVDQU X0, (DI)")
 	}
 	p("\tADDQ $%d, DI", step)
 	next(name, []string{"SI"}, nil)
 	p(end)
+}
+
+// finiteLoop: a number less itself is zero, but for those that are not finite.
+func (f form) finiteLoop() {
+	name := f.fn("finite", "n int, x *float32) (other int", 24)
+	R := f.R
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tVXORPS X15, X15, X15\n\tVXORPS X14, X14, X14\n%s_l:", name)
+	for off := 0; off < 64; off += 8 * f.w {
+		p("\tVMOVUPS %d(SI), %s0\n\tVSUBPS %s0, %s0, %s0", off, R, R, R, R)
+		if f.zmm {
+			p("\tVPORD Z0, Z15, Z15")
+		} else {
+			p("\tVORPS Y0, Y15, Y15")
+		}
+	}
+	next(name, []string{"SI"}, nil)
+	if f.zmm {
+		p("\tVPTESTMD Z15, Z15, K1\n\tKMOVW K1, AX")
+	} else {
+		p("\tVCMPPS $%d, Y14, Y15, Y0\n\tVMOVMSKPS Y0, AX", notEqual)
+	}
+	p("\tMOVQ AX, other+16(FP)\n" + end)
 }
 
 // scoresLoop: dst = |x|·by.
