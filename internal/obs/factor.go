@@ -175,23 +175,28 @@ func (f *Factor) factorize(p *linalg.Pool, h []float64, mean float64) error {
 		buf.Give()
 		return err
 	}
+	reversed, anyDead := make([]int, n), slices.Contains(f.Dead, true)
+	for i := range n {
+		reversed[i] = f.Column(n - 1 - i)
+	}
 	p.For(n, func(_, i int) {
-		ci := f.Column(n - 1 - i)
+		ci, dst := reversed[i], l[i*n:(i+1)*n]
 		row := h[ci*n : (ci+1)*n]
-		for j := range i + 1 {
-			cj := f.Column(n - 1 - j)
-			v := row[cj]
-			if i == j {
-				if f.Dead[ci] {
-					v = mean
-				}
-				v += f.Lambda
-			} else if f.Dead[ci] || f.Dead[cj] {
-				v = 0
-			}
-			l[i*n+j] = v
+		for j, cj := range reversed[:i+1] {
+			dst[j] = row[cj]
 		}
-		clear(l[i*n+i+1 : (i+1)*n])
+		if anyDead {
+			for j, cj := range reversed[:i] {
+				if f.Dead[ci] || f.Dead[cj] {
+					dst[j] = 0
+				}
+			}
+			if f.Dead[ci] {
+				dst[i] = mean
+			}
+		}
+		dst[i] += f.Lambda
+		clear(dst[i+1:])
 	})
 	if err := p.Cholesky(n, l, n); err != nil {
 		return give(err)

@@ -32,11 +32,14 @@ var ErrNotFinite = errors.New("weights are not finite after the sweep")
 
 // Sweep visits the columns of w [out, f.N] once and freezes them one by one. It
 // reads w only. It returns an error for contradictory options, for a grid that
-// does not fit the shape, and for weights that are not finite; it panics if w or
-// Options.Mask have another shape.
+// does not fit the shape, and for weights that are not finite; it panics if w,
+// Options.Mask or Options.Into have another shape.
 func Sweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*Result, error) {
 	if out < 1 || len(w) != out*f.N {
 		panic(fmt.Sprintf("obs: %d weights for [%d, %d]", len(w), out, f.N))
+	}
+	if o.Into != nil && len(o.Into) != len(w) {
+		panic(fmt.Sprintf("obs: room for %d of %d weights", len(o.Into), len(w)))
 	}
 	if err := o.validate(f, out); err != nil {
 		return nil, err
@@ -120,10 +123,13 @@ func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*swee
 		p:      p, f: f, o: o,
 		block:  min(o.block(), n),
 		inner:  innerColumns,
-		res:    &Result{Weights: make([]float32, out*n), Mask: o.Mask},
+		res:    &Result{Weights: o.Into, Mask: o.Mask},
 		invU:   make([]float64, n),
 		column: make([]int, n),
 		panels: make([]vmath.Panel, p.Threads()),
+	}
+	if o.Into == nil {
+		s.res.Weights = make([]float32, out*n)
 	}
 	if o.Pattern.IsNM() {
 		s.inner = roundUp(innerColumns, o.Pattern.M)
