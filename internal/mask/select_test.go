@@ -212,13 +212,14 @@ func TestBucketIsMonotone(t *testing.T) {
 	})
 }
 
-// Counting and partitioning find the same score.
+// Counting and partitioning find the same cut.
 func TestHistogramAgreesWithQuickselect(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := scoresGen(rapid.IntRange(1, 300).Draw(t, "len")).Draw(t, "scores")
-		k := rapid.IntRange(0, len(s)-1).Draw(t, "k")
-		got := kthByHistogram(s, make([]float32, len(s)), k)
-		if want := kthSmallest(slices.Clone(s), k); got != want {
+		k := rapid.IntRange(1, len(s)).Draw(t, "k")
+		got := cutByHistogram(s, make([]float32, len(s)), k)
+		limit := kthSmallest(slices.Clone(s), k-1)
+		if want := (Cut[float32]{limit, k - below(s, limit)}); got != want {
 			t.Fatalf("%v, expected %v", got, want)
 		}
 	})

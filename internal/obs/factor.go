@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Factor is what a Sweep needs of a Hessian. It depends on the Hessian, the
@@ -141,10 +142,9 @@ func (f *Factor) survey(h []float64) (mean float64, err error) {
 	live, sum := 0, 0.0
 	for i := range f.N {
 		row := h[i*f.N : (i+1)*f.N]
-		for j, v := range row[i:] {
-			if v-v != 0 {
-				return 0, fmt.Errorf("%w: entry [%d, %d] is %v; check the calibration for overflow", ErrHessian, i, i+j, v)
-			}
+		if !vmath.Finite64(row[i:]) {
+			j := i + slices.IndexFunc(row[i:], func(v float64) bool { return v-v != 0 })
+			return 0, fmt.Errorf("%w: entry [%d, %d] is %v; check the calibration for overflow", ErrHessian, i, j, row[j])
 		}
 		switch d := row[i]; {
 		case d < 0:
@@ -182,6 +182,13 @@ func (f *Factor) factorize(p *linalg.Pool, h []float64, mean float64) error {
 	p.For(n, func(_, i int) {
 		ci, dst := reversed[i], l[i*n:(i+1)*n]
 		row := h[ci*n : (ci+1)*n]
+		if f.Order != nil {
+			// A row is fetched from afar piece by piece if it is read in another order.
+			buf := linalg.TakeBuffer[float64](n)
+			defer buf.Give()
+			copy(buf.S, row)
+			row = buf.S
+		}
 		for j, cj := range reversed[:i+1] {
 			dst[j] = row[cj]
 		}

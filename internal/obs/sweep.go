@@ -278,6 +278,15 @@ func (s *sweep) chooseInBlock(i1, i2 int) {
 		}
 	})
 	cut := mask.Smallest(scores, s.scratch[:count], mask.Count(count, s.o.Pattern.Fraction))
+	if cut.Ties == vmath.CountEqual(scores, cut.Limit) { // no row goes before another
+		s.p.For(s.tasks(), func(_, task int) {
+			r1, r2 := s.taskRows(task)
+			for r := r1; r < r2; r += panelRows {
+				vmath.DropBlock(s.on[r/panelRows*s.n:][i1:i2], s.w[i1*s.ld+r:], s.ld, inv, cut.Limit)
+			}
+		})
+		return
+	}
 	for r := range s.out {
 		on, at := s.on[r/panelRows*s.n:][i1:i2], r%panelRows
 		for i, v := range scores[r*width : (r+1)*width] {
@@ -351,7 +360,8 @@ func (s *sweep) freeze(p *vmath.Panel, i1, a, b, r int) {
 	if quantized {
 		for k, g := range s.group[a:b] {
 			scale, zero := s.grids.at(r, g)
-			p.Scale[k], p.Zero[k] = *scale, *zero
+			p.Scale[k] = *scale
+			p.Zero[k] = *zero
 		}
 	}
 	u, inv := s.f.u[a*n+a:], s.invU[a:b]

@@ -208,3 +208,22 @@ func chooseTwoOf4Go(p *Panel, from, to int, inv *float64) {
 		}
 	}
 }
+
+// DropBlock clears the bits, a row each from the lowest on, in on[k] of those of column
+// k of which (w·inv[k])² is at most limit.
+func DropBlock(on []uint64, w []float64, ldw int, inv []float64, limit float64) {
+	same(len(inv), len(on))
+	if len(on) > 0 {
+		active().grids.dropBlock(len(on), &on[0], block(w, len(on), ldw), ldw, &inv[0], limit)
+	}
+}
+
+func dropBlockGo(columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64) {
+	o, invs, ws := unsafe.Slice(on, columns), unsafe.Slice(inv, columns), unsafe.Slice(w, (columns-1)*ldw+PanelRows)
+	for k, by := range invs {
+		for i, v := range ws[k*ldw : k*ldw+PanelRows] {
+			t := float64(v * by)
+			o[k] &^= uint64(bit(float64(t*t) <= limit)) << i
+		}
+	}
+}

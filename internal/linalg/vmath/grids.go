@@ -18,8 +18,9 @@ type gridTable struct {
 	encode   func(n int, codes *byte, x *float32, zero float32)
 	round    func(n int, codes *byte, x *float32, scale, low, high, zero float32)
 	scores   func(n int, dst *float64, x *float32, by *float64)
-	// finite returns 0 unless there is an infinity or a NaN.
-	finite func(n int, x *float32) (other int)
+	// finite and finite64 return 0 unless there is an infinity or a NaN.
+	finite   func(n int, x *float32) (other int)
+	finite64 func(n int, x *float64) (other int)
 	// twoOfFour returns 0 unless there is a NaN.
 	twoOfFour func(n int, bits *byte, x *float64) (nan int)
 
@@ -32,10 +33,11 @@ type gridTable struct {
 	settle       func(p *Panel, width int, d *float64, ldd int) (moved uint64)
 	settleGrid   func(p *Panel, width int, d *float64, ldd int, base *float32) (moved uint64)
 	chooseTwoOf4 func(p *Panel, from, to int, inv *float64)
+	dropBlock    func(columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64)
 }
 
-var goGrids = gridTable{widenGo, narrowGo, onlyGo, extremesGo, decodeGo, encodeGo, roundGo, scoresGo, finiteGo, twoOfFourGo,
-	copyBlockGo, valueBlockGo, changeBlockGo, dotBlockGo, energyBlockGo, acceptBlockGo, settleGo, settleGridGo, chooseTwoOf4Go}
+var goGrids = gridTable{widenGo, narrowGo, onlyGo, extremesGo, decodeGo, encodeGo, roundGo, scoresGo, finiteGo, finite64Go, twoOfFourGo,
+	copyBlockGo, valueBlockGo, changeBlockGo, dotBlockGo, energyBlockGo, acceptBlockGo, settleGo, settleGridGo, chooseTwoOf4Go, dropBlockGo}
 
 // Widen sets dst to x.
 func Widen(dst []float64, x []float32) {
@@ -188,6 +190,22 @@ func Finite(x []float32) bool {
 }
 
 func finiteGo(n int, x *float32) (other int) {
+	for _, v := range unsafe.Slice(x, n) {
+		other |= bit(v-v != 0)
+	}
+	return other
+}
+
+// Finite64 is Finite of float64s.
+func Finite64(x []float64) bool {
+	n, other := len(x)&^(vectorStep-1), 0
+	if n > 0 {
+		other = active().grids.finite64(n, &x[0])
+	}
+	return other|finite64Go(len(x)-n, unsafe.SliceData(x[n:])) == 0
+}
+
+func finite64Go(n int, x *float64) (other int) {
 	for _, v := range unsafe.Slice(x, n) {
 		other |= bit(v-v != 0)
 	}

@@ -42,7 +42,7 @@ func TestGrids(t *testing.T) {
 			least, most := low, high
 			top := uint8(1<<(2+r.IntN(7)) - 1)
 			at := uint8(r.IntN(int(top) + 1))
-			rounded, finite := make([]byte, n), true
+			rounded, finite, finite64 := make([]byte, n), true, true
 			for i, v := range x {
 				wider[i] = float64(v)
 				narrower[i] = float32(wide[i])
@@ -52,6 +52,7 @@ func TestGrids(t *testing.T) {
 				if y := math.RoundToEven(float64(v/scale)) + float64(at); y == y {
 					rounded[i] = uint8(min(max(y, 0), float64(top)))
 				}
+				finite64 = finite64 && !math.IsNaN(wide[i]) && !math.IsInf(wide[i], 0)
 				finite = finite && !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0)
 				if v < least {
 					least = v
@@ -87,6 +88,9 @@ func TestGrids(t *testing.T) {
 				}
 				if Finite(gx) != finite {
 					t.Fatalf("%s Finite of %v is not %v", path, x, finite)
+				}
+				if Finite64(guarded(t, wide)) != finite64 {
+					t.Fatalf("%s Finite64 of %v is not %v", path, wide, finite64)
 				}
 				Scores(g64, gx, guarded(t, by))
 				equal64(t, path, "Scores", g64, scores)
@@ -184,11 +188,19 @@ func TestBlocks(t *testing.T) {
 			rows[i] = -uint64(r.IntN(2))
 		}
 		dotsWant, energiesWant = dots, energies
+		on, inv, limit := make([]uint64, columns), hostile64(r, columns, share), []float64{0, 1e-4, math.Inf(1), math.NaN(), -1}[r.IntN(5)]
+		for k := range on {
+			on[k] = r.Uint64()
+		}
+		kept := slices.Clone(on)
 		for k := range columns {
 			for i := range PanelRows {
 				at := func(m *matrix) float64 { return m.x[k*m.ld+i] }
 				set := func(m *matrix, v float64) { m.want[k*m.ld+i] = v }
 				set(copied, at(x))
+				if t := float64(at(x) * inv[k]); t*t <= limit {
+					kept[k] &^= 1 << i
+				}
 				v := float64(float32(base[k*PanelRows+i] * scale[i]))
 				set(values, v)
 				set(changes, v-at(y))
@@ -231,6 +243,11 @@ func TestBlocks(t *testing.T) {
 			check("d of AcceptBlock", d, ds)
 			check("g of AcceptBlock", g, gs)
 			check("product of AcceptBlock", &matrix{want: z.x}, zs)
+			bits := slices.Clone(on)
+			DropBlock(bits, xs, x.ld, inv, limit)
+			if !slices.Equal(bits, kept) {
+				t.Fatalf("%s DropBlock: %b, want %b", path, bits, kept)
+			}
 			restore()
 		}
 	}

@@ -114,6 +114,9 @@ func scoresAVX512(n int, dst *float64, x *float32, by *float64)
 func finiteAVX512(n int, x *float32) (other int)
 
 //go:noescape
+func finite64AVX512(n int, x *float64) (other int)
+
+//go:noescape
 func twoOfFourAVX512(n int, bits *byte, x *float64) (nan int)
 
 //go:noescape
@@ -142,6 +145,9 @@ func settleGridAVX512(p *Panel, columns int, d *float64, ldd int, base *float32)
 
 //go:noescape
 func chooseTwoOf4AVX512(p *Panel, from, to int, inv *float64)
+
+//go:noescape
+func dropBlockAVX512(columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64)
 
 //go:noescape
 func freezeAVX512(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
@@ -267,6 +273,9 @@ func scoresAVX2(n int, dst *float64, x *float32, by *float64)
 func finiteAVX2(n int, x *float32) (other int)
 
 //go:noescape
+func finite64AVX2(n int, x *float64) (other int)
+
+//go:noescape
 func twoOfFourAVX2(n int, bits *byte, x *float64) (nan int)
 
 //go:noescape
@@ -295,6 +304,9 @@ func settleGridAVX2(p *Panel, columns int, d *float64, ldd int, base *float32) (
 
 //go:noescape
 func chooseTwoOf4AVX2(p *Panel, from, to int, inv *float64)
+
+//go:noescape
+func dropBlockAVX2(columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64)
 
 //go:noescape
 func freezeAVX2(p *Panel, from, to, width int, u *float64, ld int, inv *float64)

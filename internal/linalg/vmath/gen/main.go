@@ -810,7 +810,8 @@ func (f form) grids() {
 	f.encodeLoop(false)
 	f.encodeLoop(true)
 	f.scoresLoop()
-	f.finiteLoop()
+	f.finiteLoop(false)
+	f.finiteLoop(true)
 	f.twoOfFourLoop()
 	f.copyBlockLoop()
 	f.valueBlockLoop(false)
@@ -821,6 +822,7 @@ func (f form) grids() {
 	f.settleLoop(false)
 	f.settleLoop(true)
 	f.chooseTwoOf4Loop()
+	f.dropBlockLoop()
 }
 
 func (f form) widenLoop() {
@@ -929,19 +931,18 @@ func (f form) encodeLoop(round bool) {
 }
 
 // finiteLoop: a number less itself is zero, but for those that are not finite.
-func (f form) finiteLoop() {
-	name := f.fn("finite", "n int, x *float32) (other int", 24)
+func (f form) finiteLoop(double bool) {
+	name, sig, kind, bytes := "finite", "n int, x *float32) (other int", "PS", 4*step
+	if double {
+		name, sig, kind, bytes = "finite64", "n int, x *float64) (other int", "PD", 8*step
+	}
+	name = f.fn(name, sig, 24)
 	R := f.R
 	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tVXORPS X15, X15, X15\n\tVXORPS X14, X14, X14\n%s_l:", name)
-	for off := 0; off < 64; off += 8 * f.w {
-		p("\tVMOVUPS %d(SI), %s0\n\tVSUBPS %s0, %s0, %s0", off, R, R, R, R)
-		if f.zmm {
-			p("\tVPORD Z0, Z15, Z15")
-		} else {
-			p("\tVORPS Y0, Y15, Y15")
-		}
+	for off := 0; off < bytes; off += 8 * f.w {
+		p("\tVMOVU%s %d(SI), %s0\n\tVSUB%s %s0, %s0, %s0\n\tVORPD %s0, %s15, %s15", kind, off, R, kind, R, R, R, R, R, R)
 	}
-	next(name, []string{"SI"}, nil)
+	p("\tADDQ $%d, SI\n\tSUBQ $%d, CX\n\tJNZ %s_l", bytes, step, name)
 	if f.zmm {
 		p("\tVPTESTMD Z15, Z15, K1\n\tKMOVW K1, AX")
 	} else {
@@ -1199,6 +1200,27 @@ func (f form) chooseTwoOf4Loop() {
 		}
 	}
 	p("\tADDQ $32, R11\n\tADDQ $32, R13\n\tADDQ $%d, BX\n\tSUBQ $4, CX\n\tJNZ %s_l\n"+end, 4*column64, name)
+}
+
+// dropBlockLoop: see DropBlock.
+func (f form) dropBlockLoop() {
+	name := f.fn("dropBlock", "columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64", 48)
+	strided("on DI", "w SI", "ldw R8", "inv DX")
+	p("\tVBROADCASTSD limit+40(FP), %s15\n%s_l:\n\tVBROADCASTSD (DX), %s14\n\tXORL R9, R9", f.R, name, f.R)
+	for v := range f.vectors() {
+		p("\tVMULPD %d(SI), %s14, %s0\n\tVMULPD %s0, %s0, %s0", v*f.w*8, f.R, f.R, f.R, f.R, f.R)
+		if f.zmm {
+			p("\tVCMPPD $%d, Z15, Z0, K1\n\tKMOVB K1, AX", atMost)
+		} else {
+			p("\tVCMPPD $%d, Y15, Y0, Y0\n\tVMOVMSKPD Y0, AX", atMost)
+		}
+		if v > 0 {
+			p("\tSHLQ $%d, AX", v*f.w)
+		}
+		p("\tORQ AX, R9")
+	}
+	p("\tNOTQ R9\n\tANDQ R9, (DI)")
+	columns(name, "SI R8", "DX $8", "DI $8")
 }
 
 func main() {
