@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/compressc/compressc/internal/format/half"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Fit returns the grid of one group of weights: a finite scale above zero, and a
@@ -13,15 +14,7 @@ import (
 // A scale that the ScaleDType cannot hold becomes the nearest value above zero
 // that it can hold; the codes then saturate or are all zero points.
 func (s Spec) Fit(w []float32) (scale float32, zero uint8) {
-	lo, hi := float32(0), float32(0) // zero is forced inside the range
-	for _, v := range w {
-		if v < lo {
-			lo = v
-		}
-		if v > hi {
-			hi = v
-		}
-	}
+	lo, hi := vmath.Extremes(w, 0, 0) // zero is forced inside the range
 	if s.Symmetric {
 		hi = max(hi, -lo)
 		lo = -hi

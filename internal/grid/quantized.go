@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/mask"
 )
 
@@ -82,10 +83,8 @@ func Quantize(p *linalg.Pool, w []float32, out, in int, spec Spec, keep *mask.Ma
 		for g := range q.Groups(in) {
 			lo, hi := q.Columns(g, in)
 			q.Fit(r, g, row[lo:hi])
-			rd := q.Rounder(r, g)
-			for c := lo; c < hi; c++ {
-				codes[c] = rd.code(row[c])
-			}
+			i := r*q.Groups(in) + g
+			vmath.Round(codes[lo:hi], row[lo:hi], q.Scales[i], q.Zeros[i], uint8(q.MaxCode()))
 		}
 	})
 	return q, nil
@@ -100,21 +99,16 @@ const rowsPerTask = 16
 func (q *Quantized) EachRow(p *linalg.Pool, w []float32, keep *mask.Mask, f func(r int, row []float32)) {
 	q.checkShape(w, keep)
 	p.For((q.Out+rowsPerTask-1)/rowsPerTask, func(_, task int) {
-		var flags []bool
 		var masked []float32
 		if keep != nil {
-			flags, masked = make([]bool, q.In), make([]float32, q.In)
+			buf := linalg.TakeBuffer[float32](q.In)
+			defer buf.Give()
+			masked = buf.S
 		}
 		for r := task * rowsPerTask; r < min((task+1)*rowsPerTask, q.Out); r++ {
 			row := w[r*q.In : (r+1)*q.In]
 			if keep != nil {
-				keep.RowFlags(flags, r)
-				for c, k := range flags {
-					masked[c] = 0
-					if k {
-						masked[c] = row[c]
-					}
-				}
+				keep.ApplyRow(masked, row, r)
 				row = masked
 			}
 			f(r, row)
@@ -140,6 +134,9 @@ var ErrNotFinite = errors.New("weight is not finite")
 // CheckFinite returns an error that names the first weight of w [_, in] that is
 // not finite.
 func CheckFinite(w []float32, in int) error {
+	if vmath.Finite(w) {
+		return nil
+	}
 	for i, v := range w {
 		if v-v != 0 {
 			return fmt.Errorf("%w: %v at [%d, %d]", ErrNotFinite, v, i/in, i%in)
@@ -169,11 +166,7 @@ func (q *Quantized) Row(dst []float32, r, lo, hi int) {
 		}
 		_, end := q.Columns(g, q.In)
 		end = min(end, hi)
-		rd := q.Rounder(r, g)
-		values := dst[c-lo : end-lo]
-		for i, u := range codes[c:end] {
-			values[i] = rd.Value(u)
-		}
+		vmath.Decode(dst[c-lo:end-lo], codes[c:end], q.Scales[r*groups+g], q.Zeros[r*groups+g])
 		c = end
 	}
 }

@@ -282,7 +282,7 @@ func TestSyntheticLayer(t *testing.T) {
 	for i := range norms {
 		norms[i] = math.Sqrt(c[i*in+i])
 	}
-	keep, err := mask.NM(mask.Wanda(w, out, in, norms), out, in, 2, 4)
+	keep, err := mask.NM(mask.Wanda(nil, w, out, in, norms), out, in, 2, 4)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Mask is a bit per weight of a [rows, cols] matrix, 1 for kept. Bit c%8
@@ -124,37 +126,9 @@ func (m *Mask) Set(r, c int, keep bool) {
 	}
 }
 
-// Drop makes the weights of row r in those columns dropped that have their flag
-// set. It panics outside the shape.
-func (m *Mask) Drop(r int, columns []int, flags []bool) {
-	row := m.row(r)
-	for i, c := range columns {
-		bit := byte(0)
-		if flags[i] {
-			bit = 1
-		}
-		if uint(c) >= uint(m.cols) {
-			m.check(r, c)
-		}
-		row[c>>3] &^= bit << (c & 7)
-	}
-}
-
 func (m *Mask) check(r, c int) {
 	if uint(r) >= uint(m.rows) || uint(c) >= uint(m.cols) {
 		panic(fmt.Sprintf("mask: index [%d, %d] outside [%d, %d]", r, c, m.rows, m.cols))
-	}
-}
-
-// RowFlags writes to dst, of length cols, whether each weight of row r is kept:
-// the unpacked form for inner loops.
-func (m *Mask) RowFlags(dst []bool, r int) {
-	if len(dst) != m.cols || uint(r) >= uint(m.rows) {
-		panic(fmt.Sprintf("mask: row %d into %d flags of a mask [%d, %d]", r, len(dst), m.rows, m.cols))
-	}
-	row := m.row(r)
-	for c := range dst {
-		dst[c] = row[c>>3]>>(c&7)&1 == 1
 	}
 }
 
@@ -164,18 +138,16 @@ func (m *Mask) Apply(w []float32) {
 	checkLen("weights", len(w), m.rows, m.cols)
 	for r := range m.rows {
 		row := w[r*m.cols : (r+1)*m.cols]
-		for i, b := range m.row(r) {
-			if b == 0xff {
-				continue
-			}
-			part := row[i*8 : min(i*8+8, m.cols)]
-			for k := range part {
-				if b>>k&1 == 0 {
-					part[k] = 0
-				}
-			}
-		}
+		vmath.Only(row, row, m.row(r))
 	}
+}
+
+// ApplyRow sets dst to x, which is row r of weights, with +0 for what is dropped.
+func (m *Mask) ApplyRow(dst, x []float32, r int) {
+	if len(x) != m.cols || uint(r) >= uint(m.rows) {
+		panic(fmt.Sprintf("mask: row %d of %d weights for a mask [%d, %d]", r, len(x), m.rows, m.cols))
+	}
+	vmath.Only(dst, x, m.row(r))
 }
 
 // CountKept returns the number of kept weights.

@@ -46,16 +46,14 @@ func TestMaskRoundTrip(t *testing.T) {
 		w := rapid.SliceOfN(rapid.SampledFrom([]float32{0, float32(math.Copysign(0, -1)), 1, -2, 1e-45}), rows*cols, rows*cols).Draw(t, "w")
 		m := FromNonZero(w, rows, cols)
 		nonZero := 0
-		flags := make([]bool, cols)
 		for r := range rows {
-			m.RowFlags(flags, r)
 			for c := range cols {
 				want := w[r*cols+c] != 0
 				if want {
 					nonZero++
 				}
-				if m.Keep(r, c) != want || flags[c] != want {
-					t.Fatalf("[%d,%d]: kept %v, flag %v, expected %v", r, c, m.Keep(r, c), flags[c], want)
+				if m.Keep(r, c) != want {
+					t.Fatalf("[%d,%d]: kept %v, expected %v", r, c, m.Keep(r, c), want)
 				}
 			}
 		}
@@ -130,40 +128,53 @@ func TestViolation(t *testing.T) {
 	}
 }
 
-// Dropping flagged columns of a row is setting them one by one.
-func TestDrop(t *testing.T) {
+// Bits by column are those by row, there and back; other rows stay as they are.
+func TestColumnBits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		rows, cols := rapid.IntRange(1, 3).Draw(t, "rows"), rapid.IntRange(1, 40).Draw(t, "cols")
-		row := rapid.IntRange(0, rows-1).Draw(t, "row")
-		columns := rapid.Permutation(seq(cols)).Draw(t, "columns")[:rapid.IntRange(0, cols).Draw(t, "n")]
-		flags := rapid.SliceOfN(rapid.Bool(), len(columns), len(columns)).Draw(t, "flags")
-		got, want := New(rows, cols), New(rows, cols)
-		if rapid.Bool().Draw(t, "dropped before") {
-			got.Set(row, cols-1, false)
-			want.Set(row, cols-1, false)
+		rows, cols := rapid.IntRange(1, 90).Draw(t, "rows"), rapid.IntRange(1, 40).Draw(t, "cols")
+		r := rapid.IntRange(0, rows-1).Draw(t, "row")
+		n := rapid.IntRange(0, min(ColumnRows, rows-r)).Draw(t, "n")
+		draw := func(name string) *Mask {
+			m := New(rows, cols)
+			for i, b := range rapid.SliceOfN(rapid.Byte(), len(m.bits), len(m.bits)).Draw(t, name) {
+				m.bits[i] &= b // no padding is set
+			}
+			return m
 		}
-		got.Drop(row, columns, flags)
-		for i, c := range columns {
-			if flags[i] {
-				want.Set(row, c, false)
+		from, to := draw("from"), draw("to")
+		want := to.Clone()
+		columns := make([]uint64, cols)
+		columns[0] = 1 << 63
+		from.ColumnBits(columns, r, n)
+		for c, bits := range columns {
+			for i := range ColumnRows {
+				if kept := bits>>i&1 == 1; kept != (i < n && from.Keep(min(r+i, rows-1), c)) {
+					t.Fatalf("bit %d of column %d is %v", i, c, kept)
+				}
 			}
 		}
-		if !got.Equal(want) {
-			t.Fatalf("%v, expected %v", got.Bytes(), want.Bytes())
+		for i := range n {
+			for c := range cols {
+				want.Set(r+i, c, from.Keep(r+i, c))
+			}
+		}
+		to.SetColumnBits(r, n, columns)
+		if !to.Equal(want) {
+			t.Fatalf("%v, expected %v", to.Bytes(), want.Bytes())
 		}
 	})
-	defer func() {
-		if recover() == nil {
-			t.Fatal("a column outside is taken")
-		}
-	}()
-	New(1, 9).Drop(0, []int{9}, []bool{true})
-}
-
-func seq(n int) []int {
-	s := make([]int, n)
-	for i := range s {
-		s[i] = i
+	for name, f := range map[string]func(){
+		"columns":       func() { New(1, 9).ColumnBits(make([]uint64, 8), 0, 1) },
+		"rows outside":  func() { New(3, 9).SetColumnBits(2, 2, make([]uint64, 9)) },
+		"too many rows": func() { New(99, 9).ColumnBits(make([]uint64, 9), 0, ColumnRows+1) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			f()
+		}()
 	}
-	return s
 }

@@ -3,6 +3,8 @@ package mask
 import (
 	"fmt"
 	"math"
+
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Magnitude returns |w|, the scores of magnitude pruning.
@@ -14,23 +16,23 @@ func Magnitude(w []float32) []float32 {
 	return s
 }
 
-// Wanda returns |w_ij|·norms_j for w [rows, cols]: the scores of Sun et al.
-// 2023 (arXiv:2306.11695). norms holds a value per column: the 2-norm of that
-// input over the calibration tokens, up to one common positive factor; see
-// Norms. The products are float64 so that rounding makes no ties.
-func Wanda(w []float32, rows, cols int, norms []float64) []float64 {
+// Wanda sets dst, or a new slice if that is nil, to |w_ij|·norms_j for w [rows, cols]
+// and returns it: the scores of Sun et al. 2023 (arXiv:2306.11695). norms holds a value
+// per column: the 2-norm of that input over the calibration tokens, up to one common
+// positive factor; see Norms. The products are float64 so that rounding makes no ties.
+func Wanda(dst []float64, w []float32, rows, cols int, norms []float64) []float64 {
 	checkLen("weights", len(w), rows, cols)
 	if len(norms) != cols {
 		panic(fmt.Sprintf("mask: %d norms for %d columns", len(norms), cols))
 	}
-	s := make([]float64, len(w))
-	for r := range rows {
-		dst := s[r*cols : (r+1)*cols]
-		for c, v := range w[r*cols : (r+1)*cols] {
-			dst[c] = math.Abs(float64(v)) * norms[c]
-		}
+	if dst == nil {
+		dst = make([]float64, len(w))
 	}
-	return s
+	checkLen("scores", len(dst), rows, cols)
+	for r := range rows {
+		vmath.Scores(dst[r*cols:(r+1)*cols], w[r*cols:(r+1)*cols], norms)
+	}
+	return dst
 }
 
 // Norms returns the square roots of sums of squares, such as the diagonal of a

@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Score is the element type of a matrix of scores.
@@ -88,11 +90,14 @@ func NM[T Score](scores []T, rows, cols, n, m int) (*Mask, error) {
 	if !(0 < n && n < m && m <= MaxGroup) {
 		panic(fmt.Sprintf("mask: pattern %d:%d", n, m))
 	}
+	mk := none(rows, cols)
+	if s, ok := any(scores).([]float64); ok && n == 2 && m == 4 && cols%8 == 0 && vmath.TwoOfFour(mk.bits, s) {
+		return mk, nil
+	}
 	if err := checkNaN(scores, cols); err != nil {
 		return nil, err
 	}
 	p := Pattern{N: n, M: m}
-	mk := none(rows, cols)
 	for r := range rows {
 		row, bitsOf := scores[r*cols:(r+1)*cols], mk.row(r)
 		for c := 0; c < cols; c += m {
@@ -164,20 +169,21 @@ func Smallest[T Score](scores, scratch []T, k int) Cut[T] {
 	if k == 0 {
 		return Cut[T]{Limit: T(math.Inf(-1))}
 	}
-	var limit T
 	if len(scores) >= histogramMin {
-		limit = kthByHistogram(scores, scratch, k-1)
-	} else {
-		copy(scratch, scores)
-		limit = kthSmallest(scratch, k-1)
+		return cutByHistogram(scores, scratch, k)
 	}
-	below := 0
+	copy(scratch, scores)
+	limit := kthSmallest(scratch, k-1)
+	return Cut[T]{Limit: limit, Ties: k - below(scores, limit)}
+}
+
+// below returns how many scores are below limit.
+func below[T Score](scores []T, limit T) int {
+	n := 0
 	for _, s := range scores {
-		if s < limit {
-			below++
-		}
+		n += int(bit(s < limit))
 	}
-	return Cut[T]{Limit: limit, Ties: k - below}
+	return n
 }
 
 // Takes reports whether the cut takes the next score s. All scores must be asked
@@ -200,16 +206,15 @@ func bit(b bool) uint8 {
 // partitioning them: two passes without unpredictable branches.
 const histogramMin = 1 << 13
 
-// kthByHistogram returns the k-th smallest (from 0) of scores: it counts them by
-// sign, exponent and four bits of fraction, and searches the bucket that holds
-// the k-th. scratch is as long as scores.
-func kthByHistogram[T Score](scores, scratch []T, k int) T {
+// cutByHistogram is Smallest, k above 0: it counts the scores by sign, exponent and
+// four bits of fraction, and searches the bucket that holds the last to go.
+func cutByHistogram[T Score](scores, scratch []T, k int) Cut[T] {
 	counts := make([]int32, 1<<16)
 	for _, s := range scores {
 		counts[bucket(s)]++
 	}
 	b := uint16(0)
-	for k >= int(counts[b]) {
+	for k > int(counts[b]) {
 		k -= int(counts[b])
 		b++
 	}
@@ -220,7 +225,8 @@ func kthByHistogram[T Score](scores, scratch []T, k int) T {
 			n++
 		}
 	}
-	return kthSmallest(scratch[:n], k)
+	limit := kthSmallest(scratch[:n], k-1)
+	return Cut[T]{Limit: limit, Ties: k - below(scratch[:n], limit)}
 }
 
 // bucket is monotone in s, and equal for both zeros.

@@ -115,7 +115,7 @@ func TestWandaExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := Wanda(w, 1, 4, norms)
+	s := Wanda(nil, w, 1, 4, norms)
 	if want := []float64{2, 2, 1.5, .5}; !slices.Equal(s, want) {
 		t.Fatalf("scores %v, expected %v", s, want)
 	}
@@ -135,7 +135,7 @@ func TestWandaWithEqualNormsIsMagnitude(t *testing.T) {
 		cols := rapid.IntRange(1, 40).Draw(t, "cols")
 		w := rapid.SliceOfN(rapid.Float32Range(-1, 1), 2*cols, 2*cols).Draw(t, "w")
 		norms := slices.Repeat([]float64{.5}, cols)
-		a, _ := Rows(Wanda(w, 2, cols, norms), 2, cols, .5)
+		a, _ := Rows(Wanda(nil, w, 2, cols, norms), 2, cols, .5)
 		b, _ := Rows(Magnitude(w), 2, cols, .5)
 		if !a.Equal(b) {
 			t.Fatal("masks differ")
@@ -212,13 +212,14 @@ func TestBucketIsMonotone(t *testing.T) {
 	})
 }
 
-// Counting and partitioning find the same score.
+// Counting and partitioning find the same cut.
 func TestHistogramAgreesWithQuickselect(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := scoresGen(rapid.IntRange(1, 300).Draw(t, "len")).Draw(t, "scores")
-		k := rapid.IntRange(0, len(s)-1).Draw(t, "k")
-		got := kthByHistogram(s, make([]float32, len(s)), k)
-		if want := kthSmallest(slices.Clone(s), k); got != want {
+		k := rapid.IntRange(1, len(s)).Draw(t, "k")
+		got := cutByHistogram(s, make([]float32, len(s)), k)
+		limit := kthSmallest(slices.Clone(s), k-1)
+		if want := (Cut[float32]{limit, k - below(s, limit)}); got != want {
 			t.Fatalf("%v, expected %v", got, want)
 		}
 	})
@@ -264,6 +265,28 @@ func BenchmarkSelect(b *testing.B) {
 	b.Run("matrix", func(b *testing.B) {
 		for b.Loop() {
 			_, _ = Matrix(s, rows, cols, .5)
+		}
+	})
+}
+
+// Whole fours of float64 scores have a loop of their own, which chooses as the one for
+// every pattern and type does.
+func TestTwoOfFour(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows, cols := rapid.IntRange(1, 3).Draw(t, "rows"), 8*rapid.IntRange(1, 6).Draw(t, "bytes")
+		narrow := rapid.SliceOfN(rapid.SampledFrom([]float32{0, float32(math.Copysign(0, -1)), 1, 2, -1, 3}), rows*cols, rows*cols).Draw(t, "scores")
+		wide := make([]float64, len(narrow))
+		for i, v := range narrow {
+			wide[i] = float64(v)
+		}
+		got, err := NM(wide, rows, cols, 2, 4)
+		want, err2 := NM(narrow, rows, cols, 2, 4)
+		if err != nil || err2 != nil || !got.Equal(want) {
+			t.Fatalf("%v (%v), expected %v (%v)", got, err, want, err2)
+		}
+		wide[rapid.IntRange(0, len(wide)-1).Draw(t, "bad")] = math.NaN()
+		if _, err := NM(wide, rows, cols, 2, 4); !errors.Is(err, ErrNaN) {
+			t.Fatalf("a score that is no number: %v", err)
 		}
 	})
 }

@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Factor is what a Sweep needs of a Hessian. It depends on the Hessian, the
@@ -141,10 +142,9 @@ func (f *Factor) survey(h []float64) (mean float64, err error) {
 	live, sum := 0, 0.0
 	for i := range f.N {
 		row := h[i*f.N : (i+1)*f.N]
-		for j, v := range row[i:] {
-			if v-v != 0 {
-				return 0, fmt.Errorf("%w: entry [%d, %d] is %v; check the calibration for overflow", ErrHessian, i, i+j, v)
-			}
+		if !vmath.Finite64(row[i:]) {
+			j := i + slices.IndexFunc(row[i:], func(v float64) bool { return v-v != 0 })
+			return 0, fmt.Errorf("%w: entry [%d, %d] is %v; check the calibration for overflow", ErrHessian, i, j, row[j])
 		}
 		switch d := row[i]; {
 		case d < 0:
@@ -175,23 +175,35 @@ func (f *Factor) factorize(p *linalg.Pool, h []float64, mean float64) error {
 		buf.Give()
 		return err
 	}
+	reversed, anyDead := make([]int, n), slices.Contains(f.Dead, true)
+	for i := range n {
+		reversed[i] = f.Column(n - 1 - i)
+	}
 	p.For(n, func(_, i int) {
-		ci := f.Column(n - 1 - i)
+		ci, dst := reversed[i], l[i*n:(i+1)*n]
 		row := h[ci*n : (ci+1)*n]
-		for j := range i + 1 {
-			cj := f.Column(n - 1 - j)
-			v := row[cj]
-			if i == j {
-				if f.Dead[ci] {
-					v = mean
-				}
-				v += f.Lambda
-			} else if f.Dead[ci] || f.Dead[cj] {
-				v = 0
-			}
-			l[i*n+j] = v
+		if f.Order != nil {
+			// A row is fetched from afar piece by piece if it is read in another order.
+			buf := linalg.TakeBuffer[float64](n)
+			defer buf.Give()
+			copy(buf.S, row)
+			row = buf.S
 		}
-		clear(l[i*n+i+1 : (i+1)*n])
+		for j, cj := range reversed[:i+1] {
+			dst[j] = row[cj]
+		}
+		if anyDead {
+			for j, cj := range reversed[:i] {
+				if f.Dead[ci] || f.Dead[cj] {
+					dst[j] = 0
+				}
+			}
+			if f.Dead[ci] {
+				dst[i] = mean
+			}
+		}
+		dst[i] += f.Lambda
+		clear(dst[i+1:])
 	})
 	if err := p.Cholesky(n, l, n); err != nil {
 		return give(err)

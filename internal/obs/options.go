@@ -33,6 +33,9 @@ type Options struct {
 	// reached, instead of fitting all grids to the original weights. It needs
 	// the natural order.
 	LiveGrids bool
+	// Into receives Result.Weights; nil makes a new slice. It must not be what is
+	// swept.
+	Into []float32
 }
 
 // ErrOptions is wrapped by the errors about Options that contradict each other.

@@ -2,10 +2,11 @@ package obs
 
 import (
 	"fmt"
-	"math"
+	"slices"
 
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/kernel"
 	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
@@ -41,29 +42,13 @@ func Refine(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Res
 			break
 		}
 	}
-	for _, g := range s.gain {
+	for _, g := range s.gain[:out] {
 		r.Loss -= g
 	}
+	s.finish(r, w)
 	if r.Quantized != nil {
-		r.Quantized.Dequantize(r.Weights)
 		return nil
 	}
-	p.For(s.tasks(), func(_, task int) {
-		kept := make([]float32, len(s.dead))
-		for row := task * rowsPerTask; row < min((task+1)*rowsPerTask, out); row++ {
-			to, from, d := r.Weights[row*s.n:(row+1)*s.n], w[row*s.n:(row+1)*s.n], s.d[row*s.n:(row+1)*s.n]
-			for i, c := range s.dead {
-				kept[i] = to[c]
-			}
-			// What is dropped has moved by its weight, and stays zero.
-			for c, v := range d {
-				to[c] = float32(float64(from[c]) + v)
-			}
-			for i, c := range s.dead {
-				to[c] = kept[i]
-			}
-		}
-	})
 	if err := grid.CheckFinite(r.Weights, s.n); err != nil {
 		return fmt.Errorf("%w (%w); raise the damping", ErrNotFinite, err)
 	}
@@ -73,19 +58,30 @@ func Refine(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Res
 // refinement is the state of one Refine, in the natural order of columns, in
 // which groups are together.
 type refinement struct {
+	layout
 	p      *linalg.Pool
-	out, n int
 	q      *grid.Quantized // nil of unquantised weights
+	grids  gridsByColumn
+	base   *linalg.Buffer[float32] // [out/panelRows, n, panelRows]: codes less zero points, by column
 	dead   []int
-	h      []float64     // [n, n]: H+λI, both triangles; zero for dead inputs
-	d      []float64     // [out, n]: Ŵ−W
-	free   []uint64      // [out/PanelRows, n]: bits of rows where what is neither dropped nor dead
-	panels []vmath.Panel // one a worker
-	g      []float64     // [out, width]: half the loss's gradient d·h in a block
-	width  int           // the largest number of columns of a block
-	gain   []float64     // [out]: what a row's loss has fallen by
-	moved  []bool        // [out]: whether the pass has changed the row
+	h      []float64      // [n, n]: H+λI, both triangles; zero for dead inputs
+	d      []float64      // [n, out]: Ŵ−W
+	free   []uint64       // [out/panelRows, n]: bits of rows where what is neither dropped nor dead
+	panels []vmath.Panel  // one a worker
+	work   []refiningWork // one a worker
+	g      []float64      // [width, out]: half the loss's gradient h·d in a block
+	width  int            // the largest number of columns of a block
+	gain   []float64      // [padded]: what a row's loss has fallen by
+	moved  []bool         // of panels: whether the pass has changed it
 	bufs   []*linalg.Buffer[float64]
+}
+
+// refiningWork is what a worker works in: blocks [columns, rowsPerTask].
+type refiningWork struct {
+	steps                    [innerColumns * rowsPerTask]float64
+	values, change, product  []float64 // of a group's columns
+	slopes, curves, energies [panelRows]float64
+	accepted                 [panelRows]uint64
 }
 
 // give hands back what s works in.
@@ -93,250 +89,228 @@ func (s *refinement) give() {
 	for _, b := range s.bufs {
 		b.Give()
 	}
+	if s.base != nil {
+		s.base.Give()
+	}
+}
+
+// take returns working memory of n elements.
+func (s *refinement) take(n int) []float64 {
+	b := linalg.TakeBuffer[float64](n)
+	s.bufs = append(s.bufs, b)
+	return b.S
 }
 
 func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Result) *refinement {
 	n := f.N
-	hBuf, dBuf := linalg.TakeBuffer[float64](n*n), linalg.TakeBuffer[float64](out*n)
-	f.damped(p, hBuf.S, h)
 	s := &refinement{
-		p: p, out: out, n: n, q: r.Quantized,
-		h:      hBuf.S,
-		d:      dBuf.S,
+		layout: layoutOf(out, n), p: p, q: r.Quantized,
 		panels: make([]vmath.Panel, p.Threads()),
-		gain:   make([]float64, out),
-		moved:  make([]bool, out),
+		work:   make([]refiningWork, p.Threads()),
 		width:  min(DefaultBlock, n),
 	}
+	s.gain, s.moved = make([]float64, s.padded), make([]bool, s.padded/panelRows)
+	s.free = make([]uint64, s.padded/panelRows*n)
+	s.h, s.d = s.take(n*n), s.take(n*s.ld)
+	f.damped(p, s.h, h)
 	if s.q != nil {
 		// A block is made of whole groups, so that their scales can be refitted.
 		_, size := s.q.Columns(0, n)
 		s.width = min(max(DefaultBlock/size*size, size), n)
 		for i := range s.panels {
 			s.panels[i].Top = float32(s.q.MaxCode())
+			work := &s.work[i]
+			work.values, work.change, work.product = s.take(size*rowsPerTask), s.take(size*rowsPerTask), s.take(size*rowsPerTask)
 		}
+		s.grids = s.gridsOf(s.q)
+		s.grids.setAll(s.q)
+		s.base = linalg.TakeBuffer[float32](s.padded * n)
 	}
-	s.free = make([]uint64, (out+vmath.PanelRows-1)/vmath.PanelRows*n)
-	gBuf := linalg.TakeBuffer[float64](out * s.width)
-	s.g = gBuf.S
-	s.bufs = []*linalg.Buffer[float64]{hBuf, dBuf, gBuf}
+	s.g = s.take(s.width * s.ld)
 	for c, dead := range f.Dead {
 		if dead {
 			s.dead = append(s.dead, c)
 		}
 	}
-	p.For(s.tasks(), func(_, task int) {
-		flags := make([]bool, n)
-		for c := range flags {
-			flags[c] = true
-		}
-		for row := task * rowsPerTask; row < min((task+1)*rowsPerTask, out); row++ {
-			if r.Mask != nil {
-				r.Mask.RowFlags(flags, row)
-			}
-			free, d := s.free[row/vmath.PanelRows*n:][:n], s.d[row*n:(row+1)*n]
-			at := row % vmath.PanelRows
-			from, to := w[row*n:(row+1)*n], r.Weights[row*n:(row+1)*n]
-			for c, ok := range flags {
-				bit := uint64(0)
-				if ok {
-					bit = 1
-				}
-				free[c] |= bit << at
-				d[c] = float64(to[c]) - float64(from[c])
-			}
-			for _, c := range s.dead {
-				free[c] &^= 1 << at
-				d[c] = 0
-			}
-		}
-	})
+	s.eachPanel(p, func(t *turning, row int) { s.load(t, row, w, r) })
 	return s
 }
 
-func (s *refinement) tasks() int { return (s.out + rowsPerTask - 1) / rowsPerTask }
+// load fills the panel at row r0 with how the result r differs from the weights.
+func (s *refinement) load(t *turning, r0 int, w []float32, r *Result) {
+	n, rows := s.n, min(panelRows, s.out-r0)
+	vmath.Difference(t.rows[:rows*n], r.Weights[r0*n:(r0+rows)*n], w[r0*n:(r0+rows)*n])
+	clear(t.rows[rows*n:])
+	kernel.Transpose(panelRows, n, t.rows, n, s.d[r0:], s.ld)
+	free := s.free[r0/panelRows*n:][:n]
+	if r.Mask != nil {
+		r.Mask.ColumnBits(free, r0, rows)
+	} else {
+		for c := range free {
+			free[c] = s.panelBits(r0)
+		}
+	}
+	for _, c := range s.dead {
+		free[c] = 0
+		*(*[panelRows]float64)(s.d[c*s.ld+r0:]) = [panelRows]float64{}
+	}
+	if s.q != nil {
+		s.decode(s.base.S[r0*n:], s.q, r0)
+	}
+}
+
+// finish stores the refined weights and codes.
+func (s *refinement) finish(r *Result, w []float32) {
+	n := s.n
+	s.eachPanel(s.p, func(t *turning, r0 int) {
+		rows := min(panelRows, s.out-r0)
+		if s.q != nil {
+			s.encode(s.q, r0, s.base.S[r0*n:])
+			for i := r0; i < r0+rows; i++ {
+				s.q.Row(r.Weights[i*n:(i+1)*n], i, 0, n)
+			}
+			return
+		}
+		kernel.Transpose(n, panelRows, s.d[r0:], s.ld, t.rows, n)
+		kept := make([]float32, len(s.dead))
+		for i := range rows {
+			row := (r0 + i) * n
+			to := r.Weights[row : row+n]
+			for k, c := range s.dead {
+				kept[k] = to[c]
+			}
+			// What is dropped has moved by its weight, and stays zero.
+			vmath.RoundSum(to, w[row:row+n], 1, t.rows[i*n:(i+1)*n])
+			for k, c := range s.dead {
+				to[c] = kept[k]
+			}
+		}
+	})
+}
 
 // pass visits every column once and reports whether anything moved.
 func (s *refinement) pass() bool {
 	clear(s.moved)
 	for i1 := 0; i1 < s.n; i1 += s.width {
 		i2 := min(i1+s.width, s.n)
-		s.p.Dgemm(false, false, s.out, i2-i1, s.n, 1, s.d, s.n, s.h[i1:], s.n, 0, s.g, s.width)
+		s.p.Dgemm(false, false, i2-i1, s.padded, s.n, 1, s.h[i1*s.n:], s.n, s.d, s.ld, 0, s.g, s.ld)
 		s.p.For(s.tasks(), func(worker, task int) {
-			r1 := task * rowsPerTask
-			s.runRows(&s.panels[worker], i1, i2, r1, min(r1+rowsPerTask, s.out))
+			r1, r2 := s.taskRows(task)
+			s.runRows(worker, i1, i2, r1, r2)
 		})
 	}
-	for _, m := range s.moved {
-		if m {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.moved, true)
 }
 
 // runRows moves the block's weights of rows [r1, r2), group by group: the
 // scales, then innerColumns of the codes at a time, then a product for the
 // gradient in the rest of the block. Unquantised weights are one group.
-func (s *refinement) runRows(p *vmath.Panel, i1, i2, r1, r2 int) {
-	var steps [rowsPerTask * innerColumns]float64
-	var scratch *linalg.Buffer[float64] // of the widest group, the first
+func (s *refinement) runRows(worker, i1, i2, r1, r2 int) {
+	p, work := &s.panels[worker], &s.work[worker]
 	for lo := i1; lo < i2; {
 		hi := i2
 		if s.q != nil {
 			_, hi = s.q.Columns(s.q.Group(lo), s.n)
-			if scratch == nil {
-				scratch = linalg.TakeBuffer[float64](3 * (r2 - r1) * (hi - lo))
-				defer scratch.Give()
-			}
-			s.refit(i1, lo, hi, r1, r2, scratch.S)
+			s.refit(work, i1, lo, hi, r1, r2)
 		}
 		for lo < hi {
 			next := min(lo+innerColumns, hi)
-			for r := r1; r < r2; r += vmath.PanelRows {
-				s.move(p, i1, lo, next, r, min(r+vmath.PanelRows, r2), steps[(r-r1)*innerColumns:])
+			for r := r1; r < r2; r += panelRows {
+				s.move(p, i1, lo, next, r, work.steps[r-r1:])
 			}
 			if next < i2 {
-				(*linalg.Pool)(nil).Dgemm(false, false, r2-r1, i2-next, next-lo, 1,
-					steps[:], innerColumns, s.h[lo*s.n+next:], s.n, 1, s.g[r1*s.width+next-i1:], s.width)
+				s.passOn(i1, lo, next, i2, r1, r2, work.steps[:])
 			}
 			lo = next
 		}
 	}
 }
 
-// move moves the weights of columns [a, b), of one group, of rows [r1, r2), of one
-// panel, in the block that begins at i1, and stores by how much.
-func (s *refinement) move(p *vmath.Panel, i1, a, b, r1, r2 int, steps []float64) {
-	n := s.n
-	copy(p.On[:], s.free[r1/vmath.PanelRows*n:][a:b])
-	for r := r1; r < r2; r++ {
-		i := r - r1
-		p.Loss[i] = s.gain[r]
-		for k, v := range s.g[r*s.width+a-i1 : r*s.width+b-i1] {
-			p.W[k][i] = v
-		}
-		if s.q != nil {
-			g := r*s.q.Groups(n) + s.q.Group(a)
-			zero := s.q.Zeros[g]
-			p.Scale[0][i], p.Zero[0][i] = s.q.Scales[g], float32(zero)
-			for k, u := range s.q.Codes[r*n+a : r*n+b] {
-				p.Base[k][i] = float32(int32(u) - int32(zero))
-			}
+// passOn adds to the gradient in columns [next, i2) of rows [r1, r2), in the block that
+// begins at i1, what the changes of columns [lo, hi) make of it.
+func (s *refinement) passOn(i1, lo, next, i2, r1, r2 int, changes []float64) {
+	(*linalg.Pool)(nil).Dgemm(false, false, i2-next, r2-r1, next-lo, 1,
+		s.h[next*s.n+lo:], s.n, changes, rowsPerTask, 1, s.g[(next-i1)*s.ld+r1:], s.ld)
+}
+
+// move moves the weights of columns [a, b), of one group, of the panel at row r, in
+// the block that begins at i1, and stores by how much.
+func (s *refinement) move(p *vmath.Panel, i1, a, b, r int, steps []float64) {
+	n, panel := s.n, r/panelRows
+	copy(p.On[:], s.free[panel*n:][a:b])
+	gain := (*[panelRows]float64)(s.gain[r:])
+	p.Loss = *gain
+	p.Load(b-a, s.g[(a-i1)*s.ld+r:], s.ld)
+	var base []float32
+	if s.q != nil {
+		scale, zero := s.grids.at(r, s.q.Group(a))
+		p.Scale[0], p.Zero[0] = *scale, *zero
+		base = s.base.S[panel*panelRows*n:][a*panelRows : b*panelRows]
+		for k := range b - a {
+			p.Base[k] = [panelRows]float32(base[k*panelRows:])
 		}
 	}
 	p.Descend(b-a, s.h[a*n+a:], n, s.q != nil)
-	for r := r1; r < r2; r++ {
-		i := r - r1
-		s.gain[r] = p.Loss[i]
-		d, steps := s.d[r*n+a:r*n+b], steps[i*innerColumns:][:b-a]
-		moved := uint64(0)
-		for k := range d {
-			t := p.D[k][i]
-			d[k] += t
-			steps[k] = t
-			moved |= math.Float64bits(t)
-		}
-		if moved == 0 {
-			continue
-		}
-		s.moved[r] = true
-		if s.q != nil {
-			codes, zero := s.q.Codes[r*n+a:r*n+b], int32(p.Zero[0][i])
-			for k, t := range steps {
-				if t != 0 {
-					codes[k] = uint8(int32(p.Next[k][i]) + zero)
-				}
-			}
-		}
+	*gain = p.Loss
+	p.StoreD(b-a, steps, rowsPerTask)
+	if p.Settle(b-a, s.d[a*s.ld+r:], s.ld, base) != 0 {
+		s.moved[panel] = true
 	}
 }
 
 // refit moves the scales of the group of columns [lo, hi) in rows [r1, r2), in
-// the block that begins at i1. scratch has room for three such groups.
-func (s *refinement) refit(i1, lo, hi, r1, r2 int, scratch []float64) {
-	n, b, m := s.n, hi-lo, r2-r1
+// the block that begins at i1.
+func (s *refinement) refit(work *refiningWork, i1, lo, hi, r1, r2 int) {
+	const ld = rowsPerTask
+	n, b := s.n, hi-lo
 	group := s.q.Group(lo)
-	values, change, product := scratch[:m*b], scratch[m*b:2*m*b], scratch[2*m*b:3*m*b]
-	times := func(x []float64) { // product = x·h of the group
-		(*linalg.Pool)(nil).Dgemm(false, false, m, b, b, 1, x, b, s.h[lo*n+lo:], n, 0, product, b)
+	values, change, product := work.values, work.change, work.product
+	times := func(x []float64) { // product = h·x of the group
+		(*linalg.Pool)(nil).Dgemm(false, false, b, r2-r1, b, 1, s.h[lo*n+lo:], n, x, ld, 0, product, ld)
 	}
-	for r := r1; r < r2; r++ {
-		grid := s.q.Rounder(r, group)
-		for i, u := range s.q.Codes[r*n+lo : r*n+hi] {
-			values[(r-r1)*b+i] = float64(grid.Value(u))
-		}
+	base := func(r int) []float32 { return s.base.S[r*n:][lo*panelRows : hi*panelRows] }
+	for r := r1; r < r2; r += panelRows {
+		scale, _ := s.grids.at(r, group)
+		vmath.ValueBlock(b, values[r-r1:], ld, base(r), scale[:])
 	}
 	times(values)
-	var scales [rowsPerTask]float32 // what they were
-	var slopes, curves, sums [rowsPerTask]float64
-	g := s.g[r1*s.width+lo-i1:]
-	dots(slopes[:m], values, b, g, s.width, b)
-	dots(curves[:m], values, b, product, b, b)
-	for r := r1; r < r2; r++ {
-		scale := s.q.Scale(r, group)
-		scales[r-r1] = *scale
-		if slope, curve := slopes[r-r1], curves[r-r1]; curve > 0 {
-			*scale = s.q.Storable(float32(float64(*scale) * (1 - slope/curve)))
+	for r := r1; r < r2; r += panelRows {
+		slopes, curves := &work.slopes, &work.curves
+		*slopes, *curves = [panelRows]float64{}, [panelRows]float64{}
+		vmath.DotBlock(b, slopes, values[r-r1:], ld, s.g[(lo-i1)*s.ld+r:], s.ld)
+		vmath.DotBlock(b, curves, values[r-r1:], ld, product[r-r1:], ld)
+		scale, _ := s.grids.at(r, group)
+		for i, curve := range curves {
+			if curve > 0 {
+				scale[i] = s.q.Storable(float32(float64(scale[i]) * (1 - slopes[i]/curve)))
+			}
 		}
-		grid := s.q.Rounder(r, group)
-		v, dv := values[(r-r1)*b:][:b], change[(r-r1)*b:][:b]
-		for i, u := range s.q.Codes[r*n+lo : r*n+hi] {
-			dv[i] = float64(grid.Value(u)) - v[i]
-		}
+		vmath.ChangeBlock(b, change[r-r1:], ld, base(r), scale[:], values[r-r1:], ld)
 	}
 	// The loss is that of the values as they are stored, so the change of scale
 	// is judged by them too.
 	times(change)
-	for r := range m {
-		twice, hdv, g := values[r*b:][:b], product[r*b:][:b], g[r*s.width:][:b]
-		for i, x := range hdv {
-			twice[i] = float64(2*g[i]) + x
+	for r := r1; r < r2; r += panelRows {
+		g := s.g[(lo-i1)*s.ld+r:]
+		energies := &work.energies
+		*energies = [panelRows]float64{}
+		vmath.EnergyBlock(b, energies, change[r-r1:], ld, g, s.ld, product[r-r1:], ld)
+		scale, _ := s.grids.at(r, group)
+		for i, sum := range energies {
+			work.accepted[i] = 0
+			switch {
+			case sum < 0:
+				work.accepted[i] = ^uint64(0)
+				s.gain[r+i] -= sum
+				*s.q.Scale(r+i, group) = scale[i]
+				s.moved[r/panelRows] = true
+			case r+i < s.out:
+				scale[i] = *s.q.Scale(r+i, group)
+			}
 		}
+		vmath.AcceptBlock(b, &work.accepted, change[r-r1:], ld, product[r-r1:], ld, s.d[lo*s.ld+r:], s.ld, g, s.ld)
 	}
-	dots(sums[:m], change, b, values, b, b)
-	for r := r1; r < r2; r++ {
-		dv, hdv, g := change[(r-r1)*b:][:b], product[(r-r1)*b:][:b], g[(r-r1)*s.width:][:b]
-		if sum := sums[r-r1]; sum < 0 {
-			s.gain[r] -= sum
-		} else {
-			*s.q.Scale(r, group) = scales[r-r1]
-			clear(dv)
-			continue
-		}
-		s.moved[r] = true
-		d := s.d[r*n+lo : r*n+hi][:b]
-		for i, x := range dv {
-			d[i] += x
-			g[i] += hdv[i]
-		}
-	}
-	if rest := min(i1+s.width, n) - hi; rest > 0 {
-		(*linalg.Pool)(nil).Dgemm(false, false, m, rest, b, 1, change, b, s.h[lo*n+hi:], n, 1, s.g[r1*s.width+hi-i1:], s.width)
-	}
-}
-
-// dots sets dst[r] to the product of the first n numbers of row r of x with those
-// of y, added up in order. Rows lie ldx and ldy apart.
-func dots(dst, x []float64, ldx int, y []float64, ldy, n int) {
-	r := 0
-	for ; r+4 <= len(dst); r += 4 { // four sums hide each other's latency
-		x0, x1, x2, x3 := x[r*ldx:][:n], x[(r+1)*ldx:][:n], x[(r+2)*ldx:][:n], x[(r+3)*ldx:][:n]
-		y0, y1, y2, y3 := y[r*ldy:][:n], y[(r+1)*ldy:][:n], y[(r+2)*ldy:][:n], y[(r+3)*ldy:][:n]
-		var s0, s1, s2, s3 float64
-		for i := range n {
-			s0 += float64(x0[i] * y0[i])
-			s1 += float64(x1[i] * y1[i])
-			s2 += float64(x2[i] * y2[i])
-			s3 += float64(x3[i] * y3[i])
-		}
-		dst[r], dst[r+1], dst[r+2], dst[r+3] = s0, s1, s2, s3
-	}
-	for ; r < len(dst); r++ {
-		sum := 0.0
-		for i, v := range x[r*ldx:][:n] {
-			sum += float64(v * y[r*ldy+i])
-		}
-		dst[r] = sum
+	if end := min(i1+s.width, n); hi < end {
+		s.passOn(i1, lo, hi, end, r1, r2, change)
 	}
 }

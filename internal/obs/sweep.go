@@ -6,6 +6,7 @@ import (
 
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/kernel"
 	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/mask"
 )
@@ -31,11 +32,14 @@ var ErrNotFinite = errors.New("weights are not finite after the sweep")
 
 // Sweep visits the columns of w [out, f.N] once and freezes them one by one. It
 // reads w only. It returns an error for contradictory options, for a grid that
-// does not fit the shape, and for weights that are not finite; it panics if w or
-// Options.Mask have another shape.
+// does not fit the shape, and for weights that are not finite; it panics if w,
+// Options.Mask or Options.Into have another shape.
 func Sweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*Result, error) {
 	if out < 1 || len(w) != out*f.N {
 		panic(fmt.Sprintf("obs: %d weights for [%d, %d]", len(w), out, f.N))
+	}
+	if o.Into != nil && len(o.Into) != len(w) {
+		panic(fmt.Sprintf("obs: room for %d of %d weights", len(o.Into), len(w)))
 	}
 	if err := o.validate(f, out); err != nil {
 		return nil, err
@@ -53,7 +57,8 @@ func Sweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*Result,
 		s.runBlock(i1, i2)
 		i1 = i2
 	}
-	for _, l := range s.rowLoss {
+	s.finish()
+	for _, l := range s.rowLoss[:out] {
 		s.res.Loss += l
 	}
 	if err := grid.CheckFinite(s.res.Weights, f.N); err != nil {
@@ -64,27 +69,28 @@ func Sweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*Result,
 
 // sweep is the state of one Sweep. "Step" is a position in the order of visit.
 type sweep struct {
+	layout
 	p       *linalg.Pool
 	f       *Factor
-	out, n  int
 	o       Options
 	block   int
 	inner   int
 	res     *Result
-	rowLoss []float64
+	rowLoss []float64 // [padded]
 
-	w    []float64 // [out, n] by step: the working weights
-	e    []float64 // [out, block]: the current block's errors w−q over u_jj
+	w    []float64 // [n, out] by step: the working weights
+	e    []float64 // [block, out]: the current block's errors w−q over u_jj
 	invU []float64 // 1/u_jj by step
 	bufs []*linalg.Buffer[float64]
 
 	column []int // by step
 	group  []int // grid group by step
-	groups int
-	panels []vmath.Panel // one a worker
-	// drop [out, block] marks the current block's dropped weights, nil if
-	// nothing is ever dropped.
-	drop    []bool
+	grids  gridsByColumn
+	next   *linalg.Buffer[float32] // [out/panelRows, n, panelRows]: codes less zero points, by column
+	panels []vmath.Panel           // one a worker
+	// on [out/panelRows, n] are the rows that keep their weight in a step, as bits;
+	// nil if nothing is ever dropped.
+	on      []uint64
 	scores  []float64 // [out, block], for a fractional pattern
 	scratch []float64
 }
@@ -94,6 +100,16 @@ func (s *sweep) give() {
 	for _, b := range s.bufs {
 		b.Give()
 	}
+	if s.next != nil {
+		s.next.Give()
+	}
+}
+
+// take returns working memory of n elements.
+func (s *sweep) take(n int) []float64 {
+	b := linalg.TakeBuffer[float64](n)
+	s.bufs = append(s.bufs, b)
+	return b.S
 }
 
 // innerColumns is how many columns are worked off one at a time before the rest
@@ -103,45 +119,37 @@ const innerColumns = 16
 func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*sweep, error) {
 	n := f.N
 	s := &sweep{
-		p: p, f: f, out: out, n: n, o: o,
-		block:   min(o.block(), n),
-		inner:   innerColumns,
-		res:     &Result{Weights: make([]float32, out*n), Mask: o.Mask},
-		rowLoss: make([]float64, out),
-		invU:    make([]float64, n),
-		column:  make([]int, n),
-		panels:  make([]vmath.Panel, p.Threads()),
+		layout: layoutOf(out, n),
+		p:      p, f: f, o: o,
+		block:  min(o.block(), n),
+		inner:  innerColumns,
+		res:    &Result{Weights: o.Into, Mask: o.Mask},
+		invU:   make([]float64, n),
+		column: make([]int, n),
+		panels: make([]vmath.Panel, p.Threads()),
+	}
+	if o.Into == nil {
+		s.res.Weights = make([]float32, out*n)
 	}
 	if o.Pattern.IsNM() {
 		s.inner = roundUp(innerColumns, o.Pattern.M)
 	}
-	wBuf, eBuf := linalg.TakeBuffer[float64](out*n), linalg.TakeBuffer[float64](out*s.block)
-	s.w, s.e, s.bufs = wBuf.S, eBuf.S, []*linalg.Buffer[float64]{wBuf, eBuf}
+	s.rowLoss = make([]float64, s.padded)
+	s.w, s.e = s.take(n*s.ld), s.take(s.block*s.ld)
 	for i := range n {
 		s.invU[i] = 1 / f.u[i*n+i]
 		s.column[i] = f.Column(i)
 	}
-	p.For(s.tasks(), func(_, task int) {
-		for r := task * rowsPerTask; r < min((task+1)*rowsPerTask, out); r++ {
-			src, dst := w[r*n:(r+1)*n], s.w[r*n:(r+1)*n]
-			for i, c := range s.column {
-				dst[i] = float64(src[c])
-				if f.Dead[c] {
-					dst[i] = 0
-				}
-			}
-		}
-	})
 	if !o.Pattern.IsZero() {
 		s.res.Mask = mask.New(out, n)
 		if !o.Pattern.IsNM() {
-			s.scores = make([]float64, out*s.block)
-			s.scratch = make([]float64, out*s.block)
+			s.scores, s.scratch = s.take(out*s.block), s.take(out*s.block)
 		}
 	}
 	if s.res.Mask != nil {
-		s.drop = make([]bool, out*s.block)
+		s.on = make([]uint64, s.padded/panelRows*n)
 	}
+	s.eachPanel(p, func(t *turning, r int) { s.load(t, r, w) })
 	if o.Grid != nil {
 		if err := s.fitGrids(w); err != nil {
 			s.give()
@@ -149,6 +157,43 @@ func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*swee
 		}
 	}
 	return s, nil
+}
+
+// load fills the panel at row r with the weights, and with what is kept of them.
+func (s *sweep) load(t *turning, r int, w []float32) {
+	n, rows := s.n, min(panelRows, s.out-r)
+	for i := range rows {
+		vmath.Widen(t.rows[i*n:(i+1)*n], w[(r+i)*n:(r+i+1)*n])
+	}
+	clear(t.rows[rows*n:])
+	if s.f.Order == nil {
+		kernel.Transpose(panelRows, n, t.rows, n, s.w[r:], s.ld)
+	} else {
+		kernel.Transpose(panelRows, n, t.rows, n, t.columns, panelRows)
+	}
+	for i, c := range s.column {
+		to := (*[panelRows]float64)(s.w[i*s.ld+r:])
+		switch {
+		case s.f.Dead[c]:
+			*to = [panelRows]float64{}
+		case s.f.Order != nil:
+			*to = *(*[panelRows]float64)(t.columns[c*panelRows:])
+		}
+	}
+	if s.on == nil {
+		return
+	}
+	on := s.on[r/panelRows*n:][:n]
+	if s.o.Mask == nil {
+		for i := range on {
+			on[i] = s.panelBits(r)
+		}
+		return
+	}
+	s.o.Mask.ColumnBits(t.bits, r, rows)
+	for i, c := range s.column {
+		on[i] = t.bits[c]
+	}
 }
 
 func (s *sweep) fitGrids(w []float32) error {
@@ -161,7 +206,8 @@ func (s *sweep) fitGrids(w []float32) error {
 	for i, c := range s.column {
 		s.group[i] = q.Group(c)
 	}
-	s.groups = q.Groups(s.n)
+	s.grids = s.gridsOf(q)
+	s.next = linalg.TakeBuffer[float32](s.padded * s.n)
 	for i := range s.panels {
 		s.panels[i].Top = float32(q.MaxCode())
 	}
@@ -184,6 +230,7 @@ func (s *sweep) fitGrids(w []float32) error {
 		}
 	}
 	q.FitAll(s.p, w, live)
+	s.grids.setAll(q)
 	return nil
 }
 
@@ -199,25 +246,17 @@ func (s *sweep) blockEnd(i int) int {
 	return end
 }
 
-// rowsPerTask is the number of rows of a parallel task: enough for the small
-// matrix products inside a block, few enough for the working set to stay near, whole
-// panels.
-const rowsPerTask = 32
-
-func (s *sweep) tasks() int { return (s.out + rowsPerTask - 1) / rowsPerTask }
-
 // runBlock freezes the columns of steps [i1, i2) and updates those after them.
 func (s *sweep) runBlock(i1, i2 int) {
 	if s.scores != nil {
 		s.chooseInBlock(i1, i2)
 	}
 	s.p.For(s.tasks(), func(worker, task int) {
-		r1 := task * rowsPerTask
-		s.runRows(&s.panels[worker], i1, i2, r1, min(r1+rowsPerTask, s.out))
+		r1, r2 := s.taskRows(task)
+		s.runRows(&s.panels[worker], i1, i2, r1, r2)
 	})
-	if i2 < s.n {
-		n := s.n
-		s.p.Dgemm(false, false, s.out, n-i2, i2-i1, -1, s.e, s.block, s.f.u[i1*n+i2:], n, 1, s.w[i2:], n)
+	if n := s.n; i2 < n {
+		s.p.Dgemm(true, false, n-i2, s.padded, i2-i1, -1, s.f.u[i1*n+i2:], n, s.e, s.ld, 1, s.w[i2*s.ld:], s.ld)
 	}
 }
 
@@ -225,21 +264,37 @@ func (s *sweep) runBlock(i1, i2 int) {
 func (s *sweep) chooseInBlock(i1, i2 int) {
 	width := i2 - i1
 	count := s.out * width
-	scores := s.scores[:count]
+	scores, inv := s.scores[:count], s.invU[i1:i2]
 	s.p.For(s.tasks(), func(_, task int) {
-		for r := task * rowsPerTask; r < min((task+1)*rowsPerTask, s.out); r++ {
+		r1, r2 := s.taskRows(task)
+		r2 = min(r2, s.out)
+		kernel.Transpose(width, r2-r1, s.w[i1*s.ld+r1:], s.ld, scores[r1*width:], width)
+		for r := r1; r < r2; r++ {
 			dst := scores[r*width : (r+1)*width]
-			for i, v := range s.w[r*s.n+i1 : r*s.n+i2] {
-				t := v * s.invU[i1+i]
+			for i, v := range dst {
+				t := v * inv[i]
 				dst[i] = t * t
 			}
 		}
 	})
 	cut := mask.Smallest(scores, s.scratch[:count], mask.Count(count, s.o.Pattern.Fraction))
+	if cut.Ties == vmath.CountEqual(scores, cut.Limit) { // no row goes before another
+		s.p.For(s.tasks(), func(_, task int) {
+			r1, r2 := s.taskRows(task)
+			for r := r1; r < r2; r += panelRows {
+				vmath.DropBlock(s.on[r/panelRows*s.n:][i1:i2], s.w[i1*s.ld+r:], s.ld, inv, cut.Limit)
+			}
+		})
+		return
+	}
 	for r := range s.out {
-		drop := s.drop[r*s.block : r*s.block+width]
+		on, at := s.on[r/panelRows*s.n:][i1:i2], r%panelRows
 		for i, v := range scores[r*width : (r+1)*width] {
-			drop[i] = cut.Takes(v)
+			bit := uint64(0)
+			if cut.Takes(v) {
+				bit = 1
+			}
+			on[i] &^= bit << at
 		}
 	}
 }
@@ -247,130 +302,133 @@ func (s *sweep) chooseInBlock(i1, i2 int) {
 // runRows freezes the block's columns in rows [r1, r2): innerColumns at a time,
 // then a product for the rest of the block.
 func (s *sweep) runRows(p *vmath.Panel, i1, i2, r1, r2 int) {
-	n := s.n
-	for r := r1; r < r2; r++ {
-		s.startRow(i1, i2, r)
+	n, ld := s.n, s.ld
+	if s.o.LiveGrids {
+		if lo, hi := s.o.Grid.Columns(s.group[i1], n); lo == i1 {
+			s.fitLive(s.group[i1], lo, hi, r1, min(r2, s.out))
+		}
 	}
 	for a := i1; a < i2; a += s.inner {
 		b := min(a+s.inner, i2)
-		for r := r1; r < r2; r += vmath.PanelRows {
-			s.freeze(p, i1, a, b, r, min(r+vmath.PanelRows, r2))
+		for r := r1; r < r2; r += panelRows {
+			s.freeze(p, i1, a, b, r)
 		}
 		if b < i2 {
-			(*linalg.Pool)(nil).Dgemm(false, false, r2-r1, i2-b, b-a, -1,
-				s.e[r1*s.block+a-i1:], s.block, s.f.u[a*n+b:], n, 1, s.w[r1*n+b:], n)
+			(*linalg.Pool)(nil).Dgemm(true, false, i2-b, r2-r1, b-a, -1,
+				s.f.u[a*n+b:], n, s.e[(a-i1)*ld+r1:], ld, 1, s.w[b*ld+r1:], ld)
 		}
-	}
-	for r := r1; r < r2; r++ {
-		s.finishRow(i1, i2, r)
 	}
 }
 
-// startRow marks the fixed mask's drops and fits a group's grid that begins here.
-func (s *sweep) startRow(i1, i2, r int) {
-	if s.o.Mask != nil {
-		drop := s.drop[r*s.block : (r+1)*s.block]
-		for i := i1; i < i2; i++ {
-			drop[i-i1] = !s.o.Mask.Keep(r, s.column[i])
-		}
-	}
-	if !s.o.LiveGrids {
-		return
-	}
-	lo, hi := s.o.Grid.Columns(s.group[i1], s.n)
-	if lo != i1 {
-		return
-	}
-	live := make([]float32, hi-lo)
-	for c := lo; c < hi; c++ {
-		if s.o.Mask == nil || s.o.Mask.Keep(r, c) {
-			live[c-lo] = float32(s.w[r*s.n+c])
-		}
-	}
-	s.res.Quantized.Fit(r, s.group[i1], live)
-}
-
-// freeze works off steps [a, b) of rows [r1, r2), in the block that begins at i1.
-func (s *sweep) freeze(p *vmath.Panel, i1, a, b, r1, r2 int) {
-	n, width := s.n, b-a
-	q := s.res.Quantized
-	for k := range width {
-		p.On[k] = 1<<vmath.PanelRows - 1
-	}
+// fitLive fits the grids of the group of columns [lo, hi) in rows [r1, r2) to the
+// weights as they are.
+func (s *sweep) fitLive(group, lo, hi, r1, r2 int) {
+	size := hi - lo
+	turned, live := linalg.TakeBuffer[float64]((r2-r1)*size), linalg.TakeBuffer[float32](size)
+	defer turned.Give()
+	defer live.Give()
+	kernel.Transpose(size, r2-r1, s.w[lo*s.ld+r1:], s.ld, turned.S, size)
 	for r := r1; r < r2; r++ {
-		i := r - r1
-		p.Loss[i] = s.rowLoss[r]
-		for k, v := range s.w[r*n+a : r*n+b] {
-			p.W[k][i] = v
-		}
-		if q != nil {
-			scales, zeros := q.Scales[r*s.groups:(r+1)*s.groups], q.Zeros[r*s.groups:(r+1)*s.groups]
-			for k, g := range s.group[a:b] {
-				p.Scale[k][i], p.Zero[k][i] = scales[g], float32(zeros[g])
-			}
-		}
-		if s.drop != nil && !s.o.Pattern.IsNM() {
-			for k, d := range s.drop[r*s.block+a-i1 : r*s.block+b-i1] {
-				bit := uint64(0)
-				if d {
-					bit = 1
+		vmath.Narrow(live.S, turned.S[(r-r1)*size:][:size])
+		if s.o.Mask != nil {
+			for i, bits := range s.on[r/panelRows*s.n:][lo:hi] {
+				if bits>>(r%panelRows)&1 == 0 {
+					live.S[i] = 0
 				}
-				p.On[k] &^= bit << i
 			}
+		}
+		s.res.Quantized.Fit(r, group, live.S)
+		s.grids.set(s.res.Quantized, r, group)
+	}
+}
+
+// freeze works off steps [a, b) of the panel at row r, in the block that begins at i1.
+func (s *sweep) freeze(p *vmath.Panel, i1, a, b, r int) {
+	n, width, quantized := s.n, b-a, s.res.Quantized != nil
+	loss := (*[panelRows]float64)(s.rowLoss[r:])
+	p.Loss = *loss
+	p.Load(width, s.w[a*s.ld+r:], s.ld)
+	var on []uint64
+	if s.on != nil {
+		on = s.on[r/panelRows*n:][a:b]
+		copy(p.On[:], on)
+	} else {
+		for k := range width {
+			p.On[k] = s.panelBits(r)
+		}
+	}
+	if quantized {
+		for k, g := range s.group[a:b] {
+			scale, zero := s.grids.at(r, g)
+			p.Scale[k] = *scale
+			p.Zero[k] = *zero
 		}
 	}
 	u, inv := s.f.u[a*n+a:], s.invU[a:b]
 	if s.o.Pattern.IsNM() {
 		for k := 0; k < width; k += s.o.Pattern.M {
 			end := min(k+s.o.Pattern.M, width)
-			for r := r1; r < r2; r++ {
-				s.chooseInGroup(p, r-r1, k, end, inv, s.drop[r*s.block+a-i1:])
-			}
-			p.Freeze(k, end, width, u, n, inv, q != nil)
+			s.chooseInGroup(p, k, end, inv)
+			p.Freeze(k, end, width, u, n, inv, quantized)
 		}
+		copy(on, p.On[:])
 	} else {
-		p.Freeze(0, width, width, u, n, inv, q != nil)
+		p.Freeze(0, width, width, u, n, inv, quantized)
 	}
-	for r := r1; r < r2; r++ {
-		i := r - r1
-		s.rowLoss[r] = p.Loss[i]
-		w, e := s.w[r*n+a:r*n+b], s.e[r*s.block+a-i1:r*s.block+b-i1]
-		for k := range w {
-			w[k], e[k] = p.W[k][i], p.D[k][i]
-		}
-		if q != nil {
-			codes := q.Codes[r*n : (r+1)*n]
-			for k, c := range s.column[a:b] {
-				codes[c] = uint8(int32(p.Next[k][i]) + int32(p.Zero[k][i]))
-			}
+	*loss = p.Loss
+	p.Store(width, s.w[a*s.ld+r:], s.ld)
+	p.StoreD(width, s.e[(a-i1)*s.ld+r:], s.ld)
+	if quantized {
+		next := s.next.S[r*n:]
+		for k, c := range s.column[a:b] {
+			*(*[panelRows]float32)(next[c*panelRows:]) = p.Next[k]
 		}
 	}
 }
 
-// chooseInGroup marks what an N:M pattern drops of columns [k, end) of row i of p.
-func (s *sweep) chooseInGroup(p *vmath.Panel, i, k, end int, inv []float64, drop []bool) {
-	var scores [mask.MaxGroup]float64
+// chooseInGroup marks what an N:M pattern drops of columns [k, end) of p.
+func (s *sweep) chooseInGroup(p *vmath.Panel, k, end int, inv []float64) {
 	size := end - k
-	for j := range size {
-		t := p.W[k+j][i] * inv[k+j]
-		scores[j] = t * t
+	keep := s.o.Pattern.KeepIn(size)
+	if size == 4 && keep == 2 {
+		p.ChooseTwoOf4(k, end, inv)
+		return
 	}
-	kept := mask.KeepGroup(scores[:size], s.o.Pattern.KeepIn(size))
-	for j := range size {
-		off := uint64(kept>>j&1 ^ 1)
-		p.On[k+j] &^= off << i
-		drop[k+j] = off != 0
+	var scores [mask.MaxGroup]float64
+	for i := range panelRows {
+		for j := range size {
+			t := p.W[k+j][i] * inv[k+j]
+			scores[j] = t * t
+		}
+		kept := mask.KeepGroup(scores[:size], keep)
+		for j := range size {
+			p.On[k+j] &^= uint64(kept>>j&1^1) << i
+		}
 	}
 }
 
-// finishRow stores the block's frozen weights and chosen mask of row r.
-func (s *sweep) finishRow(i1, i2, r int) {
-	dst := s.res.Weights[r*s.n : (r+1)*s.n]
-	columns := s.column[i1:i2]
-	for i, v := range s.w[r*s.n+i1 : r*s.n+i2] {
-		dst[columns[i]] = float32(v)
-	}
-	if s.drop != nil && s.o.Mask == nil {
-		s.res.Mask.Drop(r, columns, s.drop[r*s.block:r*s.block+i2-i1])
-	}
+// finish stores the frozen weights, their codes, and the mask if it was chosen.
+func (s *sweep) finish() {
+	n := s.n
+	s.eachPanel(s.p, func(t *turning, r int) {
+		from, ld := s.w[r:], s.ld
+		if s.f.Order != nil {
+			for i, c := range s.column {
+				*(*[panelRows]float64)(t.columns[c*panelRows:]) = *(*[panelRows]float64)(s.w[i*s.ld+r:])
+			}
+			from, ld = t.columns, panelRows
+		}
+		kernel.Transpose(n, panelRows, from, ld, t.rows, n)
+		rows := min(panelRows, s.out-r)
+		vmath.Narrow(s.res.Weights[r*n:(r+rows)*n], t.rows[:rows*n])
+		if s.on != nil && s.o.Mask == nil {
+			for i, bits := range s.on[r/panelRows*n:][:n] {
+				t.bits[s.column[i]] = bits
+			}
+			s.res.Mask.SetColumnBits(r, rows, t.bits)
+		}
+		if q := s.res.Quantized; q != nil {
+			s.encode(q, r, s.next.S[r*n:])
+		}
+	})
 }

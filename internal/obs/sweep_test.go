@@ -355,3 +355,22 @@ func TestContradictoryOptions(t *testing.T) {
 		t.Errorf("NaN: %v", err)
 	}
 }
+
+// The caller's memory is what a result's weights lie in, and holds what new memory
+// would; other sizes are refused.
+func TestSweepInto(t *testing.T) {
+	w, h := layer(9, 20, 24, 72)
+	spec := gridSpec(4, 8)
+	want := mustSweep(t, h, 24, .01, nil, w, 20, Options{Grid: &spec})
+	into := slices.Repeat([]float32{7}, len(w))
+	got := mustSweep(t, h, 24, .01, nil, w, 20, Options{Grid: &spec, Into: into})
+	if &got.Weights[0] != &into[0] || !slices.Equal(into, want.Weights) {
+		t.Fatal("the weights lie elsewhere or differ")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Fatal("no panic about too little room")
+		}
+	}()
+	mustSweep(t, h, 24, .01, nil, w, 20, Options{Into: into[1:]})
+}

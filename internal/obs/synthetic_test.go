@@ -82,7 +82,7 @@ func TestSyntheticLayer(t *testing.T) {
 		want float64
 	}{
 		{"magnitude 2:4", pruned(mask.NM(mask.Magnitude(w), out, n, 2, 4)), 0.13164067612},
-		{"Wanda 2:4", pruned(mask.NM(mask.Wanda(w, out, n, norms), out, n, 2, 4)), 0.02940077139},
+		{"Wanda 2:4", pruned(mask.NM(mask.Wanda(nil, w, out, n, norms), out, n, 2, 4)), 0.02940077139},
 		{"SparseGPT 2:4", swept(Options{Pattern: pattern("2:4")}, 0), 0.00694306603},
 		{"… refined twice", swept(Options{Pattern: pattern("2:4")}, 2), 0.00189872923},
 		{"round to nearest, 3 bit", rounded(), 0.04533544103},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/schema"
 	"github.com/compressc/compressc/passes"
@@ -47,7 +48,9 @@ func (a *GBLMArgs) term() gblmTerm {
 // The paper has the mean over windows of Σx² where Wanda has the sum, so what is
 // added is larger by √windows, to the same masks.
 func (t gblmTerm) add(scores []float64, w, gradient []float32, windows int) {
-	pull := make([]float64, len(w))
+	buf := linalg.TakeBuffer[float64](len(w))
+	defer buf.Give()
+	pull := buf.S
 	for i, x := range w {
 		pull[i] = math.Abs(float64(x)) * float64(gradient[i])
 	}
@@ -68,17 +71,16 @@ func (t gblmTerm) add(scores []float64, w, gradient []float32, windows int) {
 	}
 }
 
-var gblm = newScored("prune.gblm", 1, blockwise.Needs{Norms: true, Gradient: true}, func(w *blockwise.Work, t gblmTerm) ([]float64, error) {
-	scores, err := wandaScores(w)
-	if err != nil {
-		return nil, err
+var gblm = newScored("prune.gblm", 1, blockwise.Needs{Norms: true, Gradient: true}, func(w *blockwise.Work, t gblmTerm, scores []float64) error {
+	if err := wandaScores(w, scores); err != nil {
+		return err
 	}
 	gradient, windows, err := w.Gradient()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.add(scores, w.W, gradient, windows)
-	return scores, nil
+	return nil
 })
 
 // GBLM is Wanda with the gradient of each weight beside its inputs' norm.

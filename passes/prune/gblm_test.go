@@ -30,7 +30,7 @@ func TestGBLMScores(t *testing.T) {
 		{"normalised, no gradients", gblmTerm{"normalised", 0}, 1, []float64{2, 1, 2, .3}, []int{1, 3}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			scores := mask.Wanda(w, 1, 4, norms)
+			scores := mask.Wanda(nil, w, 1, 4, norms)
 			c.term.add(scores, w, g, c.windows)
 			for i, s := range scores {
 				if math.Abs(s-c.want[i]) > 1e-6 {
@@ -55,7 +55,7 @@ func TestGBLMScores(t *testing.T) {
 			}
 		})
 	}
-	scores := mask.Wanda(w, 1, 4, norms)
+	scores := mask.Wanda(nil, w, 1, 4, norms)
 	want := slices.Clone(scores)
 	gblmTerm{"normalised", 1}.add(scores, w, make([]float32, 4), 1)
 	if !slices.Equal(scores, want) {

@@ -99,24 +99,22 @@ type ranking[S any] struct {
 	coarse, fine *blockwise.Survey[rank[S]]
 }
 
-func newRanking[S any](kernel string, impl int, needs blockwise.Needs, score func(*blockwise.Work, S) ([]float64, error)) *ranking[S] {
+func newRanking[S any](kernel string, impl int, needs blockwise.Needs, score scoring[S]) *ranking[S] {
 	survey := func(name string, count func(*action.Context, []uint32, int32) ([]int32, error)) *blockwise.Survey[rank[S]] {
 		return blockwise.NewSurvey(blockwise.Survey[rank[S]]{Kernel: kernel + "." + name, Impl: impl, Needs: needs,
 			Linear: func(c *action.Context, w *blockwise.Work, r rank[S], out *artifact.Builder) error {
-				scores, err := score(w, r.Score)
-				if err != nil {
-					return err
-				}
-				keys, pruned, err := r.keys(w, scores)
-				if err != nil {
-					return err
-				}
-				rows, err := count(c, keys, pruned)
-				if err != nil {
-					return err
-				}
-				out.PutInt32(w.Name+histogramLeaf, []int{len(rows) / 2, 2}, rows)
-				return nil
+				return score.use(w, r.Score, func(scores []float64) error {
+					keys, pruned, err := r.keys(w, scores)
+					if err != nil {
+						return err
+					}
+					rows, err := count(c, keys, pruned)
+					if err != nil {
+						return err
+					}
+					out.PutInt32(w.Name+histogramLeaf, []int{len(rows) / 2, 2}, rows)
+					return nil
+				})
 			}})
 	}
 	return &ranking[S]{

@@ -23,12 +23,11 @@ func (a *MagnitudeArgs) scope() scope {
 	return scope{a.Scope, a.Amount, a.Global, a.Target, a.Normalise == "layer_std"}
 }
 
-var magnitude = newScored("prune.magnitude", 2, blockwise.Needs{}, func(w *blockwise.Work, _ struct{}) ([]float64, error) {
-	scores := make([]float64, len(w.W))
+var magnitude = newScored("prune.magnitude", 2, blockwise.Needs{}, func(w *blockwise.Work, _ struct{}, scores []float64) error {
 	for i, x := range w.W {
 		scores[i] = float64(max(x, -x))
 	}
-	return scores, nil
+	return nil
 })
 
 // Magnitude removes the weights of smallest absolute value.

@@ -3,6 +3,7 @@ package prune
 import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/mask"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/passes"
@@ -61,22 +62,32 @@ type scored[S any] struct {
 	*ranking[S]
 }
 
-// newScored registers the kernels of a pruner by score. score returns the scores
-// [out, in] of a layer, none negative; the slice is the caller's.
-func newScored[S any](kernel string, impl int, needs blockwise.Needs, score func(*blockwise.Work, S) ([]float64, error)) scored[S] {
+// scoring sets scores [out, in] to those of a layer, none negative.
+type scoring[S any] func(w *blockwise.Work, s S, scores []float64) error
+
+// use calls f with the scores, which are not f's to keep.
+func (score scoring[S]) use(w *blockwise.Work, s S, f func(scores []float64) error) error {
+	buf := linalg.TakeBuffer[float64](len(w.W))
+	defer buf.Give()
+	if err := score(w, s, buf.S); err != nil {
+		return err
+	}
+	return f(buf.S)
+}
+
+// newScored registers the kernels of a pruner by score.
+func newScored[S any](kernel string, impl int, needs blockwise.Needs, score scoring[S]) scored[S] {
 	return scored[S]{
 		blockwise.New(blockwise.Method[selection[S]]{Kernel: kernel, Impl: impl, Needs: needs,
 			Linear: func(w *blockwise.Work, s selection[S]) error {
-				scores, err := score(w, s.Score)
-				if err != nil {
-					return err
-				}
-				m, err := s.choose(w, scores)
-				if err != nil {
-					return err
-				}
-				w.SetMask(m)
-				return nil
+				return score.use(w, s.Score, func(scores []float64) error {
+					m, err := s.choose(w, scores)
+					if err != nil {
+						return err
+					}
+					w.SetMask(m)
+					return nil
+				})
 			}}),
 		newRanking(kernel, impl, needs, score),
 	}

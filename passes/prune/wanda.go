@@ -22,21 +22,22 @@ type WandaArgs struct {
 
 func (a *WandaArgs) scope() scope { return scope{a.Scope, a.Amount, a.Global, a.Target, false} }
 
-var wanda = newScored("prune.wanda", 2, blockwise.Needs{Norms: true}, func(w *blockwise.Work, _ struct{}) ([]float64, error) {
-	return wandaScores(w)
+var wanda = newScored("prune.wanda", 2, blockwise.Needs{Norms: true}, func(w *blockwise.Work, _ struct{}, scores []float64) error {
+	return wandaScores(w, scores)
 })
 
 // wandaScores are |W_ij|·‖x_j‖₂ over all calibration tokens.
-func wandaScores(w *blockwise.Work) ([]float64, error) {
+func wandaScores(w *blockwise.Work, scores []float64) error {
 	sq, err := w.SumSq()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	norms, err := mask.Norms(sq)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return mask.Wanda(w.W, w.Out, w.In, norms), nil
+	mask.Wanda(scores, w.W, w.Out, w.In, norms)
+	return nil
 }
 
 // Wanda removes the weights of smallest |W_ij|·‖x_j‖₂ within each output row,

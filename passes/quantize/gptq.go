@@ -4,6 +4,7 @@ import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/diag"
 	"github.com/compressc/compressc/internal/grid"
+	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/mask"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/obs"
@@ -47,7 +48,10 @@ var gptq = blockwise.New(blockwise.Method[gptqLayer]{
 		if err != nil {
 			return err
 		}
-		o := obs.Options{Block: a.BlockSize, Grid: &a.Spec, LiveGrids: !a.StaticGroups}
+		// Only the codes stay.
+		values := linalg.TakeBuffer[float32](len(w.W))
+		defer values.Give()
+		o := obs.Options{Block: a.BlockSize, Grid: &a.Spec, LiveGrids: !a.StaticGroups, Into: values.S}
 		if a.PreserveMask {
 			o.Mask = w.Mask
 		} else {

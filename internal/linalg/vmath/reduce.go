@@ -1,5 +1,7 @@
 package vmath
 
+import "sync"
+
 // lanes is the number of partial sums of every reduction.
 const lanes = 8
 
@@ -24,16 +26,23 @@ func Sum(x []float32) float64 {
 // SumSq returns Σ x[i]² in eight float64 lanes; the squares are exact.
 func SumSq(x []float32) float64 { return Dot(x, x) }
 
+// dotLanes are what Dot works in: like softmaxRow they would be on the heap in every
+// call.
+var dotLanes = sync.Pool{New: func() any { return new([lanes]float64) }}
+
 // Dot returns Σ a[i]·b[i] in eight float64 lanes; the products are exact.
 func Dot(a, b []float32) float64 {
 	same(len(a), len(b))
-	var l [lanes]float64
+	l := dotLanes.Get().(*[lanes]float64)
+	*l = [lanes]float64{}
 	n := len(a) &^ (vectorStep - 1)
 	if n > 0 {
-		active().dot(n, &a[0], &b[0], &l)
+		active().dot(n, &a[0], &b[0], l)
 	}
 	for i := n; i < len(a); i++ {
 		l[i%lanes] += float64(float64(a[i]) * float64(b[i]))
 	}
-	return total(&l)
+	sum := total(l)
+	dotLanes.Put(l)
+	return sum
 }

@@ -33,6 +33,7 @@ type table struct {
 
 	elements elementTable
 	deltas   deltaTable
+	grids    gridTable
 }
 
 // elementTable are the loops of elements.go.
@@ -62,7 +63,7 @@ type deltaTable struct {
 }
 
 var goTable = table{expGo, siluGo, geluGo, expShiftGo, scaleGo, maximumGo, dotGo, addToGo, momentsGo, keepGo, addScaledGo,
-	freezeGo, freezeGridGo, descendGo, descendGridGo, goElements, goDeltas}
+	freezeGo, freezeGridGo, descendGo, descendGridGo, goElements, goDeltas, goGrids}
 
 var goElements = elementTable{multiplyGo, scaleGainGo, rotateGo, rotateBackGo, gateGradientGo}
 

@@ -87,6 +87,69 @@ func countLargerAVX512(n int, count, x, all *float64, by float64)
 func countEqualAVX512(n int, x *float64, v float64) (k int)
 
 //go:noescape
+func widenAVX512(n int, dst *float64, x *float32)
+
+//go:noescape
+func narrowAVX512(n int, dst *float32, x *float64)
+
+//go:noescape
+func onlyAVX512(n int, dst, x *float32, bits *byte)
+
+//go:noescape
+func extremesAVX512(n int, x *float32, low, high float32) (least, most float32)
+
+//go:noescape
+func decodeAVX512(n int, dst *float32, codes *byte, scale, zero float32)
+
+//go:noescape
+func encodeAVX512(n int, codes *byte, x *float32, zero float32)
+
+//go:noescape
+func roundAVX512(n int, codes *byte, x *float32, scale, low, high, zero float32)
+
+//go:noescape
+func scoresAVX512(n int, dst *float64, x *float32, by *float64)
+
+//go:noescape
+func finiteAVX512(n int, x *float32) (other int)
+
+//go:noescape
+func finite64AVX512(n int, x *float64) (other int)
+
+//go:noescape
+func twoOfFourAVX512(n int, bits *byte, x *float64) (nan int)
+
+//go:noescape
+func copyBlockAVX512(columns int, dst *float64, ldd int, src *float64, lds int)
+
+//go:noescape
+func valueBlockAVX512(columns int, dst *float64, ldd int, base, scale *float32)
+
+//go:noescape
+func changeBlockAVX512(columns int, dst *float64, ldd int, base, scale *float32, from *float64, ldf int)
+
+//go:noescape
+func dotBlockAVX512(columns int, sum, x *float64, ldx int, y *float64, ldy int)
+
+//go:noescape
+func energyBlockAVX512(columns int, sum, change *float64, ldc int, grad *float64, ldg int, product *float64, ldp int)
+
+//go:noescape
+func acceptBlockAVX512(columns int, rows *uint64, change *float64, ldc int, product *float64, ldp int, d *float64, ldd int, grad *float64, ldg int)
+
+//go:noescape
+func settleAVX512(p *Panel, columns int, d *float64, ldd int) (moved uint64)
+
+//go:noescape
+func settleGridAVX512(p *Panel, columns int, d *float64, ldd int, base *float32) (moved uint64)
+
+//go:noescape
+func chooseTwoOf4AVX512(p *Panel, from, to int, inv *float64)
+
+//go:noescape
+func dropBlockAVX512(columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64)
+
+//go:noescape
 func freezeAVX512(p *Panel, from, to, width int, u *float64, ld int, inv *float64)
 
 //go:noescape
@@ -181,6 +244,69 @@ func countLargerAVX2(n int, count, x, all *float64, by float64)
 
 //go:noescape
 func countEqualAVX2(n int, x *float64, v float64) (k int)
+
+//go:noescape
+func widenAVX2(n int, dst *float64, x *float32)
+
+//go:noescape
+func narrowAVX2(n int, dst *float32, x *float64)
+
+//go:noescape
+func onlyAVX2(n int, dst, x *float32, bits *byte)
+
+//go:noescape
+func extremesAVX2(n int, x *float32, low, high float32) (least, most float32)
+
+//go:noescape
+func decodeAVX2(n int, dst *float32, codes *byte, scale, zero float32)
+
+//go:noescape
+func encodeAVX2(n int, codes *byte, x *float32, zero float32)
+
+//go:noescape
+func roundAVX2(n int, codes *byte, x *float32, scale, low, high, zero float32)
+
+//go:noescape
+func scoresAVX2(n int, dst *float64, x *float32, by *float64)
+
+//go:noescape
+func finiteAVX2(n int, x *float32) (other int)
+
+//go:noescape
+func finite64AVX2(n int, x *float64) (other int)
+
+//go:noescape
+func twoOfFourAVX2(n int, bits *byte, x *float64) (nan int)
+
+//go:noescape
+func copyBlockAVX2(columns int, dst *float64, ldd int, src *float64, lds int)
+
+//go:noescape
+func valueBlockAVX2(columns int, dst *float64, ldd int, base, scale *float32)
+
+//go:noescape
+func changeBlockAVX2(columns int, dst *float64, ldd int, base, scale *float32, from *float64, ldf int)
+
+//go:noescape
+func dotBlockAVX2(columns int, sum, x *float64, ldx int, y *float64, ldy int)
+
+//go:noescape
+func energyBlockAVX2(columns int, sum, change *float64, ldc int, grad *float64, ldg int, product *float64, ldp int)
+
+//go:noescape
+func acceptBlockAVX2(columns int, rows *uint64, change *float64, ldc int, product *float64, ldp int, d *float64, ldd int, grad *float64, ldg int)
+
+//go:noescape
+func settleAVX2(p *Panel, columns int, d *float64, ldd int) (moved uint64)
+
+//go:noescape
+func settleGridAVX2(p *Panel, columns int, d *float64, ldd int, base *float32) (moved uint64)
+
+//go:noescape
+func chooseTwoOf4AVX2(p *Panel, from, to int, inv *float64)
+
+//go:noescape
+func dropBlockAVX2(columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64)
 
 //go:noescape
 func freezeAVX2(p *Panel, from, to, width int, u *float64, ld int, inv *float64)

@@ -469,6 +469,7 @@ func (f form) addProductLoop() {
 // Predicates of comparisons: false for a NaN, but for the last two.
 const (
 	equal      = 0
+	atMost     = 18
 	notEqual   = 4
 	notAtLeast = 25
 	atLeast    = 29
@@ -799,6 +800,429 @@ func (f form) descendLoop(grid bool) {
 	p("\tADDQ $%d, BX\n\tADDQ $%d, R12\n\tADDQ $8, R13\n\tADDQ R10, R9\n\tDECQ R8\n\tDECQ CX\n\tJNZ %s_k\n\tVZEROUPPER\n\tRET\n", column64, column32, name)
 }
 
+// grids are the loops over weights, scores and codes of rows.
+func (f form) grids() {
+	f.widenLoop()
+	f.narrowLoop()
+	f.onlyLoop()
+	f.extremesLoop()
+	f.decodeLoop()
+	f.encodeLoop(false)
+	f.encodeLoop(true)
+	f.scoresLoop()
+	f.finiteLoop(false)
+	f.finiteLoop(true)
+	f.twoOfFourLoop()
+	f.copyBlockLoop()
+	f.valueBlockLoop(false)
+	f.valueBlockLoop(true)
+	f.dotBlockLoop()
+	f.energyBlockLoop()
+	f.acceptBlockLoop()
+	f.settleLoop(false)
+	f.settleLoop(true)
+	f.chooseTwoOf4Loop()
+	f.dropBlockLoop()
+}
+
+func (f form) widenLoop() {
+	name := f.fn("widen", "n int, dst *float64, x *float32", 24)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n%s_l:", name)
+	f.each(func(off int) { p("\tVCVTPS2PD %d(SI), %s0\n\tVMOVUPD %s0, %d(DI)", off, f.R, f.R, 2*off) })
+	next(name, []string{"SI"}, []string{"DI"})
+	p(end)
+}
+
+func (f form) narrowLoop() {
+	name := f.fn("narrow", "n int, dst *float32, x *float64", 24)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n%s_l:", name)
+	f.each(func(off int) {
+		p("\tVMOVUPD %d(SI), %s0", 2*off, f.R)
+		f.narrow(0, 0)
+		p("\tVMOVUPS %s0, %d(DI)", f.H, off)
+	})
+	next(name, []string{"DI"}, []string{"SI"})
+	p(end)
+}
+
+// onlyLoop: dst = x where the bits are set.
+func (f form) onlyLoop() {
+	name := f.fn("only", "n int, dst, x *float32, bits *byte", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tMOVQ bits+24(FP), BX")
+	if f.zmm {
+		p("%s_l:\n\tKMOVW (BX), K1\n\tVMOVUPS.Z (SI), K1, Z0\n\tVMOVUPS Z0, (DI)", name)
+	} else {
+		p("\tVMOVDQU masks<>(SB), Y14\n%s_l:", name)
+		for i := range 2 {
+			p("\tVPBROADCASTB %d(BX), Y%d\n\tVPAND Y14, Y%d, Y%d\n\tVPCMPEQD Y14, Y%d, Y%d\n\tVPAND %d(SI), Y%d, Y%d\n\tVMOVDQU Y%d, %d(DI)", i, i, i, i, i, i, 32*i, i, i, i, 32*i)
+		}
+	}
+	p("\tADDQ $2, BX")
+	next(name, []string{"SI", "DI"}, nil)
+	p(end)
+}
+
+// extremesLoop: the accumulators come last in the instruction, first here: they are
+// kept where x is a NaN.
+func (f form) extremesLoop() {
+	name := f.fn("extremes", "n int, x *float32, low, high float32) (least, most float32", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tVBROADCASTSS low+16(FP), Y0\n\tVMOVAPS Y0, Y1\n\tVBROADCASTSS high+20(FP), Y2\n\tVMOVAPS Y2, Y3\n%s_l:", name)
+	p("\tVMOVUPS (SI), Y4\n\tVMOVUPS 32(SI), Y5\n\tVMINPS Y0, Y4, Y0\n\tVMINPS Y1, Y5, Y1\n\tVMAXPS Y2, Y4, Y2\n\tVMAXPS Y3, Y5, Y3")
+	next(name, []string{"SI"}, nil)
+	for _, x := range []struct {
+		op, to string
+		r      int
+	}{{"VMINPS", "least+24(FP)", 0}, {"VMAXPS", "most+28(FP)", 2}} {
+		p("\t%s Y%d, Y%d, Y0\n\tVEXTRACTF128 $1, Y0, X1\n\t%s X0, X1, X0\n\tVPERMILPS $0x4e, X0, X1\n\t%s X0, X1, X0\n\tVPERMILPS $0xb1, X0, X1\n\t%s X0, X1, X0\n\tVMOVSS X0, %s", x.op, x.r, x.r+1, x.op, x.op, x.op, x.to)
+	}
+	p(end)
+}
+
+// decodeLoop: dst = scale·(codes − zero).
+func (f form) decodeLoop() {
+	name := f.fn("decode", "n int, dst *float32, codes *byte, scale, zero float32", 32)
+	R := f.R
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ codes+16(FP), SI\n\tVBROADCASTSS scale+24(FP), %s15\n\tVBROADCASTSS zero+28(FP), %s14\n%s_l:", R, R, name)
+	for off := 0; off < 64; off += 8 * f.w {
+		p("\tVPMOVZXBD %d(SI), %s0\n\tVCVTDQ2PS %s0, %s0\n\tVSUBPS %s14, %s0, %s0\n\tVMULPS %s0, %s15, %s0\n\tVMOVUPS %s0, %d(DI)", off/4, R, R, R, R, R, R, R, R, R, R, off)
+	}
+	p("\tADDQ $%d, SI", step)
+	next(name, []string{"DI"}, nil)
+	p(end)
+}
+
+// encodeLoop: codes = x + zero, with x what is nearest to x/scale from low to high
+// for round.
+func (f form) encodeLoop(round bool) {
+	name, sig, size := "encode", "n int, codes *byte, x *float32, zero float32", 28
+	if round {
+		name, sig, size = "round", "n int, codes *byte, x *float32, scale, low, high, zero float32", 40
+	}
+	R := f.R
+	name = f.fn(name, sig, size)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ codes+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tVBROADCASTSS zero+%d(FP), %s15", size-4, R)
+	if round {
+		p("\tVBROADCASTSS scale+24(FP), %s13\n\tVBROADCASTSS low+28(FP), %s12\n\tVBROADCASTSS high+32(FP), %s11\n\tVBROADCASTSS magic32<>(SB), %s10", R, R, R, R)
+	}
+	if !f.zmm {
+		p("\tVPCMPEQD Y14, Y14, Y14\n\tVPSRLD $24, Y14, Y14")
+	}
+	p("%s_l:", name)
+	for i := range 16 / (2 * f.w) {
+		p("\tVMOVUPS %d(SI), %s%d", 8*f.w*i, R, i)
+		if round {
+			// What comes first in these is last in Intel's order: a NaN is kept.
+			p("\tVDIVPS %s13, %s%d, %s%d\n\tVMAXPS %s%d, %s12, %s%d\n\tVMINPS %s%d, %s11, %s%d", R, R, i, R, i, R, i, R, R, i, R, i, R, R, i)
+			p("\tVADDPS %s10, %s%d, %s%d\n\tVSUBPS %s10, %s%d, %s%d", R, R, i, R, i, R, R, i, R, i)
+		}
+		p("\tVADDPS %s%d, %s15, %s%d\n\tVCVTTPS2DQ %s%d, %s%d", R, i, R, R, i, R, i, R, i)
+		if !f.zmm {
+			p("\tVPAND Y14, Y%d, Y%d", i, i)
+		}
+	}
+	if f.zmm {
+		p("\tVPMOVDB Z0, (DI)")
+	} else {
+		p("\tVPACKUSDW Y1, Y0, Y0\n\tVPERMQ $0xd8, Y0, Y0\n\tVEXTRACTI128 $1, Y0, X1\n\tVPACKUSWB X1, X0, X0\n\tVMOVDQU X0, (DI)")
+	}
+	p("\tADDQ $%d, DI", step)
+	next(name, []string{"SI"}, nil)
+	p(end)
+}
+
+// finiteLoop: a number less itself is zero, but for those that are not finite.
+func (f form) finiteLoop(double bool) {
+	name, sig, kind, bytes := "finite", "n int, x *float32) (other int", "PS", 4*step
+	if double {
+		name, sig, kind, bytes = "finite64", "n int, x *float64) (other int", "PD", 8*step
+	}
+	name = f.fn(name, sig, 24)
+	R := f.R
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ x+8(FP), SI\n\tVXORPS X15, X15, X15\n\tVXORPS X14, X14, X14\n%s_l:", name)
+	for off := 0; off < bytes; off += 8 * f.w {
+		p("\tVMOVU%s %d(SI), %s0\n\tVSUB%s %s0, %s0, %s0\n\tVORPD %s0, %s15, %s15", kind, off, R, kind, R, R, R, R, R, R)
+	}
+	p("\tADDQ $%d, SI\n\tSUBQ $%d, CX\n\tJNZ %s_l", bytes, step, name)
+	if f.zmm {
+		p("\tVPTESTMD Z15, Z15, K1\n\tKMOVW K1, AX")
+	} else {
+		p("\tVCMPPS $%d, Y14, Y15, Y0\n\tVMOVMSKPS Y0, AX", notEqual)
+	}
+	p("\tMOVQ AX, other+16(FP)\n" + end)
+}
+
+// scoresLoop: dst = |x|·by.
+func (f form) scoresLoop() {
+	name := f.fn("scores", "n int, dst *float64, x *float32, by *float64", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ dst+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tMOVQ by+24(FP), DX\n\tVBROADCASTSS magnitude<>(SB), %s15\n%s_l:", f.H, name)
+	f.each(func(off int) {
+		p("\tVANDPS %d(SI), %s15, %s0\n\tVCVTPS2PD %s0, %s0\n\tVMULPD %d(DX), %s0, %s0\n\tVMOVUPD %s0, %d(DI)", off, f.H, f.H, f.H, f.R, 2*off, f.R, f.R, f.R, 2*off)
+	})
+	next(name, []string{"SI"}, []string{"DX", "DI"})
+	p(end)
+}
+
+// twoOfFourLoop compares the lanes with those one, two and three further in their
+// four: the elements that come later win ties. What loses twice is not kept.
+func (f form) twoOfFourLoop() {
+	name := f.fn("twoOfFour", "n int, bits *byte, x *float64) (nan int", 32)
+	p("\tMOVQ n+0(FP), CX\n\tMOVQ bits+8(FP), DI\n\tMOVQ x+16(FP), SI\n\tXORL R8, R8\n%s_l:\n\tXORL R9, R9", name)
+	to := []string{"AX", "BX", "DX"}
+	for v := range f.vectors() {
+		p("\tVMOVUPD %d(SI), %s0", v*f.w*8, f.R)
+		if f.zmm {
+			p("\tVCMPPD $3, Z0, Z0, K1\n\tKMOVB K1, R10\n\tORL R10, R8")
+		} else {
+			p("\tVCMPPD $3, Y0, Y0, Y1\n\tVMOVMSKPD Y1, R10\n\tORL R10, R8")
+		}
+		for i, turn := range []struct{ order, later int }{{0x39, 0x77}, {0x4e, 0x33}, {0x93, 0x11}} {
+			p("\tVPERMPD $%d, %s0, %s1", turn.order, f.R, f.R)
+			later := turn.later & (1<<f.w - 1)
+			if f.zmm {
+				p("\tVCMPPD $%d, Z0, Z1, K1\n\tVCMPPD $%d, Z0, Z1, K2\n\tKMOVB K1, %s\n\tKMOVB K2, R10", above, atLeast, to[i])
+			} else {
+				p("\tVCMPPD $%d, Y0, Y1, Y2\n\tVCMPPD $%d, Y0, Y1, Y3\n\tVMOVMSKPD Y2, %s\n\tVMOVMSKPD Y3, R10", above, atLeast, to[i])
+			}
+			p("\tANDL $%d, R10\n\tORL R10, %s", later, to[i])
+		}
+		p("\tMOVL AX, R10\n\tORL BX, R10\n\tANDL R10, DX\n\tANDL BX, AX\n\tORL DX, AX\n\tXORL $%d, AX", 1<<f.w-1)
+		if v > 0 {
+			p("\tSHLL $%d, AX", v*f.w)
+		}
+		p("\tORL AX, R9")
+	}
+	p("\tMOVW R9, (DI)\n\tADDQ $2, DI")
+	next(name, nil, []string{"SI"})
+	p("\tMOVQ R8, nan+24(FP)\n" + end)
+}
+
+// strided loads the pointers and the distances of columns of a block's matrices:
+// their registers, and the number of columns in CX.
+func strided(args ...string) {
+	p("\tMOVQ columns+0(FP), CX")
+	off := 8
+	for _, a := range args {
+		name, r, _ := strings.Cut(a, " ")
+		p("\tMOVQ %s+%d(FP), %s", name, off, r)
+		if strings.HasPrefix(name, "ld") {
+			p("\tSHLQ $3, %s", r)
+		}
+		off += 8
+	}
+}
+
+// columns ends a round: the first of each two registers goes on by the second, or by
+// a number, and the loop name runs again while there are columns.
+func columns(name string, pairs ...string) {
+	for _, pair := range pairs {
+		r, by, _ := strings.Cut(pair, " ")
+		p("\tADDQ %s, %s", by, r)
+	}
+	p("\tDECQ CX\n\tJNZ %s_l\n"+end, name)
+}
+
+func (f form) copyBlockLoop() {
+	name := f.fn("copyBlock", "columns int, dst *float64, ldd int, src *float64, lds int", 40)
+	strided("dst DI", "ldd R8", "src SI", "lds R9")
+	p("%s_l:", name)
+	for v := range f.vectors() {
+		p("\tVMOVUPD %d(SI), %s%d", v*f.w*8, f.R, v)
+	}
+	for v := range f.vectors() {
+		p("\tVMOVUPD %s%d, %d(DI)", f.R, v, v*f.w*8)
+	}
+	columns(name, "DI R8", "SI R9")
+}
+
+// valueBlockLoop: dst = base·scale, less from.
+func (f form) valueBlockLoop(less bool) {
+	name, sig, size := "valueBlock", "columns int, dst *float64, ldd int, base, scale *float32", 40
+	args, pairs := []string{"dst DI", "ldd R8", "base SI", "scale DX"}, []string{"DI R8", "SI $64"}
+	if less {
+		name, sig, size = "changeBlock", sig+", from *float64, ldf int", 56
+		args, pairs = append(args, "from BX", "ldf R9"), append(pairs, "BX R9")
+	}
+	name = f.fn(name, sig, size)
+	strided(args...)
+	for v := range f.vectors() {
+		p("\tVMOVUPS %d(DX), %s%d", v*f.w*4, f.H, 8+v)
+	}
+	p("%s_l:", name)
+	for v := range f.vectors() {
+		off := v * f.w * 8
+		p("\tVMULPS %d(SI), %s%d, %s%d\n\tVCVTPS2PD %s%d, %s%d", off/2, f.H, 8+v, f.H, v, f.H, v, f.R, v)
+		if less {
+			p("\tVSUBPD %d(BX), %s%d, %s%d", off, f.R, v, f.R, v)
+		}
+		p("\tVMOVUPD %s%d, %d(DI)", f.R, v, off)
+	}
+	columns(name, pairs...)
+}
+
+// sums loads what is added to, at DI.
+func (f form) sums() {
+	p("\tMOVQ sum+8(FP), DI")
+	for v := range f.vectors() {
+		p("\tVMOVUPD %d(DI), %s%d", v*f.w*8, f.R, 8+v)
+	}
+}
+
+// sumColumns ends a loop that adds to sums.
+func (f form) sumColumns(name string, pairs ...string) {
+	for _, pair := range pairs {
+		r, by, _ := strings.Cut(pair, " ")
+		p("\tADDQ %s, %s", by, r)
+	}
+	p("\tDECQ CX\n\tJNZ %s_l", name)
+	for v := range f.vectors() {
+		p("\tVMOVUPD %s%d, %d(DI)", f.R, 8+v, v*f.w*8)
+	}
+	p(end)
+}
+
+// dotBlockLoop: sum += x·y, the product rounded.
+func (f form) dotBlockLoop() {
+	name := f.fn("dotBlock", "columns int, sum, x *float64, ldx int, y *float64, ldy int", 48)
+	strided("sum DI", "x SI", "ldx R8", "y DX", "ldy R9")
+	f.sums()
+	p("%s_l:", name)
+	for v := range f.vectors() {
+		off := v * f.w * 8
+		p("\tVMOVUPD %d(SI), %s%d\n\tVMULPD %d(DX), %s%d, %s%d\n\tVADDPD %s%d, %s%d, %s%d", off, f.R, v, off, f.R, v, f.R, v, f.R, v, f.R, 8+v, f.R, 8+v)
+	}
+	f.sumColumns(name, "SI R8", "DX R9")
+}
+
+// energyBlockLoop: sum += change·(2g + product), each operation rounded.
+func (f form) energyBlockLoop() {
+	name := f.fn("energyBlock", "columns int, sum, change *float64, ldc int, grad *float64, ldg int, product *float64, ldp int", 64)
+	strided("sum DI", "change SI", "ldc R8", "grad DX", "ldg R9", "product BX", "ldp R10")
+	f.sums()
+	p("%s_l:", name)
+	for v := range f.vectors() {
+		off, R := v*f.w*8, f.R
+		p("\tVMOVUPD %d(DX), %s%d\n\tVADDPD %s%d, %s%d, %s%d\n\tVADDPD %d(BX), %s%d, %s%d\n\tVMULPD %d(SI), %s%d, %s%d\n\tVADDPD %s%d, %s%d, %s%d", off, R, v, R, v, R, v, R, v, off, R, v, R, v, off, R, v, R, v, R, v, R, 8+v, R, 8+v)
+	}
+	f.sumColumns(name, "SI R8", "DX R9", "BX R10")
+}
+
+// acceptBlockLoop: d += change and g += product in the rows of which all bits are
+// set; in the others change becomes zero.
+func (f form) acceptBlockLoop() {
+	name := f.fn("acceptBlock", "columns int, rows *uint64, change *float64, ldc int, product *float64, ldp int, d *float64, ldd int, grad *float64, ldg int", 80)
+	strided("rows AX", "change SI", "ldc R8", "product DX", "ldp R9", "d DI", "ldd R10", "grad BX", "ldg R11")
+	for v := range f.vectors() {
+		p("\tVMOVUPD %d(AX), %s%d", v*f.w*8, f.R, 8+v)
+	}
+	p("%s_l:", name)
+	for v := range f.vectors() {
+		off, R := v*f.w*8, f.R
+		p("\tVANDPD %d(SI), %s%d, %s0\n\tVMOVUPD %s0, %d(SI)\n\tVADDPD %d(DI), %s0, %s0\n\tVMOVUPD %s0, %d(DI)", off, R, 8+v, R, R, off, off, R, R, R, off)
+		p("\tVANDPD %d(DX), %s%d, %s1\n\tVADDPD %d(BX), %s1, %s1\n\tVMOVUPD %s1, %d(BX)", off, R, 8+v, R, off, R, R, R, off)
+	}
+	columns(name, "SI R8", "DX R9", "DI R10", "BX R11")
+}
+
+// settleLoop: see Panel.Settle.
+func (f form) settleLoop(grid bool) {
+	name, sig, size := "settle", "p *Panel, columns int, d *float64, ldd int", 40
+	if grid {
+		name, sig, size = "settleGrid", sig+", base *float32", 48
+	}
+	name = f.fn(name, sig+") (moved uint64", size)
+	p("\tMOVQ p+0(FP), BX\n\tMOVQ columns+8(FP), CX\n\tMOVQ d+16(FP), DI\n\tMOVQ ldd+24(FP), R8\n\tSHLQ $3, R8")
+	p("\tLEAQ %d(BX), R12\n\tADDQ $%d, BX\n\tXORL R9, R9\n\tVXORPD X15, X15, X15", panelNext, panelD)
+	if grid {
+		p("\tMOVQ base+32(FP), SI")
+	}
+	p("%s_l:", name)
+	for v := range f.vectors() {
+		off, R := v*f.w*8, f.R
+		p("\tVMOVUPD %d(BX), %s0\n\tVADDPD %d(DI), %s0, %s1\n\tVMOVUPD %s1, %d(DI)", off, R, off, R, R, R, off)
+		if f.zmm {
+			p("\tVCMPPD $%d, Z15, Z0, K1\n\tKMOVB K1, AX", notEqual)
+		} else {
+			p("\tVCMPPD $%d, Y15, Y0, Y0\n\tVMOVMSKPD Y0, AX", notEqual)
+		}
+		if v > 0 {
+			p("\tSHLQ $%d, AX", v*f.w)
+		}
+		p("\tORQ AX, R9")
+		switch {
+		case grid && f.zmm:
+			p("\tVMOVUPS %d(R12), Y2\n\tVMOVUPS Y2, K1, %d(SI)", off/2, off/2)
+		case grid:
+			p("\tVEXTRACTF128 $1, Y0, X1\n\tVSHUFPS $0x88, X1, X0, X0\n\tVMOVUPS %d(SI), X2\n\tVBLENDVPS X0, %d(R12), X2, X2\n\tVMOVUPS X2, %d(SI)", off/2, off/2, off/2)
+		}
+	}
+	if grid {
+		p("\tADDQ $%d, SI\n\tADDQ $%d, R12", column32, column32)
+	}
+	p("\tADDQ $%d, BX\n\tADDQ R8, DI\n\tDECQ CX\n\tJNZ %s_l", column64, name)
+	p("\tMOVQ R9, moved+%d(FP)\n"+end, size-8)
+}
+
+// chooseTwoOf4Loop: see Panel.ChooseTwoOf4. Of the six comparisons a row of four has
+// three each; it is off where two of them are lost.
+func (f form) chooseTwoOf4Loop() {
+	name := f.fn("chooseTwoOf4", "p *Panel, from, to int, inv *float64", 32)
+	p("\tMOVQ p+0(FP), BX\n\tMOVQ from+8(FP), AX\n\tMOVQ to+16(FP), CX\n\tSUBQ AX, CX\n\tMOVQ inv+24(FP), R11\n\tLEAQ (R11)(AX*8), R11\n\tLEAQ %d(BX)(AX*8), R13\n\tSHLQ $7, AX\n\tADDQ AX, BX\n%s_l:", panelOn, name)
+	bits := []string{"AX", "DX", "SI", "DI", "R8", "R9"} // ab, ac, ad, bc, bd, cd: that the first is at most the second
+	pairs := [][2]int{{0, 1}, {0, 2}, {0, 3}, {1, 2}, {1, 3}, {2, 3}}
+	for v := range f.vectors() {
+		for j := range 4 {
+			p("\tVBROADCASTSD %d(R11), %s4\n\tVMULPD %d(BX), %s4, %s%d\n\tVMULPD %s%d, %s%d, %s%d", 8*j, f.R, j*column64+v*f.w*8, f.R, f.R, j, f.R, j, f.R, j, f.R, j)
+		}
+		for i, q := range pairs {
+			if f.zmm {
+				p("\tVCMPPD $%d, Z%d, Z%d, K1\n\tKMOVB K1, %s", atMost, q[1], q[0], bits[i])
+			} else {
+				p("\tVCMPPD $%d, Y%d, Y%d, Y4\n\tVMOVMSKPD Y4, %s", atMost, q[1], q[0], bits[i])
+			}
+		}
+		for j := range 4 {
+			var mine []string
+			for i, q := range pairs {
+				if j == q[0] || j == q[1] {
+					mine = append(mine, bits[i])
+				}
+			}
+			p("\tMOVQ %s, R10\n\tANDQ %s, R10\n\tMOVQ %s, R12\n\tORQ %s, R12\n\tANDQ %s, R12\n\tORQ R12, R10", mine[0], mine[1], mine[0], mine[1], mine[2])
+			if v > 0 {
+				p("\tSHLQ $%d, R10", v*f.w)
+			}
+			p("\tNOTQ R10\n\tANDQ R10, %d(R13)", 8*j)
+			for i, q := range pairs { // what is left is about the second
+				if j == q[0] {
+					p("\tXORQ $%d, %s", 1<<f.w-1, bits[i])
+				}
+			}
+		}
+	}
+	p("\tADDQ $32, R11\n\tADDQ $32, R13\n\tADDQ $%d, BX\n\tSUBQ $4, CX\n\tJNZ %s_l\n"+end, 4*column64, name)
+}
+
+// dropBlockLoop: see DropBlock.
+func (f form) dropBlockLoop() {
+	name := f.fn("dropBlock", "columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64", 48)
+	strided("on DI", "w SI", "ldw R8", "inv DX")
+	p("\tVBROADCASTSD limit+40(FP), %s15\n%s_l:\n\tVBROADCASTSD (DX), %s14\n\tXORL R9, R9", f.R, name, f.R)
+	for v := range f.vectors() {
+		p("\tVMULPD %d(SI), %s14, %s0\n\tVMULPD %s0, %s0, %s0", v*f.w*8, f.R, f.R, f.R, f.R, f.R)
+		if f.zmm {
+			p("\tVCMPPD $%d, Z15, Z0, K1\n\tKMOVB K1, AX", atMost)
+		} else {
+			p("\tVCMPPD $%d, Y15, Y0, Y0\n\tVMOVMSKPD Y0, AX", atMost)
+		}
+		if v > 0 {
+			p("\tSHLQ $%d, AX", v*f.w)
+		}
+		p("\tORQ AX, R9")
+	}
+	p("\tNOTQ R9\n\tANDQ R9, (DI)")
+	columns(name, "SI R8", "DX $8", "DI $8")
+}
+
 func main() {
 	gp("// Code generated by gen/main.go. DO NOT EDIT.\n\npackage vmath\n")
 	p("// Code generated by gen/main.go. DO NOT EDIT.\n\n#include \"textflag.h\"\n")
@@ -828,6 +1252,7 @@ func main() {
 		f.addScaledLoop()
 		f.elements()
 		f.deltas()
+		f.grids()
 		f.freezeLoop(false)
 		f.freezeLoop(true)
 		f.descendLoop(false)
