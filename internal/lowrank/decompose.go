@@ -20,10 +20,11 @@ import (
 	"math"
 
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // Factors is a decomposition of ΔW [Out, In]. It is read-only after Decompose
-// and safe for concurrent use.
+// and until Give safe for concurrent use.
 type Factors struct {
 	Out, In int
 	// Sigma2 are the energies of all min(Out, In) directions, descending and
@@ -36,6 +37,25 @@ type Factors struct {
 	// U [Out, Rank] has orthonormal columns, A [Rank, In] is Uᵀ·ΔW. The largest
 	// entry of each column of U (the first of equals) is positive.
 	U, A []float64
+
+	lent []*linalg.Buffer[float64]
+}
+
+// borrow returns n elements, with anything in them, that are the decomposition's
+// until Give.
+func (f *Factors) borrow(n int) []float64 {
+	b := linalg.TakeBuffer[float64](n)
+	f.lent = append(f.lent, b)
+	return b.S
+}
+
+// Give hands back the memory of U and A, which must not be used any more. It may
+// be left out: the garbage collector finds it then.
+func (f *Factors) Give() {
+	for _, b := range f.lent {
+		b.Give()
+	}
+	f.U, f.A, f.lent = nil, nil, nil
 }
 
 // Errors that Decompose wraps.
@@ -53,9 +73,7 @@ func Difference(w, what []float32) []float64 {
 		panic(fmt.Sprintf("lowrank: %d and %d weights", len(w), len(what)))
 	}
 	d := make([]float64, len(w))
-	for i, v := range w {
-		d[i] = float64(v) - float64(what[i])
-	}
+	vmath.Difference(d, w, what)
 	return d
 }
 
@@ -90,9 +108,8 @@ func Decompose(p *linalg.Pool, dw []float64, out, in int, c []float64, keep int)
 		return nil, err
 	}
 	f.fixSigns()
-	k := f.Rank
-	f.A = make([]float64, k*in)
-	if k > 0 {
+	if k := f.Rank; k > 0 {
+		f.A = f.borrow(k * in)
 		p.Dgemm(true, false, k, in, out, 1, f.U, k, dw, in, 0, f.A, in)
 	}
 	return f, nil
@@ -110,16 +127,18 @@ func checkFinite(what string, a []float64, cols int) error {
 // fromOutputs takes U from the eigenvectors of ΔW·C·ΔWᵀ [out, out].
 func (f *Factors) fromOutputs(p *linalg.Pool, dw, c []float64, keep int) {
 	m, n := f.Out, f.In
-	gram := make([]float64, m*m)
+	gram := linalg.TakeBuffer[float64](m * m)
+	defer gram.Give()
 	if c == nil {
-		p.Dsyrk(true, false, m, n, 1, dw, n, 0, gram, m)
+		p.Dsyrk(true, false, m, n, 1, dw, n, 0, gram.S, m)
 	} else {
-		t := make([]float64, m*n)
-		p.Dgemm(false, false, m, n, n, 1, dw, n, c, n, 0, t, n)
-		p.Dgemm(false, true, m, m, n, 1, t, n, dw, n, 0, gram, m)
+		t := linalg.TakeBuffer[float64](m * n)
+		p.Dgemm(false, false, m, n, n, 1, dw, n, c, n, 0, t.S, n)
+		p.Dgemm(false, true, m, m, n, 1, t.S, n, dw, n, 0, gram.S, m)
+		t.Give()
 	}
 	keep = min(keep, m)
-	energies, u := p.LeadingEigen(m, gram, keep)
+	energies, u := p.LeadingEigen(m, gram.S, keep)
 	f.setEnergies(energies, keep)
 	if f.Rank < keep {
 		for i := range m {
@@ -146,16 +165,19 @@ func (f *Factors) setEnergies(ascending []float64, keep int) {
 
 // fixSigns makes the largest entry of every column of U positive.
 func (f *Factors) fixSigns() {
-	for k := range f.Rank {
-		best := 0.0
-		for i := range f.Out {
-			if v := f.U[i*f.Rank+k]; math.Abs(v) > math.Abs(best) {
-				best = v
+	best := make([]float64, f.Rank)
+	for i := range f.Out {
+		for k, v := range f.U[i*f.Rank : (i+1)*f.Rank] {
+			if math.Abs(v) > math.Abs(best[k]) {
+				best[k] = v
 			}
 		}
-		if best < 0 {
-			for i := range f.Out {
-				f.U[i*f.Rank+k] = -f.U[i*f.Rank+k]
+	}
+	for i := range f.Out {
+		row := f.U[i*f.Rank : (i+1)*f.Rank]
+		for k, v := range best {
+			if v < 0 {
+				row[k] = -row[k]
 			}
 		}
 	}
@@ -171,36 +193,52 @@ func (f *Factors) Residual(k int) float64 {
 	return sum
 }
 
-// Truncate returns the side path of rank min(k, Rank): b [Out, k] and a [k, In],
-// whose product is the best of that rank. Each column of b and the row of a that
-// goes with it have the same norm, which is kindest to storage in few bits. The
-// result of a smaller k is the leading part of that of a larger one, bit for
-// bit. It panics on k < 0.
-func (f *Factors) Truncate(k int) (b, a []float64) {
+// Truncate returns the side path of rank min(k, f.Rank) as it is stored: bt
+// [k, Out], the transpose of B, and a [k, In], where B·A is the best product of
+// that rank. Each row of bt and the row of a that goes with it have the same norm,
+// which is kindest to storage in few bits. The result of a smaller k is the leading
+// part of that of a larger one, bit for bit. It panics on k < 0.
+func Truncate[T float32 | float64](f *Factors, k int) (bt, a []T) {
 	if k < 0 {
 		panic(fmt.Sprintf("lowrank: truncation to rank %d", k))
 	}
 	k = min(k, f.Rank)
-	b, a = make([]float64, f.Out*k), make([]float64, k*f.In)
+	bt, a = make([]T, k*f.Out), make([]T, k*f.In)
+	scales := make([]float64, k)
 	for j := range k {
-		row := f.A[j*f.In : (j+1)*f.In]
-		// Scaled by the largest entry: squares of tiny errors would underflow.
-		top := 0.0
-		for _, v := range row {
-			top = max(top, math.Abs(v))
-		}
-		sum := 0.0
-		for _, v := range row {
-			v /= top
-			sum += float64(v * v)
-		}
-		t := math.Sqrt(top * math.Sqrt(sum))
-		for i := range f.Out {
-			b[i*k+j] = f.U[i*f.Rank+j] * t
-		}
+		row, to := f.A[j*f.In:(j+1)*f.In], a[j*f.In:(j+1)*f.In]
+		t := rootOfNorm(row)
 		for i, v := range row {
-			a[j*f.In+i] = v / t
+			to[i] = T(v / t)
+		}
+		scales[j] = t
+	}
+	// A few rows of U at a time stay in the nearest cache, where their columns are
+	// read.
+	const few = 16
+	for lo := 0; lo < f.Out; lo += few {
+		hi := min(lo+few, f.Out)
+		for j, t := range scales {
+			to := bt[j*f.Out+lo : j*f.Out+hi]
+			for i := range to {
+				to[i] = T(f.U[(lo+i)*f.Rank+j] * t)
+			}
 		}
 	}
-	return b, a
+	return bt, a
+}
+
+// rootOfNorm returns √‖x‖. It is scaled by the largest entry: squares of tiny errors
+// would underflow.
+func rootOfNorm(x []float64) float64 {
+	top := 0.0
+	for _, v := range x {
+		top = max(top, math.Abs(v))
+	}
+	sum := 0.0
+	for _, v := range x {
+		v /= top
+		sum += float64(v * v)
+	}
+	return math.Sqrt(top * math.Sqrt(sum))
 }

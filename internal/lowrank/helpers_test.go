@@ -28,6 +28,19 @@ func mustDecompose(t interface {
 	return f
 }
 
+// truncate returns Truncate's side path with B [out, k] itself.
+func truncate(f *Factors, k int) (b, a []float64) {
+	bt, a := Truncate[float64](f, k)
+	k = len(a) / f.In
+	b = make([]float64, len(bt))
+	for j := range k {
+		for i := range f.Out {
+			b[i*k+j] = bt[j*f.Out+i]
+		}
+	}
+	return b, a
+}
+
 // product returns b·a.
 func product(b, a []float64, out, k, in int) []float64 {
 	c := make([]float64, out*in)

@@ -91,15 +91,15 @@ func (a *attention[T]) backward(p *linalg.Pool, q, k, v, do, dq, dk, dv []T, n i
 			rows, keys := r1-r0, r1-k0
 			prob := tiles[worker][:rows*keys]
 			ds := tiles[worker][attnTile*n : attnTile*n+rows*keys]
+			centred := tiles[worker][2*attnTile*n : 2*attnTile*n+keys]
 			a.probabilities(prob, q, k, head, r0, r1, k0)
 			Gemm(nil, false, true, rows, keys, a.dim, 1, do[r0*qw+col:], qw, v[k0*kw+kcol:], kw, 0, ds, keys)
 			Gemm(nil, true, false, keys, a.dim, rows, 1, prob, keys, do[r0*qw+col:], qw, 1, pv[k0*qw+col:], qw)
 			for s := range rows {
 				pr, d := prob[s*keys:(s+1)*keys], ds[s*keys:(s+1)*keys]
-				mean := T(dot(pr, d))
-				for j, w := range pr {
-					d[j] = w * (d[j] - mean)
-				}
+				less(centred, d, T(dot(pr, d)))
+				copy(d, pr)
+				multiply(d, centred)
 			}
 			Gemm(nil, false, false, rows, a.dim, keys, a.scale, ds, keys, k[k0*kw+kcol:], kw, 0, dq[r0*qw+col:], qw)
 			Gemm(nil, true, false, keys, a.dim, rows, a.scale, ds, keys, q[r0*qw+col:], qw, 1, pk[k0*qw+col:], qw)

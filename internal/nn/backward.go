@@ -100,12 +100,7 @@ func (r *RunnerOf[T]) turnBack(b *BlockOf[T], a *activations[T], dQ, dK []T, n i
 		if dGain != nil {
 			addGainGradient(r.pool, dGain, d, in, n*heads, inv)
 		}
-		overRows(r.pool, n*heads, func(lo, hi int) {
-			for t := lo; t < hi; t++ {
-				v := d[t*dim : (t+1)*dim]
-				rmsRowBackward(v, nil, v, in[t*dim:(t+1)*dim], gain, inv[t])
-			}
-		})
+		rmsRowsBackward(r.pool, d, nil, d, in, gain, n*heads, inv)
 	}
 	norm(dQ, a.qIn, b.QNorm, a.invQ, g.QNorm, heads)
 	norm(dK, a.kIn, b.KNorm, a.invK, g.KNorm, kvHeads)

@@ -56,9 +56,7 @@ func (r *RunnerOf[T]) Divergence(norm []T, head *LinearOf[T], x []T, rows int, o
 // logarithm of Σ exp(x) and Σ e.
 func logSumExp[T Float](e, x []T) (z, total float64) {
 	top := maximum(x, x[0])
-	for i, l := range x {
-		e[i] = l - top
-	}
+	less(e, x, top)
 	expOf(e, e)
 	total = Sum(e)
 	return float64(top) + vmath.Log64(total), total

@@ -44,12 +44,27 @@ func expOf[T Float](dst, x []T) {
 	}
 }
 
-// expMinus sets dst to e^−x, element by element. dst may be x.
+// expMinus sets dst to e^−x, element by element. dst is not x.
 func expMinus[T Float](dst, x []T) {
-	for i, v := range x {
-		dst[i] = -v
-	}
+	fill(dst, -1)
+	multiply(dst, x)
 	expOf(dst, dst)
+}
+
+// fill sets every element of x to v.
+func fill[T Float](x []T, v T) {
+	for i := range x[:min(len(x), 16)] {
+		x[i] = v
+	}
+	for n := 16; n < len(x); n *= 2 {
+		copy(x[n:], x[:n])
+	}
+}
+
+// less sets dst to x − by, element by element. dst is not x.
+func less[T Float](dst, x []T, by T) {
+	fill(dst, -by)
+	add(dst, x)
 }
 
 // maximum returns the largest of low and the elements of x. A NaN among them may be
@@ -100,7 +115,7 @@ func silu[T Float](dst, x []T) {
 	}
 }
 
-// sigmoid sets dst to σ(x) = 1/(1+e^−x), element by element. dst may be x.
+// sigmoid sets dst to σ(x) = 1/(1+e^−x), element by element. dst is not x.
 func sigmoid[T Float](dst, x []T) {
 	expMinus(dst, x)
 	for i, v := range dst[:len(x)] {
@@ -190,8 +205,14 @@ func Sum[T Float](x []T) float64 {
 // add is dst += x.
 func add[T Float](dst, x []T) {
 	x = x[:len(dst)]
-	for i, v := range x {
-		dst[i] += v
+	switch x := any(x).(type) {
+	case []float32:
+		vmath.AddScaled(any(dst).([]float32), x, 1)
+	case []float64:
+		d := any(dst).([]float64)
+		for i, v := range x {
+			d[i] += v
+		}
 	}
 }
 

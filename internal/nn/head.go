@@ -99,9 +99,7 @@ func (r *RunnerOf[T]) logSum(head *LinearOf[T], rows int, targets []int32, nll [
 			}
 			e := exps[worker*n : (worker+1)*n]
 			hi := maximum(row, top[t])
-			for i, v := range row {
-				e[i] = v - hi
-			}
+			less(e, row, hi)
 			expOf(e, e)
 			if hi != top[t] {
 				total[t] = float64(total[t] * vmath.Exp64(float64(top[t])-float64(hi)))

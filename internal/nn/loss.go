@@ -63,21 +63,17 @@ func (r *RunnerOf[T]) lossPiece(norm []T, head *LinearOf[T], x []T, rows int, ta
 		} else {
 			part.forward(r.pool, h.normed, 0, piece, rows, hidden)
 		}
-		r.pool.For(rows, func(_, t int) {
-			row := piece[t*n : (t+1)*n]
+		scratch := grown(&h.exps, r.workers()*n)
+		r.pool.For(rows, func(worker, t int) {
+			row, e := piece[t*n:(t+1)*n], scratch[worker*n:(worker+1)*n]
 			if targets[t] < 0 {
 				clear(row)
 				return
 			}
-			top := h.top[t]
-			for i, v := range row {
-				row[i] = v - top
-			}
-			expOf(row, row)
-			f := T(float64(scale) / h.total[t])
-			for i := range row {
-				row[i] *= f
-			}
+			less(e, row, h.top[t])
+			expOf(row, e)
+			fill(e, T(float64(scale)/h.total[t]))
+			multiply(row, e)
 			if id := int(targets[t]); id >= lo && id < hi {
 				row[id-lo] -= scale
 			}
@@ -92,11 +88,7 @@ func (r *RunnerOf[T]) lossPiece(norm []T, head *LinearOf[T], x []T, rows int, ta
 	if g.Norm != nil {
 		addGainGradient(r.pool, g.Norm, dNormed, x, rows, h.inv)
 	}
-	overRows(r.pool, rows, func(lo, hi int) {
-		for t := lo; t < hi; t++ {
-			rmsRowBackward(dx[t*d:(t+1)*d], nil, dNormed[t*d:(t+1)*d], x[t*d:(t+1)*d], norm, h.inv[t])
-		}
-	})
+	rmsRowsBackward(r.pool, dx, nil, dNormed, x, norm, rows, h.inv)
 	return Sum(nll)
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // rmsRow sets y = gain·x/√(mean x² + eps) and returns the factor on x.
@@ -28,8 +29,7 @@ func rmsRowBackward[T Float](dst, into, dy, x, gain []T, inv T) {
 	if i < len(x) {
 		s0 += float64(T(dy[i]*gain[i]) * x[i])
 	}
-	r := float64(inv)
-	k := T((s0 + s1) * r * r * r / float64(len(x)))
+	k := rmsAlong(s0+s1, inv, len(x))
 	if into == nil {
 		for i, v := range x {
 			dst[i] = T(T(dy[i]*gain[i])*inv) - T(v*k)
@@ -42,6 +42,86 @@ func rmsRowBackward[T Float](dst, into, dy, x, gain []T, inv T) {
 	}
 }
 
+// rmsAlong is what a row of width elements, of which s is Σ dy·gain·x, is taken off
+// its gradient times.
+func rmsAlong[T Float](s float64, inv T, width int) T {
+	r := float64(inv)
+	return T(s * r * r * r / float64(width))
+}
+
+// rmsRowsBackward is rmsRowBackward for rows of a matrix [rows, width], to the same
+// bits.
+func rmsRowsBackward[T Float](p *linalg.Pool, dst, into, dy, x, gain []T, rows int, inv []T) {
+	w := len(gain)
+	row := func(m []T, t int) []T {
+		if m == nil {
+			return nil
+		}
+		return m[t*w : (t+1)*w]
+	}
+	g, ok := any(gain).([]float32)
+	if !ok {
+		overRows(p, rows, func(lo, hi int) {
+			for t := lo; t < hi; t++ {
+				rmsRowBackward(row(dst, t), row(into, t), row(dy, t), row(x, t), gain, inv[t])
+			}
+		})
+		return
+	}
+	scratch := linalg.TakeBuffer[float32](p.Threads() * 4 * w)
+	defer scratch.Give()
+	of := func(m []T, t int) []float32 { return any(row(m, t)).([]float32) }
+	p.For((rows+rowChunk-1)/rowChunk, func(worker, task int) {
+		lo, hi := task*rowChunk, min(task*rowChunk+rowChunk, rows)
+		s := scratch.S[worker*4*w : (worker+1)*4*w]
+		// Two rows at a time: the sum over one is a chain of additions that wait for
+		// each other.
+		for t := lo; t < hi; t += 2 {
+			n := min(2, hi-t)
+			for i := range n {
+				outer, inner := s[2*i*w:(2*i+1)*w], s[(2*i+1)*w:(2*i+2)*w]
+				copy(outer, of(dy, t+i))
+				vmath.Multiply(outer, g)
+				copy(inner, outer)
+				vmath.Multiply(inner, of(x, t+i))
+			}
+			sums := [2]float64{}
+			if n == 2 {
+				sums[0], sums[1] = sumPairs(s[w:2*w], s[3*w:4*w])
+			} else {
+				sums[0], _ = sumPairs(s[w:2*w], s[w:2*w])
+			}
+			for i := range n {
+				outer, along := s[2*i*w:(2*i+1)*w], s[(2*i+1)*w:(2*i+2)*w]
+				f := float32(inv[t+i])
+				fill(along, -rmsAlong(sums[i], f, w))
+				vmath.Multiply(along, of(x, t+i))
+				vmath.AddScaled(outer, along, f)
+				if into != nil {
+					add(outer, of(into, t+i))
+				}
+				copy(of(dst, t+i), outer)
+			}
+		}
+	})
+}
+
+// sumPairs returns the sums of a and of b, which are as long, each in two lanes.
+func sumPairs(a, b []float32) (sumA, sumB float64) {
+	var a0, a1, b0, b1 float64
+	for ; len(a) >= 2 && len(b) >= 2; a, b = a[2:], b[2:] {
+		a0 += float64(a[0])
+		a1 += float64(a[1])
+		b0 += float64(b[0])
+		b1 += float64(b[1])
+	}
+	if len(a) > 0 {
+		a0 += float64(a[0])
+		b0 += float64(b[0])
+	}
+	return a0 + a1, b0 + b1
+}
+
 // rms normalises every row of x [rows, width] into y and keeps the factors in
 // inv, if that is not nil.
 func rms[T Float](p *linalg.Pool, y, x, gain []T, rows int, eps float64, inv []T) {
@@ -52,17 +132,6 @@ func rms[T Float](p *linalg.Pool, y, x, gain []T, rows int, eps float64, inv []T
 			if inv != nil {
 				inv[t] = f
 			}
-		}
-	})
-}
-
-// rmsBackward adds the gradient through rms to dx: dx += dy·dy/dx.
-func rmsBackward[T Float](p *linalg.Pool, dx, dy, x, gain []T, rows int, inv []T) {
-	w := len(gain)
-	overRows(p, rows, func(lo, hi int) {
-		for t := lo; t < hi; t++ {
-			d := dx[t*w : (t+1)*w]
-			rmsRowBackward(d, d, dy[t*w:(t+1)*w], x[t*w:(t+1)*w], gain, inv[t])
 		}
 	})
 }

@@ -79,7 +79,7 @@ func (r *RunnerOf[T]) normBackward(dx, dy, x, norm []T, rows int, stats, g []T) 
 		addColumnSums(r.pool, dBias, dy, rows, d)
 	}
 	if r.c.Norm != arch.NormCompressed {
-		rmsBackward(r.pool, dx, dy, x, gain, rows, stats)
+		rmsRowsBackward(r.pool, dx, dx, dy, x, gain, rows, stats)
 		return
 	}
 	overRows(r.pool, rows, func(lo, hi int) {

@@ -19,7 +19,8 @@ type RunnerOf[T Float] struct {
 	pool  *linalg.Pool
 	rope  *ropeTable[T]
 	free  activations[T] // for passes that keep nothing
-	tiles [][]T          // attention scores, for each worker
+	tiles [][]T          // attention scores, for each worker, in score
+	score *linalg.Buffer[T]
 	head  headScratch[T]
 	grad  backScratch[T]
 }
@@ -133,7 +134,13 @@ func (a *activations[T]) release() {
 
 // Release hands back the memory that forward passes worked in. The runner may be
 // used again.
-func (r *RunnerOf[T]) Release() { r.free.release() }
+func (r *RunnerOf[T]) Release() {
+	r.free.release()
+	if r.score != nil {
+		r.score.Give()
+		r.score = nil
+	}
+}
 
 // scratch points the activations at memory that is reused from block to block.
 func (a *activations[T]) scratch(c *arch.Config, b *BlockOf[T], rows int, keepX bool) {
@@ -285,11 +292,18 @@ func (r *RunnerOf[T]) attention(b *BlockOf[T]) *attention[T] {
 	}
 }
 
-// tile returns the workers' attention scratch: two tiles of n keys each.
+// tile returns the workers' attention scratch: two tiles of n keys each, and a row.
 func (r *RunnerOf[T]) tile(n int) [][]T {
+	each := (2*attnTile + 1) * n
+	if r.score != nil && cap(r.score.S) < r.workers()*each {
+		r.score.Give()
+		r.score = nil
+	}
+	if r.score == nil {
+		r.score = linalg.TakeBuffer[T](r.workers() * each)
+	}
 	for i := range r.tiles {
-		grown(&r.tiles[i], 2*attnTile*n)
-		r.tiles[i] = r.tiles[i][:cap(r.tiles[i])]
+		r.tiles[i] = r.score.S[:cap(r.score.S)][i*each : (i+1)*each]
 	}
 	return r.tiles
 }

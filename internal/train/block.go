@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/linalg"
@@ -107,7 +108,8 @@ func (b *block[T]) form(pool *linalg.Pool) {
 	}
 }
 
-// merged calls yield with every tensor of the block that training changes.
+// merged calls yield with every tensor of the block that training changes, in
+// memory of its own.
 func (b *block[T]) merged(pool *linalg.Pool, c *arch.Config, i int, yield func(name string, shape []int, data []T) error) error {
 	specs := c.At(i).Linears()
 	for _, s := range specs {
@@ -123,19 +125,19 @@ func (b *block[T]) merged(pool *linalg.Pool, c *arch.Config, i int, yield func(n
 	}
 	for _, a := range b.bottlenecks {
 		for _, p := range a.own {
-			if err := yield(p.Name, p.Shape, p.Data); err != nil {
+			if err := yield(p.Name, p.Shape, slices.Clone(p.Data)); err != nil {
 				return err
 			}
 		}
 	}
 	if len(b.bottlenecks) > 0 {
 		rule := b.bottlenecks[0].rule
-		if err := yield(c.BlockPrefix(i)+arch.RuleName, rule.Shape, rule.Data); err != nil {
+		if err := yield(c.BlockPrefix(i)+arch.RuleName, rule.Shape, slices.Clone(rule.Data)); err != nil {
 			return err
 		}
 	}
 	for _, t := range b.changed {
-		give := func() error { return yield(t.name, t.param.Shape, t.param.Data) }
+		give := func() error { return yield(t.name, t.param.Shape, slices.Clone(t.param.Data)) }
 		if t.bias != "" {
 			give = func() error { return yieldNorm(c, t.param, t.bias, yield) }
 		}
@@ -164,8 +166,8 @@ func (b *block[T]) fits() []dependent {
 // follows the gain in p.
 func yieldNorm[T nn.Float](c *arch.Config, p *ParamOf[T], bias string, yield func(name string, shape []int, data []T) error) error {
 	d := []int{c.Hidden}
-	if err := yield(p.Name, d, p.Data[:c.Hidden]); err != nil || !c.NormBias {
+	if err := yield(p.Name, d, slices.Clone(p.Data[:c.Hidden])); err != nil || !c.NormBias {
 		return err
 	}
-	return yield(bias, d, p.Data[c.Hidden:])
+	return yield(bias, d, slices.Clone(p.Data[c.Hidden:]))
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/nn"
@@ -390,16 +391,16 @@ func (t *TrainerOf[T]) window(ids []int32, scale T) float64 {
 // model order: linear weights with their low-rank change added as their kind
 // says, biases, gains, embedding and head. A head trained apart from a tied
 // embedding is yielded as "lm_head.weight" and must be stored untied. data is
-// valid during the call. Merged stops at yield's first error.
+// yield's to keep. Merged stops at yield's first error.
 func (t *TrainerOf[T]) Merged(yield func(name string, shape []int, data []T) error) error {
 	c := t.model.Config
 	if p := t.embedded; p != nil {
-		if err := yield(p.Name, p.Shape, p.Data); err != nil {
+		if err := yield(p.Name, p.Shape, slices.Clone(p.Data)); err != nil {
 			return err
 		}
 	}
 	if p := t.placed; p != nil {
-		if err := yield(p.Name, p.Shape, p.Data); err != nil {
+		if err := yield(p.Name, p.Shape, slices.Clone(p.Data)); err != nil {
 			return err
 		}
 	}

@@ -235,6 +235,7 @@ func TestMerged(t *testing.T) {
 					t.Errorf("%s: shape %v, %d values, yielded before: %v", name, shape, len(data), tensors[name] != nil)
 				}
 				tensors[name] = slices.Clone(data)
+				clear(data) // it is ours
 				return nil
 			})
 			if err != nil {

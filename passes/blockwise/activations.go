@@ -73,7 +73,9 @@ var roundedKernel = action.NewKernel("walk.rounded", 1, func(c *action.Context, 
 	if err != nil {
 		return err
 	}
-	b, err := LoadForward(cfg, c.Input("block"))
+	var weights Scratch
+	defer weights.Give()
+	b, err := weights.LoadForward(cfg, c.Input("block"))
 	if err != nil {
 		return err
 	}

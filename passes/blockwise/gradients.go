@@ -70,7 +70,9 @@ var blockGradientKernel = action.NewKernel("gradient.block", 1, func(c *action.C
 	if err != nil {
 		return err
 	}
-	b, err := Load(cfg, c.Input("block"))
+	var weights Scratch
+	defer weights.Give()
+	b, err := weights.Load(cfg, c.Input("block"))
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,9 @@ func Inputs(c *action.Context, cfg *arch.Config, block, hidden *artifact.Value, 
 		return nil, err
 	}
 	windows = min(windows, all)
-	b, err := LoadForward(cfg, block)
+	var weights Scratch
+	defer weights.Give()
+	b, err := weights.LoadForward(cfg, block)
 	if err != nil {
 		return nil, err
 	}

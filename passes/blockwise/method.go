@@ -37,7 +37,8 @@ type Work struct {
 	Name    string // path inside the block
 	Site    string
 	Out, In int
-	// W [out, in] are the weights, a copy that the method may change.
+	// W [out, in] are the weights, a copy that the method may change or replace. It
+	// is no longer the method's when that returns.
 	W []float32
 	// Mask is nil where the layer is dense.
 	Mask *mask.Mask
@@ -46,7 +47,6 @@ type Work struct {
 	gradient    *artifact.Value
 	coded       Coded
 	memo        map[string]any
-	original    []float32
 	numbers     map[string]float64
 }
 
@@ -173,11 +173,14 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 	out.CopyExcept(in, OfLinears(names))
 	reports := map[string]map[string]float64{}
 	memo := map[string]map[string]any{} // by site
+	var scratch Scratch
+	defer scratch.Give()
 	for i, l := range ls {
 		if err := c.Err(); err != nil {
 			return err
 		}
-		w, err := openWork(c, l, m.Needs)
+		scratch.Give()
+		w, err := openWork(c, l, m.Needs, &scratch)
 		if err != nil {
 			return err
 		}
@@ -192,7 +195,11 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 			}
 			w.Report(l.Of, x)
 		}
-		w.W = append([]float32(nil), w.original...)
+		original := w.W
+		if m.Needs.Gram || !scratch.holds(original) {
+			w.W = scratch.take(len(original))
+			copy(w.W, original)
+		}
 		if err := m.Linear(w, l.Args); err != nil {
 			return fmt.Errorf("%s: %w", l.Name, err)
 		}
@@ -201,7 +208,7 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 			if err != nil {
 				return err
 			}
-			w.Report("relative_output_error", obs.RelativeOutputError(c.Pool, w.original, w.W, w.Out, w.In, h))
+			w.Report("relative_output_error", obs.RelativeOutputError(c.Pool, original, w.W, w.Out, w.In, h))
 		}
 		if w.Mask != nil {
 			w.Report("zeros", 1-float64(w.Mask.CountKept())/float64(w.Out*w.In))
@@ -211,6 +218,9 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 				return err
 			}
 		} else {
+			if scratch.holds(w.W) {
+				w.W = slices.Clone(w.W)
+			}
 			PutDense(out, l.Name, l.Out, l.In, w.W, w.Mask)
 		}
 		reports[l.Name] = w.numbers
@@ -229,8 +239,9 @@ func (m *Method[L]) run(c *action.Context, ls []linearParams[L]) error {
 	return c.Output("report").PutJSON("report", reports)
 }
 
-// openWork loads one layer; its W is what is stored, not to be written to.
-func openWork[L any](c *action.Context, l linearParams[L], n Needs) (*Work, error) {
+// openWork loads one layer; its W is what is stored, not to be written to, or decoded
+// in the scratch.
+func openWork[L any](c *action.Context, l linearParams[L], n Needs, s *Scratch) (*Work, error) {
 	w := &Work{Pool: c.Pool, Name: l.Name, Site: l.Site, Out: l.Out, In: l.In, numbers: map[string]float64{}}
 	if n.Norms {
 		w.norms = c.Input("norms")
@@ -242,10 +253,9 @@ func openWork[L any](c *action.Context, l linearParams[L], n Needs) (*Work, erro
 		w.gradient = c.Input("gradient")
 	}
 	var err error
-	if w.original, err = Dense(c.Input("block"), l.Name); err != nil {
+	if w.W, err = s.Dense(c.Input("block"), l.Name); err != nil {
 		return nil, err
 	}
-	w.W = w.original
 	w.Mask, err = Mask(c.Input("block"), l.Name)
 	return w, err
 }

@@ -90,24 +90,7 @@ func formOf(v *artifact.Value, linear string) (*form, error) {
 // from whatever they are stored as; side paths are not in them. The slice may
 // be a view of shared memory: do not write to it.
 func Dense(v *artifact.Value, linear string) ([]float32, error) {
-	f, err := formOf(v, linear)
-	if err != nil {
-		return nil, err
-	}
-	if f.open == nil {
-		return v.Float32(linear + f.marker)
-	}
-	out, in, err := f.shape(v, linear)
-	if err != nil {
-		return nil, err
-	}
-	c, err := f.open(v, linear)
-	if err != nil {
-		return nil, err
-	}
-	w := make([]float32, out*in)
-	c.Decode(w)
-	return w, nil
+	return (*Scratch)(nil).Dense(v, linear)
 }
 
 // shapeOf returns the shape of a linear layer's weights in whatever form they

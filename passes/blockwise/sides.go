@@ -32,7 +32,9 @@ func SideCount(v *artifact.Value, linear string) int {
 // a [rank, in] and b [out, rank]. It takes ownership of a.
 func PutSide(out *artifact.Builder, linear string, i, rank int, a, b []float32) {
 	out.PutFloat32(sideLeaf(linear, i, "A"), []int{rank, len(a) / rank}, a)
-	out.PutFloat32(sideLeaf(linear, i, "BT"), []int{rank, len(b) / rank}, Transpose(b, len(b)/rank, rank))
+	bt := make([]float32, len(b))
+	transpose(bt, b, len(b)/rank, rank)
+	out.PutFloat32(sideLeaf(linear, i, "BT"), []int{rank, len(b) / rank}, bt)
 }
 
 // ShareSide gives a linear layer the i-th side path of the given rank whose
@@ -46,33 +48,20 @@ func ShareSide(out *artifact.Builder, linear string, i, rank int, a, bt artifact
 // Sides returns the side paths of a linear layer, each with scale 1. A may be a
 // view of shared memory: do not write to it.
 func Sides(v *artifact.Value, linear string) ([]nn.Side, error) {
-	var out []nn.Side
-	for i := range SideCount(v, linear) {
-		e, err := v.Entry(sideLeaf(linear, i, "A"))
-		if err != nil {
-			return nil, err
-		}
-		s := nn.Side{Rank: e.Meta.Shape[0], Scale: 1}
-		if s.A, err = v.Float32(sideLeaf(linear, i, "A")); err != nil {
-			return nil, err
-		}
-		bt, err := v.Float32(sideLeaf(linear, i, "BT"))
-		if err != nil {
-			return nil, err
-		}
-		s.B = Transpose(bt, s.Rank, len(bt)/s.Rank)
-		out = append(out, s)
-	}
-	return out, nil
+	return (*Scratch)(nil).sides(v, linear)
 }
 
-// Transpose returns the transpose [cols, rows] of x [rows, cols].
-func Transpose(x []float32, rows, cols int) []float32 {
-	t := make([]float32, len(x))
-	for i := range rows {
-		for j, v := range x[i*cols : (i+1)*cols] {
-			t[j*rows+i] = v
+// transpose sets t [cols, rows] to the transpose of x [rows, cols].
+func transpose(t, x []float32, rows, cols int) {
+	// Of a few rows at a time, so that what is written stays in the nearest cache.
+	const few = 16
+	for lo := 0; lo < rows; lo += few {
+		hi := min(lo+few, rows)
+		for j := range cols {
+			to := t[j*rows+lo : j*rows+hi]
+			for i := range to {
+				to[i] = x[(lo+i)*cols+j]
+			}
 		}
 	}
-	return t
 }

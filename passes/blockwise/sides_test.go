@@ -48,7 +48,9 @@ func TestSharedSideIsTheStoredOne(t *testing.T) {
 
 		f := artifact.NewBuilder()
 		f.PutFloat32("A", []int{keep, in}, slices.Clone(a))
-		f.PutFloat32("BT", []int{keep, out}, Transpose(b, out, keep))
+		bt := make([]float32, len(b))
+		transpose(bt, b, out, keep)
+		f.PutFloat32("BT", []int{keep, out}, bt)
 		factors := built(f)
 		ea, _ := factors.Entry("A")
 		eb, _ := factors.Entry("BT")

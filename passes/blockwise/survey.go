@@ -19,7 +19,7 @@ type Survey[L any] struct {
 	Impl   int
 	Needs  Needs
 	// Linear puts leaves about one layer, named after w.Name, into out. w.W is
-	// read only, and the report is not kept.
+	// read only and the call's, and the report is not kept.
 	Linear func(c *action.Context, w *Work, l L, out *artifact.Builder) error
 
 	kernel *action.Kernel
@@ -28,8 +28,11 @@ type Survey[L any] struct {
 // NewSurvey registers the survey's kernel.
 func NewSurvey[L any](s Survey[L]) *Survey[L] {
 	s.kernel = action.NewKernel(s.Kernel, s.Impl, func(c *action.Context, ls []linearParams[L]) error {
+		var scratch Scratch
+		defer scratch.Give()
 		for i, l := range ls {
-			w, err := openWork(c, l, s.Needs)
+			scratch.Give()
+			w, err := openWork(c, l, s.Needs, &scratch)
 			if err != nil {
 				return err
 			}

@@ -52,8 +52,11 @@ var spreadKernel = action.NewKernel("trial.spread", 1, func(c *action.Context, p
 	out := make([]float32, 0, p.Trials*len(in))
 	r := nn.NewRunner(cfg, c.Pool)
 	defer r.Release()
+	var weights Scratch
+	defer weights.Give()
 	for i := range p.Trials {
-		b, err := LoadForward(cfg, c.Input(trialInput(i)))
+		weights.Give()
+		b, err := weights.LoadForward(cfg, c.Input(trialInput(i)))
 		if err != nil {
 			return err
 		}

@@ -1,7 +1,9 @@
 package blockwise
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/arch"
@@ -12,26 +14,42 @@ import (
 	"github.com/compressc/compressc/passes"
 )
 
-// embedKernel looks the tokens' rows up: hidden states [windows, T, hidden].
+// embedRows is how many tokens one task of the embedding takes.
+const embedRows = 64
+
+// embedKernel looks the tokens' rows up: hidden states [windows, T, hidden]. Of a
+// table that is not float32 those rows alone are decoded.
 var embedKernel = action.NewKernel("embed", 1, func(c *action.Context, g Geometry) error {
 	ids, shape, err := tokens(c.Input("tokens"))
 	if err != nil {
 		return err
 	}
-	x := make([]float32, len(ids)*g.Hidden)
 	cfg := g.Config()
-	table, err := c.Input("embed").Float32(cfg.EmbedName())
+	table, err := c.Input("embed").Rows(cfg.EmbedName())
 	if err != nil {
 		return err
+	}
+	if table.Count != g.Vocab || table.Width != g.Hidden {
+		return fmt.Errorf("%s has %d rows of %d; expected %d of %d", cfg.EmbedName(), table.Count, table.Width, g.Vocab, g.Hidden)
 	}
 	for _, id := range ids {
 		if int(id) >= g.Vocab || id < 0 {
 			return fmt.Errorf("token %d is outside the model's vocabulary of %d: the data's tokenizer is not the model's", id, g.Vocab)
 		}
 	}
-	r := nn.NewRunner(cfg, c.Pool)
-	defer r.Release()
-	r.Embed(table, ids, x)
+	x := make([]float32, len(ids)*g.Hidden)
+	errs := make([]error, (len(ids)+embedRows-1)/embedRows)
+	c.Pool.For(len(errs), func(_, task int) {
+		for t := task * embedRows; t < min(len(ids), (task+1)*embedRows) && errs[task] == nil; t++ {
+			to, id := x[t*g.Hidden:(t+1)*g.Hidden], int(ids[t])
+			var row []float32
+			row, errs[task] = table.Float32(id, id+1, to)
+			copy(to, row) // which is where it stands already if it was decoded
+		}
+	})
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	if g.Learned {
 		if shape[1] > g.Positions {
 			return fmt.Errorf("windows of %d tokens in a model of %d learned positions: choose a sequence_length of at most %d", shape[1], g.Positions, g.Positions)
@@ -40,7 +58,7 @@ var embedKernel = action.NewKernel("embed", 1, func(c *action.Context, g Geometr
 		if err != nil {
 			return err
 		}
-		r.AddPositions(positions, x, shape[1])
+		nn.NewRunner(cfg, c.Pool).AddPositions(positions, x, shape[1])
 	}
 	c.Output("hidden").PutFloat32("hidden", []int{shape[0], shape[1], g.Hidden}, x)
 	return nil
@@ -65,7 +83,9 @@ var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry)
 	if err != nil {
 		return err
 	}
-	b, err := LoadForward(cfg, c.Input("block"))
+	var weights Scratch
+	defer weights.Give()
+	b, err := weights.LoadForward(cfg, c.Input("block"))
 	if err != nil {
 		return err
 	}
@@ -77,14 +97,9 @@ var walkKernel = action.NewKernel("walk", 1, func(c *action.Context, g Geometry)
 	}
 	r := nn.NewRunner(cfg, c.Pool)
 	defer r.Release()
-	var x []float32
+	x := in // which is only read where the pass stops before it is the block's output
 	if c.Wants("hidden") {
-		x = append(x, in...)
-	} else {
-		buf := linalg.TakeBuffer[float32](len(in))
-		defer buf.Give()
-		x = buf.S
-		copy(x, in)
+		x = slices.Clone(in)
 	}
 	// A few windows at a time bound the scratch memory; the bits do not depend
 	// on how many.
@@ -127,6 +142,8 @@ type collector struct {
 	cfg   *arch.Config
 	pool  *linalg.Pool
 	sites map[string]*siteSums
+	// columns are what each worker adds a group of columns up in.
+	columns []vmath.Columns
 }
 
 type siteSums struct {
@@ -137,7 +154,7 @@ type siteSums struct {
 }
 
 func newCollector(cfg *arch.Config, pool *linalg.Pool, moments, gram bool) *collector {
-	c := &collector{cfg: cfg, pool: pool, sites: map[string]*siteSums{}}
+	c := &collector{cfg: cfg, pool: pool, sites: map[string]*siteSums{}, columns: make([]vmath.Columns, pool.Threads())}
 	for _, s := range arch.Sites() {
 		n := cfg.SiteWidth(s)
 		z := &siteSums{width: n, sum: make([]float64, n), sumSq: make([]float64, n), sumAbs: make([]float64, n), maxAbs: make([]float64, n)}
@@ -159,10 +176,11 @@ func (c *collector) add(_ int, site string, rows []float32, width int) {
 	z := c.sites[site]
 	T := len(rows) / width
 	const group = vmath.ColumnGroup
-	c.pool.For((width+group-1)/group, func(_, t int) {
+	c.pool.For((width+group-1)/group, func(worker, t int) {
 		lo, hi := t*group, min(width, t*group+group)
-		var m vmath.Columns
-		vmath.AddColumns(&m, rows[lo:], T, hi-lo, width)
+		m := &c.columns[worker]
+		*m = vmath.Columns{}
+		vmath.AddColumns(m, rows[lo:], T, hi-lo, width)
 		for j := range hi - lo {
 			z.sum[lo+j] += m.Sum[j]
 			z.sumSq[lo+j] += m.SumSq[j]
@@ -247,7 +265,7 @@ func Embed(g *action.Graph, node string, m *passes.Model, d *passes.Data) action
 	a := g.Add(action.Spec{Kernel: embedKernel, Params: ModelGeometry(cfg), Node: node, Label: "embedding",
 		Inputs:  []action.Input{{Name: "embed", Ref: m.Embed}, {Name: "tokens", Ref: d.Tokens}},
 		Outputs: []action.Output{{Name: "hidden", Class: action.Transient, Bytes: n * int64(cfg.Hidden) * 4}},
-		Flops:   float64(n), Peak: int64(cfg.Vocab) * int64(cfg.Hidden) * 4})
+		Flops:   float64(n), Peak: n * int64(cfg.Hidden) * 4})
 	return action.Ref{Action: a, Output: "hidden"}
 }
 

@@ -6,13 +6,14 @@ import (
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/linalg/rng"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 )
 
 // The column sums of one window of 512 tokens at a site of width 1,536.
 func BenchmarkColumnSums(b *testing.B) {
 	p := linalg.NewPool(1)
 	defer p.Close()
-	c := &collector{pool: p, sites: map[string]*siteSums{}}
+	c := &collector{pool: p, sites: map[string]*siteSums{}, columns: make([]vmath.Columns, 1)}
 	const rows, width = 512, 1536
 	z := &siteSums{width: width, sum: make([]float64, width), sumSq: make([]float64, width), sumAbs: make([]float64, width), maxAbs: make([]float64, width)}
 	c.sites[arch.SiteMLPMid] = z

@@ -73,47 +73,13 @@ func Mask(v *artifact.Value, linear string) (*mask.Mask, error) {
 
 // Load decodes a block.
 func Load(c *arch.Config, v *artifact.Value) (*nn.Block, error) {
-	return load(c, v, func(lin string) ([]float32, error) { return Dense(v, lin) })
+	return (*Scratch)(nil).Load(c, v)
 }
 
 // LoadForward opens a block for forward passes alone: layers that are codes stay
 // codes and are decoded where they are multiplied, with the same bits.
 func LoadForward(c *arch.Config, v *artifact.Value) (*nn.Block, error) {
-	codes := map[string]*grid.Quantized{}
-	b, err := load(c, v, func(lin string) ([]float32, error) {
-		if !IsQuantized(v, lin) {
-			return Dense(v, lin)
-		}
-		var err error
-		codes[lin], err = Quantized(v, lin)
-		return nil, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for name, q := range codes {
-		Lin(b, name).Rows = q.Row
-	}
-	return b, nil
-}
-
-// load opens a block; weights returns those of a linear layer, or nil.
-func load(c *arch.Config, v *artifact.Value, weights func(linear string) ([]float32, error)) (*nn.Block, error) {
-	b, err := nn.LoadBlock(c, 0, func(name string) ([]float32, error) {
-		if lin, ok := cutWeight(c, name); ok {
-			return weights(lin)
-		}
-		return v.Float32(name)
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range c.Linears() {
-		if Lin(b, s.Name).Sides, err = Sides(v, s.Name); err != nil {
-			return nil, err
-		}
-	}
-	return b, nil
+	return (*Scratch)(nil).LoadForward(c, v)
 }
 
 // Lin returns the linear layer of a block by its name in the checkpoint.

@@ -8,6 +8,8 @@ import (
 	"github.com/compressc/compressc/internal/action"
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/diag"
+	"github.com/compressc/compressc/internal/linalg"
+	"github.com/compressc/compressc/internal/linalg/vmath"
 	"github.com/compressc/compressc/internal/lowrank"
 	"github.com/compressc/compressc/internal/model"
 	"github.com/compressc/compressc/internal/obs"
@@ -88,26 +90,33 @@ var decomposeKernel = action.NewKernel("compensate.decompose", 2, func(c *action
 		if err := c.Err(); err != nil {
 			return err
 		}
-		dw, err := delta(comp, ref, l.Name)
-		if err != nil {
-			return err
-		}
 		var gram []float64
 		if v := c.In["gram"]; v != nil {
+			var err error
 			if gram, err = v.Float64(l.Site); err != nil {
 				return err
 			}
-			w, err := blockwise.Dense(ref, l.Name)
-			if err != nil {
-				return err
-			}
+		}
+		var weights blockwise.Scratch
+		w, err := weights.Dense(ref, l.Name)
+		if err != nil {
+			return err
+		}
+		if gram != nil {
 			reports[l.Name] = obs.OutputEnergy(c.Pool, w, nil, l.Out, l.In, gram)
 		}
-		f, err := lowrank.Decompose(c.Pool, dw, l.Out, l.In, gram, min(p.Keep, l.Out, l.In))
+		dw := linalg.TakeBuffer[float64](len(w))
+		if err := delta(dw.S, w, comp, l.Name, &weights); err != nil {
+			return err
+		}
+		weights.Give()
+		f, err := lowrank.Decompose(c.Pool, dw.S, l.Out, l.In, gram, min(p.Keep, l.Out, l.In))
 		if err != nil {
 			return fmt.Errorf("%s: %w", l.Name, err)
 		}
+		dw.Give()
 		putFactors(out, l, f)
+		f.Give()
 		if err := c.Step(i+1, len(p.Layers)); err != nil {
 			return err
 		}
@@ -115,36 +124,30 @@ var decomposeKernel = action.NewKernel("compensate.decompose", 2, func(c *action
 	return out.PutJSON("energy", reports)
 })
 
-// delta returns W − Ŵ − Σ B·A [out, in] in float64: what is still missing.
-func delta(comp, ref *artifact.Value, linear string) ([]float64, error) {
-	w, err := blockwise.Dense(ref, linear)
+// delta sets d [out, in] to W − Ŵ − Σ B·A in float64: what is still missing.
+func delta(d []float64, w []float32, comp *artifact.Value, linear string, s *blockwise.Scratch) error {
+	v, err := s.Dense(comp, linear)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	v, err := blockwise.Dense(comp, linear)
-	if err != nil {
-		return nil, err
-	}
-	d := make([]float64, len(w))
-	for i := range d {
-		d[i] = float64(w[i]) - float64(v[i])
-	}
+	vmath.Difference(d, w, v)
 	sides, err := blockwise.Sides(comp, linear)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, s := range sides {
 		in := len(s.A) / s.Rank
-		for r := 0; r < len(s.B)/s.Rank; r++ {
-			for k := 0; k < s.Rank; k++ {
+		for r := range len(s.B) / s.Rank {
+			row := d[r*in : (r+1)*in]
+			for k := range s.Rank {
 				b := float64(s.B[r*s.Rank+k])
-				for j := 0; j < in; j++ {
-					d[r*in+j] -= float64(b * float64(s.A[k*in+j]))
+				for j, a := range s.A[k*in : (k+1)*in] {
+					row[j] -= float64(b * float64(a))
 				}
 			}
 		}
 	}
-	return d, nil
+	return nil
 }
 
 type attachParams struct {

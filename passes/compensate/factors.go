@@ -3,7 +3,6 @@ package compensate
 import (
 	"github.com/compressc/compressc/internal/artifact"
 	"github.com/compressc/compressc/internal/lowrank"
-	"github.com/compressc/compressc/passes/blockwise"
 )
 
 // factors are one layer's decomposition as it is kept: the balanced side path
@@ -17,20 +16,12 @@ type factors struct {
 }
 
 func putFactors(out *artifact.Builder, l layerParams, f *lowrank.Factors) {
-	b, a := f.Truncate(f.Rank)
+	bt, a := lowrank.Truncate[float32](f, f.Rank)
 	if f.Rank > 0 {
-		out.PutFloat32(l.Name+".A", []int{f.Rank, l.In}, narrow(a))
-		out.PutFloat32(l.Name+".BT", []int{f.Rank, l.Out}, blockwise.Transpose(narrow(b), l.Out, f.Rank))
+		out.PutFloat32(l.Name+".A", []int{f.Rank, l.In}, a)
+		out.PutFloat32(l.Name+".BT", []int{f.Rank, l.Out}, bt)
 	}
 	out.PutFloat64(l.Name+".energies", []int{len(f.Sigma2)}, f.Sigma2)
-}
-
-func narrow(x []float64) []float32 {
-	out := make([]float32, len(x))
-	for i, v := range x {
-		out[i] = float32(v)
-	}
-	return out
 }
 
 func getFactors(v *artifact.Value, l layerParams) (f factors, err error) {

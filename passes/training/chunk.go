@@ -43,7 +43,7 @@ type paramMeta struct {
 }
 
 var chunkKernel = action.NewKernel("train.chunk", 1, func(c *action.Context, p chunkParams) error {
-	l, err := p.load(c)
+	l, err := p.load(c, true)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 // mergeKernel turns the trained state into a model: outputs block0…, embed and
 // final as asked for, and ranks0… with the blocks' ranks as the leaf "report".
 var mergeKernel = action.NewKernel("train.merge", 1, func(c *action.Context, s Spec) error {
-	l, err := s.load(c)
+	l, err := s.load(c, false)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ var mergeKernel = action.NewKernel("train.merge", 1, func(c *action.Context, s S
 			return nil
 		}
 		replaced[out+"/"+leaf] = true
-		c.Output(out).PutFloat32(leaf, shape, append([]float32(nil), data...))
+		c.Output(out).PutFloat32(leaf, shape, data)
 		return nil
 	})
 	if err != nil {

@@ -38,7 +38,9 @@ type reconstructParams struct {
 var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.Context, p reconstructParams) error {
 	cfg := p.Geometry.Config()
 	in := c.Input("block")
-	given, err := blockwise.Load(cfg, in)
+	var weights blockwise.Scratch
+	defer weights.Give()
+	given, err := weights.Load(cfg, in)
 	if err != nil {
 		return err
 	}
@@ -46,7 +48,7 @@ var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.
 	if p.Reference != nil {
 		refCfg = p.Reference.Config()
 	}
-	want, err := blockwise.Load(refCfg, c.Input("reference"))
+	want, err := weights.Load(refCfg, c.Input("reference"))
 	if err != nil {
 		return err
 	}
@@ -119,7 +121,7 @@ var reconstructKernel = action.NewKernel("train.reconstruct", 1, func(c *action.
 	err = t.Merged(func(name string, shape []int, data []float32) error {
 		leaf := name[len(prefix):]
 		replaced[leaf] = true
-		out.PutFloat32(leaf, shape, append([]float32(nil), data...))
+		out.PutFloat32(leaf, shape, data)
 		return nil
 	})
 	if err != nil {

@@ -118,13 +118,16 @@ type loaded struct {
 	trainer *train.Trainer
 }
 
-// load reads the whole model and makes its trainer.
-func (s *Spec) load(c *action.Context) (*loaded, error) {
+// load reads the whole model and makes its trainer. An embedding that is not trained
+// is left out where no passes will be run.
+func (s *Spec) load(c *action.Context, passes bool) (*loaded, error) {
 	cfg := s.config()
 	m := &nn.Model{Config: cfg}
 	var err error
-	if m.Embed, err = c.Input("embed").Float32(cfg.EmbedName()); err != nil {
-		return nil, err
+	if passes || s.trainsEmbedding() {
+		if m.Embed, err = c.Input("embed").Float32(cfg.EmbedName()); err != nil {
+			return nil, err
+		}
 	}
 	final := c.Input("final")
 	if m.Norm, err = nn.LoadFinalNorm(cfg, final.Float32); err != nil {
@@ -166,6 +169,11 @@ func (s *Spec) load(c *action.Context) (*loaded, error) {
 		return nil, err
 	}
 	return &loaded{m, t}, nil
+}
+
+// trainsEmbedding reports whether the embedding changes, by itself or as a head.
+func (s *Spec) trainsEmbedding() bool {
+	return s.Embedding || s.Geometry.Tied && s.Head.Kind != train.Frozen
 }
 
 func blockInput(b int) string { return fmt.Sprintf("block%d", b) }

@@ -1,6 +1,7 @@
 package gguf
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/compressc/compressc/internal/format/half"
@@ -69,39 +70,51 @@ var small = func() (t [64]float32) {
 	return t
 }()
 
-// nibbles fills lut with scale·q + offset for the codes 0..15. Two
-// multiplications less per pair of elements pay for it in every block.
-func nibbles(lut *[16]float32, scale, offset float32) {
-	for q := range lut {
-		lut[q] = float32(scale*small[q]) + offset
+// centred holds those of the codes 0..15 less 8, signed those of the bytes as int8.
+var centred, signed = func() (c [16]float32, s [256]float32) {
+	for i := range c {
+		c[i] = float32(i - 8)
+	}
+	for i := range s {
+		s[i] = float32(int8(i))
+	}
+	return c, s
+}()
+
+// affineNibbles sets low to scale·q + offset for the codes q in the low halves of b,
+// and high for those in the high halves with its own scale and offset.
+func affineNibbles(low, high *[16]float32, b *[16]byte, scale, offset, highScale, highOffset float32) {
+	for j := 0; j < len(b); j += 4 {
+		v := binary.LittleEndian.Uint32(b[j:])
+		l, h := (*[4]float32)(low[j:]), (*[4]float32)(high[j:])
+		l[0], h[0] = float32(scale*small[v&15])+offset, float32(highScale*small[v>>4&15])+highOffset
+		l[1], h[1] = float32(scale*small[v>>8&15])+offset, float32(highScale*small[v>>12&15])+highOffset
+		l[2], h[2] = float32(scale*small[v>>16&15])+offset, float32(highScale*small[v>>20&15])+highOffset
+		l[3], h[3] = float32(scale*small[v>>24&15])+offset, float32(highScale*small[v>>28])+highOffset
 	}
 }
 
 func decodeQ4_0(dst []float32, src []byte) {
-	var lut [16]float32
 	for len(dst) > 0 {
 		out, b := (*[32]float32)(dst), (*[18]byte)(src)
 		d := f16at(b[:])
-		for q := range lut {
-			lut[q] = d * (small[q] - 8)
-		}
-		for j, c := range b[2:] {
-			out[j&15] = lut[c&15]
-			out[j&15+16] = lut[c>>4]
+		for j := 0; j < 16; j += 4 {
+			v := binary.LittleEndian.Uint32(b[2+j:])
+			l, h := (*[4]float32)(out[j:]), (*[4]float32)(out[j+16:])
+			l[0], h[0] = d*centred[v&15], d*centred[v>>4&15]
+			l[1], h[1] = d*centred[v>>8&15], d*centred[v>>12&15]
+			l[2], h[2] = d*centred[v>>16&15], d*centred[v>>20&15]
+			l[3], h[3] = d*centred[v>>24&15], d*centred[v>>28]
 		}
 		dst, src = dst[32:], src[18:]
 	}
 }
 
 func decodeQ4_1(dst []float32, src []byte) {
-	var lut [16]float32
 	for len(dst) > 0 {
 		out, b := (*[32]float32)(dst), (*[20]byte)(src)
-		nibbles(&lut, f16at(b[:]), f16at(b[2:]))
-		for j, c := range b[4:] {
-			out[j&15] = lut[c&15]
-			out[j&15+16] = lut[c>>4]
-		}
+		d, m := f16at(b[:]), f16at(b[2:])
+		affineNibbles((*[16]float32)(out[:]), (*[16]float32)(out[16:]), (*[16]byte)(b[4:]), d, m, d, m)
 		dst, src = dst[32:], src[20:]
 	}
 }
@@ -138,8 +151,17 @@ func decodeQ8_0(dst []float32, src []byte) {
 	for len(dst) > 0 {
 		out, b := (*[32]float32)(dst), (*[34]byte)(src)
 		d := f16at(b[:])
-		for j, c := range b[2:] {
-			out[j&31] = d * float32(int8(c))
+		for j := 0; j < 32; j += 8 {
+			v := binary.LittleEndian.Uint64(b[2+j:])
+			o := (*[8]float32)(out[j:])
+			o[0] = d * signed[v&255]
+			o[1] = d * signed[v>>8&255]
+			o[2] = d * signed[v>>16&255]
+			o[3] = d * signed[v>>24&255]
+			o[4] = d * signed[v>>32&255]
+			o[5] = d * signed[v>>40&255]
+			o[6] = d * signed[v>>48&255]
+			o[7] = d * signed[v>>56]
 		}
 		dst, src = dst[32:], src[34:]
 	}

@@ -77,18 +77,15 @@ func decodeQ3K(dst []float32, src []byte) {
 }
 
 func decodeQ4K(dst []float32, src []byte) {
-	var low, high [16]float32
 	for len(dst) > 0 {
 		out, b := (*[256]float32)(dst), (*[144]byte)(src)
 		d, dmin := f16at(b[:]), f16at(b[2:])
 		sc, mn := unpackScales((*[12]byte)(b[4:]))
 		for k := range 4 {
-			nibbles(&low, d*small[sc[2*k]&63], -float32(dmin*small[mn[2*k]&63]))
-			nibbles(&high, d*small[sc[2*k+1]&63], -float32(dmin*small[mn[2*k+1]&63]))
-			o := (*[64]float32)(out[64*k:])
-			for j, c := range b[16+32*k:][:32] {
-				o[j&31] = low[c&15]
-				o[j&31+32] = high[c>>4]
+			d1, m1 := d*small[sc[2*k]&63], -float32(dmin*small[mn[2*k]&63])
+			d2, m2 := d*small[sc[2*k+1]&63], -float32(dmin*small[mn[2*k+1]&63])
+			for j := 0; j < 32; j += 16 {
+				affineNibbles((*[16]float32)(out[64*k+j:]), (*[16]float32)(out[64*k+32+j:]), (*[16]byte)(b[16+32*k+j:]), d1, m1, d2, m2)
 			}
 		}
 		dst, src = dst[256:], src[144:]
