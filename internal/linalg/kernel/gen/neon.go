@@ -5,11 +5,12 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 )
 
 // The assembler of Go knows few of the floating point instructions on vectors;
 // the others are written as their encodings (Arm Architecture Reference Manual,
-// C7.2).
+// C7.2), with what a disassembler makes of them as comment.
 
 func word(op int, comment string, a ...any) {
 	p("\tWORD $0x%08x // %s", op, fmt.Sprintf(comment, a...))
@@ -18,13 +19,13 @@ func word(op int, comment string, a ...any) {
 // neonElement is d += n·m[at].
 func neonElement(f64 bool, d, n, m, at int) {
 	if f64 {
-		word(0x4fc01000|at<<11|m<<16|n<<5|d, "FMLA V%d.D2, V%d.D2, V%d.D[%d]", d, n, m, at)
+		word(0x4fc01000|at<<11|m<<16|n<<5|d, "fmla v%d.2d, v%d.2d, v%d.d[%d]", d, n, m, at)
 	} else {
-		word(0x4f801000|(at&1)<<21|(at>>1)<<11|m<<16|n<<5|d, "FMLA V%d.S4, V%d.S4, V%d.S[%d]", d, n, m, at)
+		word(0x4f801000|(at&1)<<21|(at>>1)<<11|m<<16|n<<5|d, "fmla v%d.4s, v%d.4s, v%d.s[%d]", d, n, m, at)
 	}
 }
 
-func neonAdd(d, n, m int) { word(0x4e60d400|m<<16|n<<5|d, "FADD V%d.D2, V%d.D2, V%d.D2", d, n, m) }
+func neonAdd(d, n, m int) { word(0x4e60d400|m<<16|n<<5|d, "fadd v%d.2d, v%d.2d, v%d.2d", d, n, m) }
 
 // neonTile is a GEMM kernel of 8 rows by 3 vectors: 24 accumulators, the rest for
 // one step of both panels.
@@ -236,7 +237,7 @@ func neonGemvRows() {
 			neonAdd(4*i, 4*i, 4*i+2)
 			neonAdd(4*i+1, 4*i+1, 4*i+3)
 			neonAdd(4*i, 4*i, 4*i+1)
-			word(0x7e70d800|4*i<<5|4*i, "FADDP V%d.D2, F%d", 4*i, 4*i)
+			word(0x7e70d800|4*i<<5|4*i, "faddp d%d, v%d.2d", 4*i, 4*i)
 			p("\tFMOVD F%d, %d(R4)", 4*i, 8*i)
 		}
 		// R8+rows-1 has walked the last row; its start is what comes next.
@@ -284,14 +285,14 @@ func neonDivide() {
 	fn("divideNEON", "n int, x *float64, d float64", 24)
 	p("\tMOVD n+0(FP), R0\n\tMOVD x+8(FP), R1\n\tFMOVD d+16(FP), F31\n\tVDUP V31.D[0], V31.D2\ndivideNEON_l:\n\tVLD1 (R1), [V0.D2, V1.D2, V2.D2, V3.D2]")
 	for v := range 4 {
-		word(0x6e60fc00|31<<16|v<<5|v, "FDIV V%d.D2, V%d.D2, V31.D2", v, v)
+		word(0x6e60fc00|31<<16|v<<5|v, "fdiv v%d.2d, v%d.2d, v31.2d", v, v)
 	}
 	p("\tVST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R1)\n\tSUBS $8, R0, R0\n\tBNE divideNEON_l\n\tRET\n")
 }
 
 // writeFiles writes what was generated so far for one architecture.
 func writeFiles(arch string) {
-	for name, s := range map[string]string{"kernel_" + arch + ".s": asm.String(), "kernel_" + arch + ".go": decl.String()} {
+	for name, s := range map[string]string{"kernel_" + arch + ".s": asm.String(), "kernel_" + arch + ".go": strings.TrimRight(decl.String(), "\n") + "\n"} {
 		if err := os.WriteFile(name, []byte(s), 0o644); err != nil {
 			panic(err)
 		}
