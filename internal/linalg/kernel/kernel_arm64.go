@@ -2,6 +2,8 @@
 
 package kernel
 
+import "unsafe"
+
 //go:noescape
 func sgemm8x12NEON(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
@@ -28,3 +30,18 @@ func gemvColsNEON(m, n int, a *float64, lda int, c, y *float64)
 
 //go:noescape
 func divideNEON(n int, x *float64, d float64)
+
+//go:noescape
+func packRowsNEON(kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, nv int)
+
+//go:noescape
+func transpackF32w8NEON(nb int, src *float32, ld int, dst *float32, stride int)
+
+//go:noescape
+func transpackF32w12NEON(nb int, src *float32, ld int, dst *float32, stride int)
+
+//go:noescape
+func transpackF64w6NEON(nb int, src *float64, ld int, dst *float64, stride int)
+
+//go:noescape
+func transpackF64w8NEON(nb int, src *float64, ld int, dst *float64, stride int)
