@@ -153,6 +153,15 @@ func put(f form, r string, v, count int) {
 	p("\tVST1.P %s, %d(%s)", registers(f, v, count), 16*count, r)
 }
 
+// inPlace makes R11 of R1, and R12 of R2, a pointer to store through: a processor may
+// let a store move its pointer on only when the values are there, and the loads of
+// the next round need not wait for that.
+func inPlace(pointers ...string) {
+	for _, r := range pointers {
+		p("\tMOVD %s, R1%s", r, r[1:])
+	}
+}
+
 func loadAt(r string, off, v int)  { p("\tFMOVQ %d(%s), F%d", off, r, v) }
 func storeAt(r string, off, v int) { p("\tFMOVQ F%d, %d(%s)", v, off, r) }
 
@@ -237,98 +246,99 @@ func each(count int, body func(i int)) {
 	}
 }
 
-// What the registers hold in loops over exp37. Four vectors are in flight: x are in
-// V0 to V3, and what a loop needs afterwards in V23 to V26.
+// What the registers hold in loops over exp37, which have all eight vectors of a round
+// in flight: the latency of the polynomial is what they would wait for. What is the
+// same in all rounds comes from memory, and V24 and V25 are what is left.
 const (
 	expX     = 0
-	expShift = 4 // the exponents
-	expA     = 8
-	expB     = 12
-	expKept  = 23
+	expPower = 8 // the exponents
+	expQ     = 16
+	expSpare = 24
+	constant = 25
+	lanes    = 26 // the eight partial sums
+	expTop   = 30
 )
 
-var expConstants = []int{negLimit, limit, log2e, magic, negLn2, poly, one} // in V16 and on
+func constants() { p("\tMOVD $·constants(SB), R9") }
 
-const (
-	vNegLimit = 16 + iota
-	vLimit
-	vLog2e
-	vMagic
-	vNegLn2
-	vPoly
-	vOne
-)
-
-func loadExpConstants() {
-	p("\tMOVD $·constants(SB), R9")
-	for i, c := range expConstants {
-		loadAt("R9", c, 16+i)
+// exp computes exp37 of the vectors x and returns the registers of the results; all
+// others but the last six are free then.
+func exp() (q [8]int) {
+	with := func(row int, body func(i int)) {
+		loadAt("R9", row, constant)
+		each(8, body)
 	}
-}
-
-// exp computes exp37 of four vectors and returns the first of the registers with the
-// results. The coefficients come from memory, as every one of them is overwritten.
-func exp() int {
-	each(4, func(i int) { fmax(D, expX+i, expX+i, vNegLimit) })
-	each(4, func(i int) { fmin(D, expX+i, expX+i, vLimit) })
-	each(4, func(i int) { fmul(D, expA+i, expX+i, vLog2e) })
-	each(4, func(i int) { fadd(D, expA+i, expA+i, vMagic) })
+	for i := range q {
+		q[i] = expQ + i
+	}
+	with(negLimit, func(i int) { fmax(D, expX+i, expX+i, constant) })
+	with(limit, func(i int) { fmin(D, expX+i, expX+i, constant) })
+	with(log2e, func(i int) { fmul(D, q[i], expX+i, constant) })
+	with(magic, func(i int) { fadd(D, q[i], q[i], constant) })
 	// The low twelve bits are those of the integer, which the exponent is to grow by.
 	// In a NaN that was a float32 they are zeros, so that it stays one.
-	each(4, func(i int) { p("\tVSHL $52, V%d.D2, V%d.D2", expA+i, expShift+i) })
-	each(4, func(i int) { fsub(D, expA+i, expA+i, vMagic) })
-	each(4, func(i int) { fmla(D, expX+i, expA+i, vNegLn2) })
-	q, next := expA, expB
-	each(4, func(i int) { loadAt("R9", poly+16, q+i) })
-	each(4, func(i int) { fmla(D, q+i, vPoly, expX+i) })
+	each(8, func(i int) { p("\tVSHL $52, V%d.D2, V%d.D2", q[i], expPower+i) })
+	each(8, func(i int) { fsub(D, q[i], q[i], constant) })
+	with(negLn2, func(i int) { fmla(D, expX+i, q[i], constant) })
+	with(poly, func(i int) {
+		loadAt("R9", poly+16, q[i])
+		fmla(D, q[i], constant, expX+i)
+	})
+	spare := expSpare
 	for c := 2; c < 10; c++ {
-		each(4, func(i int) { loadAt("R9", poly+16*c, next+i) })
-		each(4, func(i int) { fmla(D, next+i, q+i, expX+i) })
-		q, next = next, q
+		each(8, func(i int) {
+			loadAt("R9", poly+16*c, spare)
+			fmla(D, spare, q[i], expX+i)
+			q[i], spare = spare, q[i]
+		})
 	}
-	each(4, func(i int) { p("\tVADD V%d.D2, V%d.D2, V%d.D2", expShift+i, q+i, q+i) })
+	each(8, func(i int) { p("\tVADD V%d.D2, V%d.D2, V%d.D2", expPower+i, q[i], q[i]) })
 	return q
+}
+
+// widenRound and narrowRound go from four vectors to eight and back.
+func widenRound(to, from int) {
+	each(4, func(i int) { widen(to+2*i, to+2*i+1, from+i) })
+}
+
+func narrowRound(to int, from [8]int) {
+	each(4, func(i int) { narrow(to+i, from[2*i], from[2*i+1]) })
 }
 
 // expLoop: dst = exp37(x).
 func expLoop() {
 	l := open("exp", "n int, dst, x *float32")
-	loadExpConstants()
+	constants()
 	l.rounds(func() {
-		for range 2 {
-			take(S, "R2", 30, 2)
-			widen(0, 1, 30)
-			widen(2, 3, 31)
-			q := exp()
-			narrow(30, q, q+1)
-			narrow(31, q+2, q+3)
-			put(S, "R1", 30, 2)
-		}
+		take(S, "R2", expPower, 4)
+		widenRound(expX, expPower)
+		q := exp()
+		narrowRound(expPower, q)
+		put(S, "R1", expPower, 4)
 	})
 	ret()
 }
 
-// quotients: dst = v/(1+e^x) for the v kept.
+// quotients: dst = x/(1+e^p) for the vectors p.
 func quotients() {
 	q := exp()
-	each(4, func(i int) { fadd(D, q+i, q+i, vOne) })
-	each(4, func(i int) { fdiv(D, q+i, expKept+i, q+i) })
-	narrow(30, q, q+1)
-	narrow(31, q+2, q+3)
-	put(S, "R1", 30, 2)
+	loadAt("R9", one, constant)
+	each(8, func(i int) { fadd(D, q[i], q[i], constant) })
+	take(S, "R2", expPower, 4)
+	widenRound(expX, expPower)
+	each(8, func(i int) { fdiv(D, q[i], expX+i, q[i]) })
+	narrowRound(expPower, q)
+	put(S, "R1", expPower, 4)
 }
 
 func siluLoop() {
 	l := open("silu", "n int, dst, x *float32")
-	loadExpConstants()
+	constants()
 	l.rounds(func() {
-		for range 2 {
-			take(S, "R2", 30, 2)
-			widen(expKept, expKept+1, 30)
-			widen(expKept+2, expKept+3, 31)
-			each(4, func(i int) { fneg(D, expX+i, expKept+i) })
-			quotients()
-		}
+		load(S, "R2", expPower, 4)
+		widenRound(expX, expPower)
+		each(8, func(i int) { fneg(D, expX+i, expX+i) })
+		quotients()
 	})
 	ret()
 }
@@ -336,47 +346,37 @@ func siluLoop() {
 // geluLoop: dst = x/(1+e^-p), p = x·(gelu1 + gelu3·x²).
 func geluLoop() {
 	l := open("gelu", "n int, dst, x *float32")
-	loadExpConstants()
-	loadAt("R9", gelu3, 27)
+	constants()
 	l.rounds(func() {
-		for range 2 {
-			take(S, "R2", 30, 2)
-			widen(expKept, expKept+1, 30)
-			widen(expKept+2, expKept+3, 31)
-			each(4, func(i int) { loadAt("R9", gelu1, expA+i) })
-			each(4, func(i int) { fmul(D, expX+i, expKept+i, expKept+i) })
-			each(4, func(i int) { fmla(D, expA+i, expX+i, 27) })
-			each(4, func(i int) { fmul(D, expX+i, expKept+i, expA+i) })
-			each(4, func(i int) { fneg(D, expX+i, expX+i) })
-			quotients()
-		}
+		load(S, "R2", expPower, 4)
+		widenRound(expX, expPower)
+		loadAt("R9", gelu3, constant)
+		each(8, func(i int) { fmul(D, expPower+i, expX+i, expX+i) })
+		each(8, func(i int) { loadAt("R9", gelu1, expQ+i) })
+		each(8, func(i int) { fmla(D, expQ+i, expPower+i, constant) })
+		each(8, func(i int) { fmul(D, expX+i, expX+i, expQ+i) })
+		each(8, func(i int) { fneg(D, expX+i, expX+i) })
+		quotients()
 	})
 	ret()
 }
 
-// lanes: the eight partial sums are in V28 to V31.
-const lanes = 28
-
 // expShiftLoop: x = exp37(x - top), lanes += x.
 func expShiftLoop() {
 	l := open("expShift", "n int, x *float32, top float64, lanes *[8]float64")
-	loadExpConstants()
-	l.spread("top", 27)
+	constants()
+	l.spread("top", expTop)
 	load(D, "R2", lanes, 4)
+	inPlace("R1")
 	l.rounds(func() {
-		for range 2 {
-			load(S, "R1", expKept, 2)
-			widen(0, 1, expKept)
-			widen(2, 3, expKept+1)
-			each(4, func(i int) { fsub(D, expX+i, expX+i, 27) })
-			q := exp()
-			narrow(expKept, q, q+1)
-			narrow(expKept+1, q+2, q+3)
-			put(S, "R1", expKept, 2)
-			widen(0, 1, expKept)
-			widen(2, 3, expKept+1)
-			each(4, func(i int) { fadd(D, lanes+i, lanes+i, i) })
-		}
+		take(S, "R1", expPower, 4)
+		widenRound(expX, expPower)
+		each(8, func(i int) { fsub(D, expX+i, expX+i, expTop) })
+		q := exp()
+		narrowRound(expPower, q)
+		put(S, "R11", expPower, 4)
+		widenRound(expX, expPower)
+		each(8, func(i int) { fadd(D, lanes+i%4, lanes+i%4, expX+i) })
 	})
 	p("\tVST1 %s, (R2)", registers(D, lanes, 4))
 	ret()
@@ -386,12 +386,13 @@ func expShiftLoop() {
 func scaleLoop() {
 	l := open("scale", "n int, x *float32, by float64")
 	l.spread("by", 31)
+	inPlace("R1")
 	l.rounds(func() {
-		load(S, "R1", 0, 4)
+		take(S, "R1", 0, 4)
 		each(4, func(i int) { widen(16+2*i, 17+2*i, i) })
 		each(8, func(i int) { fmul(D, 16+i, 16+i, 31) })
 		each(4, func(i int) { narrow(i, 16+2*i, 17+2*i) })
-		put(S, "R1", 0, 4)
+		put(S, "R11", 0, 4)
 	})
 	ret()
 }
@@ -443,14 +444,15 @@ func dotLoop() {
 // addToLoop: sum += float64(x).
 func addToLoop() {
 	l := open("addTo", "n int, sum *float64, x *float32")
+	inPlace("R1")
 	l.rounds(func() {
 		take(S, "R2", 0, 4)
 		for half := 0; half < 4; half += 2 {
-			load(D, "R1", 20, 4)
+			take(D, "R1", 20, 4)
 			widen(16, 17, half)
 			widen(18, 19, half+1)
 			each(4, func(i int) { fadd(D, 20+i, 20+i, 16+i) })
-			put(D, "R1", 20, 4)
+			put(D, "R11", 20, 4)
 		}
 	})
 	ret()
@@ -490,13 +492,14 @@ func keepLoop() {
 	unit(31)
 	p("\tMOVD $bits32<>(SB), R9")
 	load(S, "R9", 24, 4)
+	inPlace("R1")
 	l.rounds(func() {
-		load(S, "R1", 0, 4)
+		take(S, "R1", 0, 4)
 		p("\tMOVHU.P 2(R2), R8\n\tVDUP R8, V20.S4")
 		each(4, func(i int) { p("\tVCMTST V20.S4, V%d.S4, V%d.S4", 24+i, 16+i) })
 		each(4, func(i int) { and(16+i, 16+i, 31) })
 		each(4, func(i int) { fmul(S, i, i, 16+i) })
-		put(S, "R1", 0, 4)
+		put(S, "R11", 0, 4)
 	})
 	ret()
 }
@@ -505,12 +508,13 @@ func keepLoop() {
 func addScaledLoop() {
 	l := open("addScaled", "n int, x, base *float32, by float32")
 	l.spread("by", 31)
+	inPlace("R1")
 	l.rounds(func() {
-		load(S, "R1", 0, 4)
+		take(S, "R1", 0, 4)
 		take(S, "R2", 4, 4)
 		each(4, func(i int) { fmul(S, i, i, 31) })
 		each(4, func(i int) { fadd(S, i, 4+i, i) })
-		put(S, "R1", 0, 4)
+		put(S, "R11", 0, 4)
 	})
 	ret()
 }
@@ -526,11 +530,12 @@ func elements() {
 	}
 
 	l := open("multiply", "n int, dst, x *float32")
+	inPlace("R1")
 	l.rounds(func() {
-		load(S, "R1", 0, 4)
+		take(S, "R1", 0, 4)
 		take(S, "R2", 4, 4)
 		op(fmul, 0, 0, 4)
-		put(S, "R1", 0, 4)
+		put(S, "R11", 0, 4)
 	})
 	ret()
 
@@ -550,27 +555,29 @@ func elements() {
 		first, second func(form, int, int, int)
 	}{{"rotate", fsub, fadd}, {"rotateBack", fadd, fsub}} {
 		l = open(way.name, "n int, a, b, cos, sin *float32")
+		inPlace("R1", "R2")
 		l.rounds(func() {
-			load(S, "R1", 0, 4)
-			load(S, "R2", 4, 4)
+			take(S, "R1", 0, 4)
+			take(S, "R2", 4, 4)
 			take(S, "R3", 16, 4)
 			take(S, "R4", 20, 4)
 			op(fmul, 24, 0, 16)
 			op(fmul, 28, 4, 20)
 			op(way.first, 24, 24, 28)
-			put(S, "R1", 24, 4)
+			put(S, "R11", 24, 4)
 			op(fmul, 4, 4, 16)
 			op(fmul, 0, 0, 20)
 			op(way.second, 4, 4, 0)
-			put(S, "R2", 4, 4)
+			put(S, "R12", 4, 4)
 		})
 		ret()
 	}
 
 	l = open("gateGradient", "n int, dMid, dGate, gate, up, e *float32")
 	unit(31)
+	inPlace("R1")
 	l.rounds(func() {
-		load(S, "R1", 0, 4)
+		take(S, "R1", 0, 4)
 		take(S, "R3", 4, 4)
 		take(S, "R4", 16, 4)
 		take(S, "R5", 20, 4)
@@ -585,7 +592,7 @@ func elements() {
 		put(S, "R2", 16, 4)
 		op(fmul, 4, 4, 20)
 		op(fmul, 0, 0, 4)
-		put(S, "R1", 0, 4)
+		put(S, "R11", 0, 4)
 	})
 	ret()
 }
@@ -674,9 +681,10 @@ func keepOverLoop() {
 	l := open("keepOver", "n int, x *float64, over int32")
 	l.spread("over", 30)
 	magnitude(31)
+	inPlace("R1")
 	l.rounds(func() {
 		for range 2 {
-			load(D, "R1", 0, 4)
+			take(D, "R1", 0, 4)
 			narrow(16, 0, 1)
 			narrow(17, 2, 3)
 			each(2, func(i int) { and(16+i, 16+i, 31) })
@@ -684,7 +692,7 @@ func keepOverLoop() {
 			extend(4, 5, 16)
 			extend(6, 7, 17)
 			each(4, func(i int) { and(i, i, 4+i) })
-			put(D, "R1", 0, 4)
+			put(D, "R11", 0, 4)
 		}
 	})
 	ret()
@@ -694,15 +702,16 @@ func keepOverLoop() {
 func keepBelowLoop() {
 	l := open("keepBelow", "n int, x *float64, draws *uint32, limit uint32")
 	l.spread("limit", 30)
+	inPlace("R1")
 	l.rounds(func() {
 		take(S, "R2", 16, 4)
 		for half := 0; half < 4; half += 2 {
-			load(D, "R1", 0, 4)
+			take(D, "R1", 0, 4)
 			each(2, func(i int) { cmhi(16+half+i, 30, 16+half+i) })
 			extend(4, 5, 16+half)
 			extend(6, 7, 17+half)
 			each(4, func(i int) { and(i, i, 4+i) })
-			put(D, "R1", 0, 4)
+			put(D, "R11", 0, 4)
 		}
 	})
 	ret()
@@ -712,13 +721,14 @@ func keepBelowLoop() {
 func addProductLoop() {
 	l := open("addProduct", "n int, sum *float64, by float64, x *float64")
 	l.spread("by", 31)
+	inPlace("R1")
 	l.rounds(func() {
 		for range 2 {
-			load(D, "R1", 0, 4)
+			take(D, "R1", 0, 4)
 			take(D, "R2", 4, 4)
 			each(4, func(i int) { fmul(D, 4+i, 4+i, 31) })
 			each(4, func(i int) { fadd(D, i, i, 4+i) })
-			put(D, "R1", 0, 4)
+			put(D, "R11", 0, 4)
 		}
 	})
 	ret()
@@ -730,6 +740,7 @@ func addAgreeingLoop() {
 	l := open("addAgreeing", "n int, sum, weights, x, vote *float64, by, weight float64")
 	l.spread("by", 31)
 	l.spread("weight", 30)
+	inPlace("R1", "R2")
 	l.rounds(func() {
 		for range 2 {
 			take(D, "R3", 0, 4)
@@ -746,12 +757,12 @@ func addAgreeingLoop() {
 			})
 			each(4, func(i int) { and(i, i, 16+i) })
 			each(4, func(i int) { and(16+i, 30, 16+i) })
-			load(D, "R1", 20, 4)
-			load(D, "R2", 24, 4)
+			take(D, "R1", 20, 4)
+			take(D, "R2", 24, 4)
 			each(4, func(i int) { fadd(D, 20+i, 20+i, i) })
 			each(4, func(i int) { fadd(D, 24+i, 24+i, 16+i) })
-			put(D, "R1", 20, 4)
-			put(D, "R2", 24, 4)
+			put(D, "R11", 20, 4)
+			put(D, "R12", 24, 4)
 		}
 	})
 	ret()
@@ -760,14 +771,15 @@ func addAgreeingLoop() {
 // divideByLoop: x /= by where by is not zero.
 func divideByLoop() {
 	l := open("divideBy", "n int, x, by *float64")
+	inPlace("R1")
 	l.rounds(func() {
 		for range 2 {
-			load(D, "R1", 0, 4)
+			take(D, "R1", 0, 4)
 			take(D, "R2", 4, 4)
 			each(4, func(i int) { fdiv(D, 16+i, i, 4+i) })
 			each(4, func(i int) { fcmeq0(D, 4+i, 4+i) })
 			each(4, func(i int) { where(4+i, 16+i, i) })
-			put(D, "R1", 16, 4)
+			put(D, "R11", 16, 4)
 		}
 	})
 	ret()
@@ -814,18 +826,19 @@ func countLargerLoop() {
 	l := open("countLarger", "n int, count, x, all *float64, by float64")
 	l.spread("by", 31)
 	p("\tFMOVD $1.0, F30\n\tVDUP V30.D[0], V30.D2")
+	inPlace("R1")
 	l.rounds(func() {
 		for range 2 {
 			take(D, "R2", 0, 4)
 			take(D, "R3", 4, 4)
-			load(D, "R1", 16, 4)
+			take(D, "R1", 16, 4)
 			each(4, func(i int) { fabd(D, 4+i, 4+i, i) })
 			each(4, func(i int) { fabs(D, i, i) })
 			each(4, func(i int) { fmul(D, 4+i, 4+i, 31) })
 			each(4, func(i int) { fcmgt(D, i, i, 4+i) })
 			each(4, func(i int) { and(i, i, 30) })
 			each(4, func(i int) { fadd(D, 16+i, 16+i, i) })
-			put(D, "R1", 16, 4)
+			put(D, "R11", 16, 4)
 		}
 	})
 	ret()
@@ -913,13 +926,13 @@ func nearest(x int, grids string, off, next int) {
 // behind changes the columns behind the one at R5 by the products of the steps with
 // the row of the matrix at R4: R3 of them.
 func (l loop) behind(op func(form, int, int, int)) {
-	p("\tCBZ R3, %s_n\n\tMOVD R3, R8\n\tADD $8, R4, R10\n\tADD $%d, R5, R11", l.name, column64)
+	p("\tCBZ R3, %s_n\n\tMOVD R3, R8\n\tADD $8, R4, R10\n\tADD $%d, R5, R11\n\tMOVD R11, R15", l.name, column64)
 	p("%s_j:\n\tVLD1R.P 8(R10), [V8.D2]", l.name)
 	for half := 0; half < 8; half += 4 {
-		load(D, "R11", 0, 4)
+		take(D, "R11", 0, 4)
 		each(4, func(i int) { fmul(D, 24+i, panelSteps+half+i, 8) })
 		each(4, func(i int) { op(D, i, i, 24+i) })
-		put(D, "R11", 0, 4)
+		put(D, "R15", 0, 4)
 	}
 	p("\tSUBS $1, R8, R8\n\tBNE %s_j\n%s_n:", l.name, l.name)
 }
