@@ -2,6 +2,8 @@
 
 package kernel
 
+import "unsafe"
+
 //go:noescape
 func sgemm8x12NEON(kc int, a, b, c *float32, ldc int, alpha float32, add int)
 
@@ -34,3 +36,18 @@ func polesNEON(n int, gap, z2 *float64, mu float64, sums *[8]float64)
 
 //go:noescape
 func gapRatiosNEON(n int, x, gap, d *float64, at float64)
+
+//go:noescape
+func packRowsNEON(kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, nv int)
+
+//go:noescape
+func transpackF32w8NEON(nb int, src *float32, ld int, dst *float32, stride int)
+
+//go:noescape
+func transpackF32w12NEON(nb int, src *float32, ld int, dst *float32, stride int)
+
+//go:noescape
+func transpackF64w6NEON(nb int, src *float64, ld int, dst *float64, stride int)
+
+//go:noescape
+func transpackF64w8NEON(nb int, src *float64, ld int, dst *float64, stride int)

@@ -58,108 +58,108 @@ TEXT ·sgemm8x12NEON(SB), NOSPLIT, $0-56
 sgemm8x12NEON_l4:
 	VLD1.P 32(R1), [V24.S4, V25.S4]
 	VLD1.P 48(R2), [V26.S4, V27.S4, V28.S4]
-	WORD $0x4f981340 // FMLA V0.S4, V26.S4, V24.S[0]
-	WORD $0x4f981361 // FMLA V1.S4, V27.S4, V24.S[0]
-	WORD $0x4f981382 // FMLA V2.S4, V28.S4, V24.S[0]
-	WORD $0x4fb81343 // FMLA V3.S4, V26.S4, V24.S[1]
-	WORD $0x4fb81364 // FMLA V4.S4, V27.S4, V24.S[1]
-	WORD $0x4fb81385 // FMLA V5.S4, V28.S4, V24.S[1]
-	WORD $0x4f981b46 // FMLA V6.S4, V26.S4, V24.S[2]
-	WORD $0x4f981b67 // FMLA V7.S4, V27.S4, V24.S[2]
-	WORD $0x4f981b88 // FMLA V8.S4, V28.S4, V24.S[2]
-	WORD $0x4fb81b49 // FMLA V9.S4, V26.S4, V24.S[3]
-	WORD $0x4fb81b6a // FMLA V10.S4, V27.S4, V24.S[3]
-	WORD $0x4fb81b8b // FMLA V11.S4, V28.S4, V24.S[3]
-	WORD $0x4f99134c // FMLA V12.S4, V26.S4, V25.S[0]
-	WORD $0x4f99136d // FMLA V13.S4, V27.S4, V25.S[0]
-	WORD $0x4f99138e // FMLA V14.S4, V28.S4, V25.S[0]
-	WORD $0x4fb9134f // FMLA V15.S4, V26.S4, V25.S[1]
-	WORD $0x4fb91370 // FMLA V16.S4, V27.S4, V25.S[1]
-	WORD $0x4fb91391 // FMLA V17.S4, V28.S4, V25.S[1]
-	WORD $0x4f991b52 // FMLA V18.S4, V26.S4, V25.S[2]
-	WORD $0x4f991b73 // FMLA V19.S4, V27.S4, V25.S[2]
-	WORD $0x4f991b94 // FMLA V20.S4, V28.S4, V25.S[2]
-	WORD $0x4fb91b55 // FMLA V21.S4, V26.S4, V25.S[3]
-	WORD $0x4fb91b76 // FMLA V22.S4, V27.S4, V25.S[3]
-	WORD $0x4fb91b97 // FMLA V23.S4, V28.S4, V25.S[3]
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81343 // fmla v3.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81364 // fmla v4.4s, v27.4s, v24.s[1]
+	WORD $0x4fb81385 // fmla v5.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b46 // fmla v6.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b67 // fmla v7.4s, v27.4s, v24.s[2]
+	WORD $0x4f981b88 // fmla v8.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b49 // fmla v9.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6a // fmla v10.4s, v27.4s, v24.s[3]
+	WORD $0x4fb81b8b // fmla v11.4s, v28.4s, v24.s[3]
+	WORD $0x4f99134c // fmla v12.4s, v26.4s, v25.s[0]
+	WORD $0x4f99136d // fmla v13.4s, v27.4s, v25.s[0]
+	WORD $0x4f99138e // fmla v14.4s, v28.4s, v25.s[0]
+	WORD $0x4fb9134f // fmla v15.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91370 // fmla v16.4s, v27.4s, v25.s[1]
+	WORD $0x4fb91391 // fmla v17.4s, v28.4s, v25.s[1]
+	WORD $0x4f991b52 // fmla v18.4s, v26.4s, v25.s[2]
+	WORD $0x4f991b73 // fmla v19.4s, v27.4s, v25.s[2]
+	WORD $0x4f991b94 // fmla v20.4s, v28.4s, v25.s[2]
+	WORD $0x4fb91b55 // fmla v21.4s, v26.4s, v25.s[3]
+	WORD $0x4fb91b76 // fmla v22.4s, v27.4s, v25.s[3]
+	WORD $0x4fb91b97 // fmla v23.4s, v28.4s, v25.s[3]
 	VLD1.P 32(R1), [V24.S4, V25.S4]
 	VLD1.P 48(R2), [V26.S4, V27.S4, V28.S4]
-	WORD $0x4f981340 // FMLA V0.S4, V26.S4, V24.S[0]
-	WORD $0x4f981361 // FMLA V1.S4, V27.S4, V24.S[0]
-	WORD $0x4f981382 // FMLA V2.S4, V28.S4, V24.S[0]
-	WORD $0x4fb81343 // FMLA V3.S4, V26.S4, V24.S[1]
-	WORD $0x4fb81364 // FMLA V4.S4, V27.S4, V24.S[1]
-	WORD $0x4fb81385 // FMLA V5.S4, V28.S4, V24.S[1]
-	WORD $0x4f981b46 // FMLA V6.S4, V26.S4, V24.S[2]
-	WORD $0x4f981b67 // FMLA V7.S4, V27.S4, V24.S[2]
-	WORD $0x4f981b88 // FMLA V8.S4, V28.S4, V24.S[2]
-	WORD $0x4fb81b49 // FMLA V9.S4, V26.S4, V24.S[3]
-	WORD $0x4fb81b6a // FMLA V10.S4, V27.S4, V24.S[3]
-	WORD $0x4fb81b8b // FMLA V11.S4, V28.S4, V24.S[3]
-	WORD $0x4f99134c // FMLA V12.S4, V26.S4, V25.S[0]
-	WORD $0x4f99136d // FMLA V13.S4, V27.S4, V25.S[0]
-	WORD $0x4f99138e // FMLA V14.S4, V28.S4, V25.S[0]
-	WORD $0x4fb9134f // FMLA V15.S4, V26.S4, V25.S[1]
-	WORD $0x4fb91370 // FMLA V16.S4, V27.S4, V25.S[1]
-	WORD $0x4fb91391 // FMLA V17.S4, V28.S4, V25.S[1]
-	WORD $0x4f991b52 // FMLA V18.S4, V26.S4, V25.S[2]
-	WORD $0x4f991b73 // FMLA V19.S4, V27.S4, V25.S[2]
-	WORD $0x4f991b94 // FMLA V20.S4, V28.S4, V25.S[2]
-	WORD $0x4fb91b55 // FMLA V21.S4, V26.S4, V25.S[3]
-	WORD $0x4fb91b76 // FMLA V22.S4, V27.S4, V25.S[3]
-	WORD $0x4fb91b97 // FMLA V23.S4, V28.S4, V25.S[3]
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81343 // fmla v3.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81364 // fmla v4.4s, v27.4s, v24.s[1]
+	WORD $0x4fb81385 // fmla v5.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b46 // fmla v6.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b67 // fmla v7.4s, v27.4s, v24.s[2]
+	WORD $0x4f981b88 // fmla v8.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b49 // fmla v9.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6a // fmla v10.4s, v27.4s, v24.s[3]
+	WORD $0x4fb81b8b // fmla v11.4s, v28.4s, v24.s[3]
+	WORD $0x4f99134c // fmla v12.4s, v26.4s, v25.s[0]
+	WORD $0x4f99136d // fmla v13.4s, v27.4s, v25.s[0]
+	WORD $0x4f99138e // fmla v14.4s, v28.4s, v25.s[0]
+	WORD $0x4fb9134f // fmla v15.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91370 // fmla v16.4s, v27.4s, v25.s[1]
+	WORD $0x4fb91391 // fmla v17.4s, v28.4s, v25.s[1]
+	WORD $0x4f991b52 // fmla v18.4s, v26.4s, v25.s[2]
+	WORD $0x4f991b73 // fmla v19.4s, v27.4s, v25.s[2]
+	WORD $0x4f991b94 // fmla v20.4s, v28.4s, v25.s[2]
+	WORD $0x4fb91b55 // fmla v21.4s, v26.4s, v25.s[3]
+	WORD $0x4fb91b76 // fmla v22.4s, v27.4s, v25.s[3]
+	WORD $0x4fb91b97 // fmla v23.4s, v28.4s, v25.s[3]
 	VLD1.P 32(R1), [V24.S4, V25.S4]
 	VLD1.P 48(R2), [V26.S4, V27.S4, V28.S4]
-	WORD $0x4f981340 // FMLA V0.S4, V26.S4, V24.S[0]
-	WORD $0x4f981361 // FMLA V1.S4, V27.S4, V24.S[0]
-	WORD $0x4f981382 // FMLA V2.S4, V28.S4, V24.S[0]
-	WORD $0x4fb81343 // FMLA V3.S4, V26.S4, V24.S[1]
-	WORD $0x4fb81364 // FMLA V4.S4, V27.S4, V24.S[1]
-	WORD $0x4fb81385 // FMLA V5.S4, V28.S4, V24.S[1]
-	WORD $0x4f981b46 // FMLA V6.S4, V26.S4, V24.S[2]
-	WORD $0x4f981b67 // FMLA V7.S4, V27.S4, V24.S[2]
-	WORD $0x4f981b88 // FMLA V8.S4, V28.S4, V24.S[2]
-	WORD $0x4fb81b49 // FMLA V9.S4, V26.S4, V24.S[3]
-	WORD $0x4fb81b6a // FMLA V10.S4, V27.S4, V24.S[3]
-	WORD $0x4fb81b8b // FMLA V11.S4, V28.S4, V24.S[3]
-	WORD $0x4f99134c // FMLA V12.S4, V26.S4, V25.S[0]
-	WORD $0x4f99136d // FMLA V13.S4, V27.S4, V25.S[0]
-	WORD $0x4f99138e // FMLA V14.S4, V28.S4, V25.S[0]
-	WORD $0x4fb9134f // FMLA V15.S4, V26.S4, V25.S[1]
-	WORD $0x4fb91370 // FMLA V16.S4, V27.S4, V25.S[1]
-	WORD $0x4fb91391 // FMLA V17.S4, V28.S4, V25.S[1]
-	WORD $0x4f991b52 // FMLA V18.S4, V26.S4, V25.S[2]
-	WORD $0x4f991b73 // FMLA V19.S4, V27.S4, V25.S[2]
-	WORD $0x4f991b94 // FMLA V20.S4, V28.S4, V25.S[2]
-	WORD $0x4fb91b55 // FMLA V21.S4, V26.S4, V25.S[3]
-	WORD $0x4fb91b76 // FMLA V22.S4, V27.S4, V25.S[3]
-	WORD $0x4fb91b97 // FMLA V23.S4, V28.S4, V25.S[3]
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81343 // fmla v3.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81364 // fmla v4.4s, v27.4s, v24.s[1]
+	WORD $0x4fb81385 // fmla v5.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b46 // fmla v6.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b67 // fmla v7.4s, v27.4s, v24.s[2]
+	WORD $0x4f981b88 // fmla v8.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b49 // fmla v9.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6a // fmla v10.4s, v27.4s, v24.s[3]
+	WORD $0x4fb81b8b // fmla v11.4s, v28.4s, v24.s[3]
+	WORD $0x4f99134c // fmla v12.4s, v26.4s, v25.s[0]
+	WORD $0x4f99136d // fmla v13.4s, v27.4s, v25.s[0]
+	WORD $0x4f99138e // fmla v14.4s, v28.4s, v25.s[0]
+	WORD $0x4fb9134f // fmla v15.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91370 // fmla v16.4s, v27.4s, v25.s[1]
+	WORD $0x4fb91391 // fmla v17.4s, v28.4s, v25.s[1]
+	WORD $0x4f991b52 // fmla v18.4s, v26.4s, v25.s[2]
+	WORD $0x4f991b73 // fmla v19.4s, v27.4s, v25.s[2]
+	WORD $0x4f991b94 // fmla v20.4s, v28.4s, v25.s[2]
+	WORD $0x4fb91b55 // fmla v21.4s, v26.4s, v25.s[3]
+	WORD $0x4fb91b76 // fmla v22.4s, v27.4s, v25.s[3]
+	WORD $0x4fb91b97 // fmla v23.4s, v28.4s, v25.s[3]
 	VLD1.P 32(R1), [V24.S4, V25.S4]
 	VLD1.P 48(R2), [V26.S4, V27.S4, V28.S4]
-	WORD $0x4f981340 // FMLA V0.S4, V26.S4, V24.S[0]
-	WORD $0x4f981361 // FMLA V1.S4, V27.S4, V24.S[0]
-	WORD $0x4f981382 // FMLA V2.S4, V28.S4, V24.S[0]
-	WORD $0x4fb81343 // FMLA V3.S4, V26.S4, V24.S[1]
-	WORD $0x4fb81364 // FMLA V4.S4, V27.S4, V24.S[1]
-	WORD $0x4fb81385 // FMLA V5.S4, V28.S4, V24.S[1]
-	WORD $0x4f981b46 // FMLA V6.S4, V26.S4, V24.S[2]
-	WORD $0x4f981b67 // FMLA V7.S4, V27.S4, V24.S[2]
-	WORD $0x4f981b88 // FMLA V8.S4, V28.S4, V24.S[2]
-	WORD $0x4fb81b49 // FMLA V9.S4, V26.S4, V24.S[3]
-	WORD $0x4fb81b6a // FMLA V10.S4, V27.S4, V24.S[3]
-	WORD $0x4fb81b8b // FMLA V11.S4, V28.S4, V24.S[3]
-	WORD $0x4f99134c // FMLA V12.S4, V26.S4, V25.S[0]
-	WORD $0x4f99136d // FMLA V13.S4, V27.S4, V25.S[0]
-	WORD $0x4f99138e // FMLA V14.S4, V28.S4, V25.S[0]
-	WORD $0x4fb9134f // FMLA V15.S4, V26.S4, V25.S[1]
-	WORD $0x4fb91370 // FMLA V16.S4, V27.S4, V25.S[1]
-	WORD $0x4fb91391 // FMLA V17.S4, V28.S4, V25.S[1]
-	WORD $0x4f991b52 // FMLA V18.S4, V26.S4, V25.S[2]
-	WORD $0x4f991b73 // FMLA V19.S4, V27.S4, V25.S[2]
-	WORD $0x4f991b94 // FMLA V20.S4, V28.S4, V25.S[2]
-	WORD $0x4fb91b55 // FMLA V21.S4, V26.S4, V25.S[3]
-	WORD $0x4fb91b76 // FMLA V22.S4, V27.S4, V25.S[3]
-	WORD $0x4fb91b97 // FMLA V23.S4, V28.S4, V25.S[3]
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81343 // fmla v3.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81364 // fmla v4.4s, v27.4s, v24.s[1]
+	WORD $0x4fb81385 // fmla v5.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b46 // fmla v6.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b67 // fmla v7.4s, v27.4s, v24.s[2]
+	WORD $0x4f981b88 // fmla v8.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b49 // fmla v9.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6a // fmla v10.4s, v27.4s, v24.s[3]
+	WORD $0x4fb81b8b // fmla v11.4s, v28.4s, v24.s[3]
+	WORD $0x4f99134c // fmla v12.4s, v26.4s, v25.s[0]
+	WORD $0x4f99136d // fmla v13.4s, v27.4s, v25.s[0]
+	WORD $0x4f99138e // fmla v14.4s, v28.4s, v25.s[0]
+	WORD $0x4fb9134f // fmla v15.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91370 // fmla v16.4s, v27.4s, v25.s[1]
+	WORD $0x4fb91391 // fmla v17.4s, v28.4s, v25.s[1]
+	WORD $0x4f991b52 // fmla v18.4s, v26.4s, v25.s[2]
+	WORD $0x4f991b73 // fmla v19.4s, v27.4s, v25.s[2]
+	WORD $0x4f991b94 // fmla v20.4s, v28.4s, v25.s[2]
+	WORD $0x4fb91b55 // fmla v21.4s, v26.4s, v25.s[3]
+	WORD $0x4fb91b76 // fmla v22.4s, v27.4s, v25.s[3]
+	WORD $0x4fb91b97 // fmla v23.4s, v28.4s, v25.s[3]
 	SUB $1, R7, R7
 	CBNZ R7, sgemm8x12NEON_l4
 sgemm8x12NEON_rem:
@@ -167,30 +167,30 @@ sgemm8x12NEON_rem:
 sgemm8x12NEON_l1:
 	VLD1.P 32(R1), [V24.S4, V25.S4]
 	VLD1.P 48(R2), [V26.S4, V27.S4, V28.S4]
-	WORD $0x4f981340 // FMLA V0.S4, V26.S4, V24.S[0]
-	WORD $0x4f981361 // FMLA V1.S4, V27.S4, V24.S[0]
-	WORD $0x4f981382 // FMLA V2.S4, V28.S4, V24.S[0]
-	WORD $0x4fb81343 // FMLA V3.S4, V26.S4, V24.S[1]
-	WORD $0x4fb81364 // FMLA V4.S4, V27.S4, V24.S[1]
-	WORD $0x4fb81385 // FMLA V5.S4, V28.S4, V24.S[1]
-	WORD $0x4f981b46 // FMLA V6.S4, V26.S4, V24.S[2]
-	WORD $0x4f981b67 // FMLA V7.S4, V27.S4, V24.S[2]
-	WORD $0x4f981b88 // FMLA V8.S4, V28.S4, V24.S[2]
-	WORD $0x4fb81b49 // FMLA V9.S4, V26.S4, V24.S[3]
-	WORD $0x4fb81b6a // FMLA V10.S4, V27.S4, V24.S[3]
-	WORD $0x4fb81b8b // FMLA V11.S4, V28.S4, V24.S[3]
-	WORD $0x4f99134c // FMLA V12.S4, V26.S4, V25.S[0]
-	WORD $0x4f99136d // FMLA V13.S4, V27.S4, V25.S[0]
-	WORD $0x4f99138e // FMLA V14.S4, V28.S4, V25.S[0]
-	WORD $0x4fb9134f // FMLA V15.S4, V26.S4, V25.S[1]
-	WORD $0x4fb91370 // FMLA V16.S4, V27.S4, V25.S[1]
-	WORD $0x4fb91391 // FMLA V17.S4, V28.S4, V25.S[1]
-	WORD $0x4f991b52 // FMLA V18.S4, V26.S4, V25.S[2]
-	WORD $0x4f991b73 // FMLA V19.S4, V27.S4, V25.S[2]
-	WORD $0x4f991b94 // FMLA V20.S4, V28.S4, V25.S[2]
-	WORD $0x4fb91b55 // FMLA V21.S4, V26.S4, V25.S[3]
-	WORD $0x4fb91b76 // FMLA V22.S4, V27.S4, V25.S[3]
-	WORD $0x4fb91b97 // FMLA V23.S4, V28.S4, V25.S[3]
+	WORD $0x4f981340 // fmla v0.4s, v26.4s, v24.s[0]
+	WORD $0x4f981361 // fmla v1.4s, v27.4s, v24.s[0]
+	WORD $0x4f981382 // fmla v2.4s, v28.4s, v24.s[0]
+	WORD $0x4fb81343 // fmla v3.4s, v26.4s, v24.s[1]
+	WORD $0x4fb81364 // fmla v4.4s, v27.4s, v24.s[1]
+	WORD $0x4fb81385 // fmla v5.4s, v28.4s, v24.s[1]
+	WORD $0x4f981b46 // fmla v6.4s, v26.4s, v24.s[2]
+	WORD $0x4f981b67 // fmla v7.4s, v27.4s, v24.s[2]
+	WORD $0x4f981b88 // fmla v8.4s, v28.4s, v24.s[2]
+	WORD $0x4fb81b49 // fmla v9.4s, v26.4s, v24.s[3]
+	WORD $0x4fb81b6a // fmla v10.4s, v27.4s, v24.s[3]
+	WORD $0x4fb81b8b // fmla v11.4s, v28.4s, v24.s[3]
+	WORD $0x4f99134c // fmla v12.4s, v26.4s, v25.s[0]
+	WORD $0x4f99136d // fmla v13.4s, v27.4s, v25.s[0]
+	WORD $0x4f99138e // fmla v14.4s, v28.4s, v25.s[0]
+	WORD $0x4fb9134f // fmla v15.4s, v26.4s, v25.s[1]
+	WORD $0x4fb91370 // fmla v16.4s, v27.4s, v25.s[1]
+	WORD $0x4fb91391 // fmla v17.4s, v28.4s, v25.s[1]
+	WORD $0x4f991b52 // fmla v18.4s, v26.4s, v25.s[2]
+	WORD $0x4f991b73 // fmla v19.4s, v27.4s, v25.s[2]
+	WORD $0x4f991b94 // fmla v20.4s, v28.4s, v25.s[2]
+	WORD $0x4fb91b55 // fmla v21.4s, v26.4s, v25.s[3]
+	WORD $0x4fb91b76 // fmla v22.4s, v27.4s, v25.s[3]
+	WORD $0x4fb91b97 // fmla v23.4s, v28.4s, v25.s[3]
 	SUB $1, R0, R0
 	CBNZ R0, sgemm8x12NEON_l1
 sgemm8x12NEON_end:
@@ -367,108 +367,108 @@ TEXT ·dgemm8x6NEON(SB), NOSPLIT, $0-56
 dgemm8x6NEON_l4:
 	VLD1.P 64(R1), [V24.D2, V25.D2, V26.D2, V27.D2]
 	VLD1.P 48(R2), [V28.D2, V29.D2, V30.D2]
-	WORD $0x4fd81380 // FMLA V0.D2, V28.D2, V24.D[0]
-	WORD $0x4fd813a1 // FMLA V1.D2, V29.D2, V24.D[0]
-	WORD $0x4fd813c2 // FMLA V2.D2, V30.D2, V24.D[0]
-	WORD $0x4fd81b83 // FMLA V3.D2, V28.D2, V24.D[1]
-	WORD $0x4fd81ba4 // FMLA V4.D2, V29.D2, V24.D[1]
-	WORD $0x4fd81bc5 // FMLA V5.D2, V30.D2, V24.D[1]
-	WORD $0x4fd91386 // FMLA V6.D2, V28.D2, V25.D[0]
-	WORD $0x4fd913a7 // FMLA V7.D2, V29.D2, V25.D[0]
-	WORD $0x4fd913c8 // FMLA V8.D2, V30.D2, V25.D[0]
-	WORD $0x4fd91b89 // FMLA V9.D2, V28.D2, V25.D[1]
-	WORD $0x4fd91baa // FMLA V10.D2, V29.D2, V25.D[1]
-	WORD $0x4fd91bcb // FMLA V11.D2, V30.D2, V25.D[1]
-	WORD $0x4fda138c // FMLA V12.D2, V28.D2, V26.D[0]
-	WORD $0x4fda13ad // FMLA V13.D2, V29.D2, V26.D[0]
-	WORD $0x4fda13ce // FMLA V14.D2, V30.D2, V26.D[0]
-	WORD $0x4fda1b8f // FMLA V15.D2, V28.D2, V26.D[1]
-	WORD $0x4fda1bb0 // FMLA V16.D2, V29.D2, V26.D[1]
-	WORD $0x4fda1bd1 // FMLA V17.D2, V30.D2, V26.D[1]
-	WORD $0x4fdb1392 // FMLA V18.D2, V28.D2, V27.D[0]
-	WORD $0x4fdb13b3 // FMLA V19.D2, V29.D2, V27.D[0]
-	WORD $0x4fdb13d4 // FMLA V20.D2, V30.D2, V27.D[0]
-	WORD $0x4fdb1b95 // FMLA V21.D2, V28.D2, V27.D[1]
-	WORD $0x4fdb1bb6 // FMLA V22.D2, V29.D2, V27.D[1]
-	WORD $0x4fdb1bd7 // FMLA V23.D2, V30.D2, V27.D[1]
+	WORD $0x4fd81380 // fmla v0.2d, v28.2d, v24.d[0]
+	WORD $0x4fd813a1 // fmla v1.2d, v29.2d, v24.d[0]
+	WORD $0x4fd813c2 // fmla v2.2d, v30.2d, v24.d[0]
+	WORD $0x4fd81b83 // fmla v3.2d, v28.2d, v24.d[1]
+	WORD $0x4fd81ba4 // fmla v4.2d, v29.2d, v24.d[1]
+	WORD $0x4fd81bc5 // fmla v5.2d, v30.2d, v24.d[1]
+	WORD $0x4fd91386 // fmla v6.2d, v28.2d, v25.d[0]
+	WORD $0x4fd913a7 // fmla v7.2d, v29.2d, v25.d[0]
+	WORD $0x4fd913c8 // fmla v8.2d, v30.2d, v25.d[0]
+	WORD $0x4fd91b89 // fmla v9.2d, v28.2d, v25.d[1]
+	WORD $0x4fd91baa // fmla v10.2d, v29.2d, v25.d[1]
+	WORD $0x4fd91bcb // fmla v11.2d, v30.2d, v25.d[1]
+	WORD $0x4fda138c // fmla v12.2d, v28.2d, v26.d[0]
+	WORD $0x4fda13ad // fmla v13.2d, v29.2d, v26.d[0]
+	WORD $0x4fda13ce // fmla v14.2d, v30.2d, v26.d[0]
+	WORD $0x4fda1b8f // fmla v15.2d, v28.2d, v26.d[1]
+	WORD $0x4fda1bb0 // fmla v16.2d, v29.2d, v26.d[1]
+	WORD $0x4fda1bd1 // fmla v17.2d, v30.2d, v26.d[1]
+	WORD $0x4fdb1392 // fmla v18.2d, v28.2d, v27.d[0]
+	WORD $0x4fdb13b3 // fmla v19.2d, v29.2d, v27.d[0]
+	WORD $0x4fdb13d4 // fmla v20.2d, v30.2d, v27.d[0]
+	WORD $0x4fdb1b95 // fmla v21.2d, v28.2d, v27.d[1]
+	WORD $0x4fdb1bb6 // fmla v22.2d, v29.2d, v27.d[1]
+	WORD $0x4fdb1bd7 // fmla v23.2d, v30.2d, v27.d[1]
 	VLD1.P 64(R1), [V24.D2, V25.D2, V26.D2, V27.D2]
 	VLD1.P 48(R2), [V28.D2, V29.D2, V30.D2]
-	WORD $0x4fd81380 // FMLA V0.D2, V28.D2, V24.D[0]
-	WORD $0x4fd813a1 // FMLA V1.D2, V29.D2, V24.D[0]
-	WORD $0x4fd813c2 // FMLA V2.D2, V30.D2, V24.D[0]
-	WORD $0x4fd81b83 // FMLA V3.D2, V28.D2, V24.D[1]
-	WORD $0x4fd81ba4 // FMLA V4.D2, V29.D2, V24.D[1]
-	WORD $0x4fd81bc5 // FMLA V5.D2, V30.D2, V24.D[1]
-	WORD $0x4fd91386 // FMLA V6.D2, V28.D2, V25.D[0]
-	WORD $0x4fd913a7 // FMLA V7.D2, V29.D2, V25.D[0]
-	WORD $0x4fd913c8 // FMLA V8.D2, V30.D2, V25.D[0]
-	WORD $0x4fd91b89 // FMLA V9.D2, V28.D2, V25.D[1]
-	WORD $0x4fd91baa // FMLA V10.D2, V29.D2, V25.D[1]
-	WORD $0x4fd91bcb // FMLA V11.D2, V30.D2, V25.D[1]
-	WORD $0x4fda138c // FMLA V12.D2, V28.D2, V26.D[0]
-	WORD $0x4fda13ad // FMLA V13.D2, V29.D2, V26.D[0]
-	WORD $0x4fda13ce // FMLA V14.D2, V30.D2, V26.D[0]
-	WORD $0x4fda1b8f // FMLA V15.D2, V28.D2, V26.D[1]
-	WORD $0x4fda1bb0 // FMLA V16.D2, V29.D2, V26.D[1]
-	WORD $0x4fda1bd1 // FMLA V17.D2, V30.D2, V26.D[1]
-	WORD $0x4fdb1392 // FMLA V18.D2, V28.D2, V27.D[0]
-	WORD $0x4fdb13b3 // FMLA V19.D2, V29.D2, V27.D[0]
-	WORD $0x4fdb13d4 // FMLA V20.D2, V30.D2, V27.D[0]
-	WORD $0x4fdb1b95 // FMLA V21.D2, V28.D2, V27.D[1]
-	WORD $0x4fdb1bb6 // FMLA V22.D2, V29.D2, V27.D[1]
-	WORD $0x4fdb1bd7 // FMLA V23.D2, V30.D2, V27.D[1]
+	WORD $0x4fd81380 // fmla v0.2d, v28.2d, v24.d[0]
+	WORD $0x4fd813a1 // fmla v1.2d, v29.2d, v24.d[0]
+	WORD $0x4fd813c2 // fmla v2.2d, v30.2d, v24.d[0]
+	WORD $0x4fd81b83 // fmla v3.2d, v28.2d, v24.d[1]
+	WORD $0x4fd81ba4 // fmla v4.2d, v29.2d, v24.d[1]
+	WORD $0x4fd81bc5 // fmla v5.2d, v30.2d, v24.d[1]
+	WORD $0x4fd91386 // fmla v6.2d, v28.2d, v25.d[0]
+	WORD $0x4fd913a7 // fmla v7.2d, v29.2d, v25.d[0]
+	WORD $0x4fd913c8 // fmla v8.2d, v30.2d, v25.d[0]
+	WORD $0x4fd91b89 // fmla v9.2d, v28.2d, v25.d[1]
+	WORD $0x4fd91baa // fmla v10.2d, v29.2d, v25.d[1]
+	WORD $0x4fd91bcb // fmla v11.2d, v30.2d, v25.d[1]
+	WORD $0x4fda138c // fmla v12.2d, v28.2d, v26.d[0]
+	WORD $0x4fda13ad // fmla v13.2d, v29.2d, v26.d[0]
+	WORD $0x4fda13ce // fmla v14.2d, v30.2d, v26.d[0]
+	WORD $0x4fda1b8f // fmla v15.2d, v28.2d, v26.d[1]
+	WORD $0x4fda1bb0 // fmla v16.2d, v29.2d, v26.d[1]
+	WORD $0x4fda1bd1 // fmla v17.2d, v30.2d, v26.d[1]
+	WORD $0x4fdb1392 // fmla v18.2d, v28.2d, v27.d[0]
+	WORD $0x4fdb13b3 // fmla v19.2d, v29.2d, v27.d[0]
+	WORD $0x4fdb13d4 // fmla v20.2d, v30.2d, v27.d[0]
+	WORD $0x4fdb1b95 // fmla v21.2d, v28.2d, v27.d[1]
+	WORD $0x4fdb1bb6 // fmla v22.2d, v29.2d, v27.d[1]
+	WORD $0x4fdb1bd7 // fmla v23.2d, v30.2d, v27.d[1]
 	VLD1.P 64(R1), [V24.D2, V25.D2, V26.D2, V27.D2]
 	VLD1.P 48(R2), [V28.D2, V29.D2, V30.D2]
-	WORD $0x4fd81380 // FMLA V0.D2, V28.D2, V24.D[0]
-	WORD $0x4fd813a1 // FMLA V1.D2, V29.D2, V24.D[0]
-	WORD $0x4fd813c2 // FMLA V2.D2, V30.D2, V24.D[0]
-	WORD $0x4fd81b83 // FMLA V3.D2, V28.D2, V24.D[1]
-	WORD $0x4fd81ba4 // FMLA V4.D2, V29.D2, V24.D[1]
-	WORD $0x4fd81bc5 // FMLA V5.D2, V30.D2, V24.D[1]
-	WORD $0x4fd91386 // FMLA V6.D2, V28.D2, V25.D[0]
-	WORD $0x4fd913a7 // FMLA V7.D2, V29.D2, V25.D[0]
-	WORD $0x4fd913c8 // FMLA V8.D2, V30.D2, V25.D[0]
-	WORD $0x4fd91b89 // FMLA V9.D2, V28.D2, V25.D[1]
-	WORD $0x4fd91baa // FMLA V10.D2, V29.D2, V25.D[1]
-	WORD $0x4fd91bcb // FMLA V11.D2, V30.D2, V25.D[1]
-	WORD $0x4fda138c // FMLA V12.D2, V28.D2, V26.D[0]
-	WORD $0x4fda13ad // FMLA V13.D2, V29.D2, V26.D[0]
-	WORD $0x4fda13ce // FMLA V14.D2, V30.D2, V26.D[0]
-	WORD $0x4fda1b8f // FMLA V15.D2, V28.D2, V26.D[1]
-	WORD $0x4fda1bb0 // FMLA V16.D2, V29.D2, V26.D[1]
-	WORD $0x4fda1bd1 // FMLA V17.D2, V30.D2, V26.D[1]
-	WORD $0x4fdb1392 // FMLA V18.D2, V28.D2, V27.D[0]
-	WORD $0x4fdb13b3 // FMLA V19.D2, V29.D2, V27.D[0]
-	WORD $0x4fdb13d4 // FMLA V20.D2, V30.D2, V27.D[0]
-	WORD $0x4fdb1b95 // FMLA V21.D2, V28.D2, V27.D[1]
-	WORD $0x4fdb1bb6 // FMLA V22.D2, V29.D2, V27.D[1]
-	WORD $0x4fdb1bd7 // FMLA V23.D2, V30.D2, V27.D[1]
+	WORD $0x4fd81380 // fmla v0.2d, v28.2d, v24.d[0]
+	WORD $0x4fd813a1 // fmla v1.2d, v29.2d, v24.d[0]
+	WORD $0x4fd813c2 // fmla v2.2d, v30.2d, v24.d[0]
+	WORD $0x4fd81b83 // fmla v3.2d, v28.2d, v24.d[1]
+	WORD $0x4fd81ba4 // fmla v4.2d, v29.2d, v24.d[1]
+	WORD $0x4fd81bc5 // fmla v5.2d, v30.2d, v24.d[1]
+	WORD $0x4fd91386 // fmla v6.2d, v28.2d, v25.d[0]
+	WORD $0x4fd913a7 // fmla v7.2d, v29.2d, v25.d[0]
+	WORD $0x4fd913c8 // fmla v8.2d, v30.2d, v25.d[0]
+	WORD $0x4fd91b89 // fmla v9.2d, v28.2d, v25.d[1]
+	WORD $0x4fd91baa // fmla v10.2d, v29.2d, v25.d[1]
+	WORD $0x4fd91bcb // fmla v11.2d, v30.2d, v25.d[1]
+	WORD $0x4fda138c // fmla v12.2d, v28.2d, v26.d[0]
+	WORD $0x4fda13ad // fmla v13.2d, v29.2d, v26.d[0]
+	WORD $0x4fda13ce // fmla v14.2d, v30.2d, v26.d[0]
+	WORD $0x4fda1b8f // fmla v15.2d, v28.2d, v26.d[1]
+	WORD $0x4fda1bb0 // fmla v16.2d, v29.2d, v26.d[1]
+	WORD $0x4fda1bd1 // fmla v17.2d, v30.2d, v26.d[1]
+	WORD $0x4fdb1392 // fmla v18.2d, v28.2d, v27.d[0]
+	WORD $0x4fdb13b3 // fmla v19.2d, v29.2d, v27.d[0]
+	WORD $0x4fdb13d4 // fmla v20.2d, v30.2d, v27.d[0]
+	WORD $0x4fdb1b95 // fmla v21.2d, v28.2d, v27.d[1]
+	WORD $0x4fdb1bb6 // fmla v22.2d, v29.2d, v27.d[1]
+	WORD $0x4fdb1bd7 // fmla v23.2d, v30.2d, v27.d[1]
 	VLD1.P 64(R1), [V24.D2, V25.D2, V26.D2, V27.D2]
 	VLD1.P 48(R2), [V28.D2, V29.D2, V30.D2]
-	WORD $0x4fd81380 // FMLA V0.D2, V28.D2, V24.D[0]
-	WORD $0x4fd813a1 // FMLA V1.D2, V29.D2, V24.D[0]
-	WORD $0x4fd813c2 // FMLA V2.D2, V30.D2, V24.D[0]
-	WORD $0x4fd81b83 // FMLA V3.D2, V28.D2, V24.D[1]
-	WORD $0x4fd81ba4 // FMLA V4.D2, V29.D2, V24.D[1]
-	WORD $0x4fd81bc5 // FMLA V5.D2, V30.D2, V24.D[1]
-	WORD $0x4fd91386 // FMLA V6.D2, V28.D2, V25.D[0]
-	WORD $0x4fd913a7 // FMLA V7.D2, V29.D2, V25.D[0]
-	WORD $0x4fd913c8 // FMLA V8.D2, V30.D2, V25.D[0]
-	WORD $0x4fd91b89 // FMLA V9.D2, V28.D2, V25.D[1]
-	WORD $0x4fd91baa // FMLA V10.D2, V29.D2, V25.D[1]
-	WORD $0x4fd91bcb // FMLA V11.D2, V30.D2, V25.D[1]
-	WORD $0x4fda138c // FMLA V12.D2, V28.D2, V26.D[0]
-	WORD $0x4fda13ad // FMLA V13.D2, V29.D2, V26.D[0]
-	WORD $0x4fda13ce // FMLA V14.D2, V30.D2, V26.D[0]
-	WORD $0x4fda1b8f // FMLA V15.D2, V28.D2, V26.D[1]
-	WORD $0x4fda1bb0 // FMLA V16.D2, V29.D2, V26.D[1]
-	WORD $0x4fda1bd1 // FMLA V17.D2, V30.D2, V26.D[1]
-	WORD $0x4fdb1392 // FMLA V18.D2, V28.D2, V27.D[0]
-	WORD $0x4fdb13b3 // FMLA V19.D2, V29.D2, V27.D[0]
-	WORD $0x4fdb13d4 // FMLA V20.D2, V30.D2, V27.D[0]
-	WORD $0x4fdb1b95 // FMLA V21.D2, V28.D2, V27.D[1]
-	WORD $0x4fdb1bb6 // FMLA V22.D2, V29.D2, V27.D[1]
-	WORD $0x4fdb1bd7 // FMLA V23.D2, V30.D2, V27.D[1]
+	WORD $0x4fd81380 // fmla v0.2d, v28.2d, v24.d[0]
+	WORD $0x4fd813a1 // fmla v1.2d, v29.2d, v24.d[0]
+	WORD $0x4fd813c2 // fmla v2.2d, v30.2d, v24.d[0]
+	WORD $0x4fd81b83 // fmla v3.2d, v28.2d, v24.d[1]
+	WORD $0x4fd81ba4 // fmla v4.2d, v29.2d, v24.d[1]
+	WORD $0x4fd81bc5 // fmla v5.2d, v30.2d, v24.d[1]
+	WORD $0x4fd91386 // fmla v6.2d, v28.2d, v25.d[0]
+	WORD $0x4fd913a7 // fmla v7.2d, v29.2d, v25.d[0]
+	WORD $0x4fd913c8 // fmla v8.2d, v30.2d, v25.d[0]
+	WORD $0x4fd91b89 // fmla v9.2d, v28.2d, v25.d[1]
+	WORD $0x4fd91baa // fmla v10.2d, v29.2d, v25.d[1]
+	WORD $0x4fd91bcb // fmla v11.2d, v30.2d, v25.d[1]
+	WORD $0x4fda138c // fmla v12.2d, v28.2d, v26.d[0]
+	WORD $0x4fda13ad // fmla v13.2d, v29.2d, v26.d[0]
+	WORD $0x4fda13ce // fmla v14.2d, v30.2d, v26.d[0]
+	WORD $0x4fda1b8f // fmla v15.2d, v28.2d, v26.d[1]
+	WORD $0x4fda1bb0 // fmla v16.2d, v29.2d, v26.d[1]
+	WORD $0x4fda1bd1 // fmla v17.2d, v30.2d, v26.d[1]
+	WORD $0x4fdb1392 // fmla v18.2d, v28.2d, v27.d[0]
+	WORD $0x4fdb13b3 // fmla v19.2d, v29.2d, v27.d[0]
+	WORD $0x4fdb13d4 // fmla v20.2d, v30.2d, v27.d[0]
+	WORD $0x4fdb1b95 // fmla v21.2d, v28.2d, v27.d[1]
+	WORD $0x4fdb1bb6 // fmla v22.2d, v29.2d, v27.d[1]
+	WORD $0x4fdb1bd7 // fmla v23.2d, v30.2d, v27.d[1]
 	SUB $1, R7, R7
 	CBNZ R7, dgemm8x6NEON_l4
 dgemm8x6NEON_rem:
@@ -476,30 +476,30 @@ dgemm8x6NEON_rem:
 dgemm8x6NEON_l1:
 	VLD1.P 64(R1), [V24.D2, V25.D2, V26.D2, V27.D2]
 	VLD1.P 48(R2), [V28.D2, V29.D2, V30.D2]
-	WORD $0x4fd81380 // FMLA V0.D2, V28.D2, V24.D[0]
-	WORD $0x4fd813a1 // FMLA V1.D2, V29.D2, V24.D[0]
-	WORD $0x4fd813c2 // FMLA V2.D2, V30.D2, V24.D[0]
-	WORD $0x4fd81b83 // FMLA V3.D2, V28.D2, V24.D[1]
-	WORD $0x4fd81ba4 // FMLA V4.D2, V29.D2, V24.D[1]
-	WORD $0x4fd81bc5 // FMLA V5.D2, V30.D2, V24.D[1]
-	WORD $0x4fd91386 // FMLA V6.D2, V28.D2, V25.D[0]
-	WORD $0x4fd913a7 // FMLA V7.D2, V29.D2, V25.D[0]
-	WORD $0x4fd913c8 // FMLA V8.D2, V30.D2, V25.D[0]
-	WORD $0x4fd91b89 // FMLA V9.D2, V28.D2, V25.D[1]
-	WORD $0x4fd91baa // FMLA V10.D2, V29.D2, V25.D[1]
-	WORD $0x4fd91bcb // FMLA V11.D2, V30.D2, V25.D[1]
-	WORD $0x4fda138c // FMLA V12.D2, V28.D2, V26.D[0]
-	WORD $0x4fda13ad // FMLA V13.D2, V29.D2, V26.D[0]
-	WORD $0x4fda13ce // FMLA V14.D2, V30.D2, V26.D[0]
-	WORD $0x4fda1b8f // FMLA V15.D2, V28.D2, V26.D[1]
-	WORD $0x4fda1bb0 // FMLA V16.D2, V29.D2, V26.D[1]
-	WORD $0x4fda1bd1 // FMLA V17.D2, V30.D2, V26.D[1]
-	WORD $0x4fdb1392 // FMLA V18.D2, V28.D2, V27.D[0]
-	WORD $0x4fdb13b3 // FMLA V19.D2, V29.D2, V27.D[0]
-	WORD $0x4fdb13d4 // FMLA V20.D2, V30.D2, V27.D[0]
-	WORD $0x4fdb1b95 // FMLA V21.D2, V28.D2, V27.D[1]
-	WORD $0x4fdb1bb6 // FMLA V22.D2, V29.D2, V27.D[1]
-	WORD $0x4fdb1bd7 // FMLA V23.D2, V30.D2, V27.D[1]
+	WORD $0x4fd81380 // fmla v0.2d, v28.2d, v24.d[0]
+	WORD $0x4fd813a1 // fmla v1.2d, v29.2d, v24.d[0]
+	WORD $0x4fd813c2 // fmla v2.2d, v30.2d, v24.d[0]
+	WORD $0x4fd81b83 // fmla v3.2d, v28.2d, v24.d[1]
+	WORD $0x4fd81ba4 // fmla v4.2d, v29.2d, v24.d[1]
+	WORD $0x4fd81bc5 // fmla v5.2d, v30.2d, v24.d[1]
+	WORD $0x4fd91386 // fmla v6.2d, v28.2d, v25.d[0]
+	WORD $0x4fd913a7 // fmla v7.2d, v29.2d, v25.d[0]
+	WORD $0x4fd913c8 // fmla v8.2d, v30.2d, v25.d[0]
+	WORD $0x4fd91b89 // fmla v9.2d, v28.2d, v25.d[1]
+	WORD $0x4fd91baa // fmla v10.2d, v29.2d, v25.d[1]
+	WORD $0x4fd91bcb // fmla v11.2d, v30.2d, v25.d[1]
+	WORD $0x4fda138c // fmla v12.2d, v28.2d, v26.d[0]
+	WORD $0x4fda13ad // fmla v13.2d, v29.2d, v26.d[0]
+	WORD $0x4fda13ce // fmla v14.2d, v30.2d, v26.d[0]
+	WORD $0x4fda1b8f // fmla v15.2d, v28.2d, v26.d[1]
+	WORD $0x4fda1bb0 // fmla v16.2d, v29.2d, v26.d[1]
+	WORD $0x4fda1bd1 // fmla v17.2d, v30.2d, v26.d[1]
+	WORD $0x4fdb1392 // fmla v18.2d, v28.2d, v27.d[0]
+	WORD $0x4fdb13b3 // fmla v19.2d, v29.2d, v27.d[0]
+	WORD $0x4fdb13d4 // fmla v20.2d, v30.2d, v27.d[0]
+	WORD $0x4fdb1b95 // fmla v21.2d, v28.2d, v27.d[1]
+	WORD $0x4fdb1bb6 // fmla v22.2d, v29.2d, v27.d[1]
+	WORD $0x4fdb1bd7 // fmla v23.2d, v30.2d, v27.d[1]
 	SUB $1, R0, R0
 	CBNZ R0, dgemm8x6NEON_l1
 dgemm8x6NEON_end:
@@ -803,10 +803,10 @@ srowsNEON_l:
 	VTRN2 V6.D2, V4.D2, V2.D2
 	VTRN1 V7.D2, V5.D2, V1.D2
 	VTRN2 V7.D2, V5.D2, V3.D2
-	WORD $0x4f981010 // FMLA V16.S4, V0.S4, V24.S[0]
-	WORD $0x4fb81030 // FMLA V16.S4, V1.S4, V24.S[1]
-	WORD $0x4f981850 // FMLA V16.S4, V2.S4, V24.S[2]
-	WORD $0x4fb81870 // FMLA V16.S4, V3.S4, V24.S[3]
+	WORD $0x4f981010 // fmla v16.4s, v0.4s, v24.s[0]
+	WORD $0x4fb81030 // fmla v16.4s, v1.4s, v24.s[1]
+	WORD $0x4f981850 // fmla v16.4s, v2.4s, v24.s[2]
+	WORD $0x4fb81870 // fmla v16.4s, v3.4s, v24.s[3]
 	VLD1.P 16(R9), [V8.S4]
 	VLD1.P 16(R10), [V9.S4]
 	VLD1.P 16(R11), [V10.S4]
@@ -819,10 +819,10 @@ srowsNEON_l:
 	VTRN2 V14.D2, V12.D2, V10.D2
 	VTRN1 V15.D2, V13.D2, V9.D2
 	VTRN2 V15.D2, V13.D2, V11.D2
-	WORD $0x4f981111 // FMLA V17.S4, V8.S4, V24.S[0]
-	WORD $0x4fb81131 // FMLA V17.S4, V9.S4, V24.S[1]
-	WORD $0x4f981951 // FMLA V17.S4, V10.S4, V24.S[2]
-	WORD $0x4fb81971 // FMLA V17.S4, V11.S4, V24.S[3]
+	WORD $0x4f981111 // fmla v17.4s, v8.4s, v24.s[0]
+	WORD $0x4fb81131 // fmla v17.4s, v9.4s, v24.s[1]
+	WORD $0x4f981951 // fmla v17.4s, v10.4s, v24.s[2]
+	WORD $0x4fb81971 // fmla v17.4s, v11.4s, v24.s[3]
 	VLD1.P 16(R13), [V0.S4]
 	VLD1.P 16(R14), [V1.S4]
 	VLD1.P 16(R15), [V2.S4]
@@ -835,10 +835,10 @@ srowsNEON_l:
 	VTRN2 V6.D2, V4.D2, V2.D2
 	VTRN1 V7.D2, V5.D2, V1.D2
 	VTRN2 V7.D2, V5.D2, V3.D2
-	WORD $0x4f981012 // FMLA V18.S4, V0.S4, V24.S[0]
-	WORD $0x4fb81032 // FMLA V18.S4, V1.S4, V24.S[1]
-	WORD $0x4f981852 // FMLA V18.S4, V2.S4, V24.S[2]
-	WORD $0x4fb81872 // FMLA V18.S4, V3.S4, V24.S[3]
+	WORD $0x4f981012 // fmla v18.4s, v0.4s, v24.s[0]
+	WORD $0x4fb81032 // fmla v18.4s, v1.4s, v24.s[1]
+	WORD $0x4f981852 // fmla v18.4s, v2.4s, v24.s[2]
+	WORD $0x4fb81872 // fmla v18.4s, v3.4s, v24.s[3]
 	VLD1.P 16(R17), [V8.S4]
 	VLD1.P 16(R19), [V9.S4]
 	VLD1.P 16(R20), [V10.S4]
@@ -851,10 +851,10 @@ srowsNEON_l:
 	VTRN2 V14.D2, V12.D2, V10.D2
 	VTRN1 V15.D2, V13.D2, V9.D2
 	VTRN2 V15.D2, V13.D2, V11.D2
-	WORD $0x4f981113 // FMLA V19.S4, V8.S4, V24.S[0]
-	WORD $0x4fb81133 // FMLA V19.S4, V9.S4, V24.S[1]
-	WORD $0x4f981953 // FMLA V19.S4, V10.S4, V24.S[2]
-	WORD $0x4fb81973 // FMLA V19.S4, V11.S4, V24.S[3]
+	WORD $0x4f981113 // fmla v19.4s, v8.4s, v24.s[0]
+	WORD $0x4fb81133 // fmla v19.4s, v9.4s, v24.s[1]
+	WORD $0x4f981953 // fmla v19.4s, v10.4s, v24.s[2]
+	WORD $0x4fb81973 // fmla v19.4s, v11.4s, v24.s[3]
 	SUBS $4, R0, R0
 	BGE srowsNEON_l
 srowsNEON_few:
@@ -940,50 +940,50 @@ drowsNEON_l:
 	VLD1.P 16(R6), [V1.D2]
 	VTRN1 V1.D2, V0.D2, V2.D2
 	VTRN2 V1.D2, V0.D2, V3.D2
-	WORD $0x4fd81050 // FMLA V16.D2, V2.D2, V24.D[0]
-	WORD $0x4fd81870 // FMLA V16.D2, V3.D2, V24.D[1]
+	WORD $0x4fd81050 // fmla v16.2d, v2.2d, v24.d[0]
+	WORD $0x4fd81870 // fmla v16.2d, v3.2d, v24.d[1]
 	VLD1.P 16(R7), [V4.D2]
 	VLD1.P 16(R8), [V5.D2]
 	VTRN1 V5.D2, V4.D2, V6.D2
 	VTRN2 V5.D2, V4.D2, V7.D2
-	WORD $0x4fd810d1 // FMLA V17.D2, V6.D2, V24.D[0]
-	WORD $0x4fd818f1 // FMLA V17.D2, V7.D2, V24.D[1]
+	WORD $0x4fd810d1 // fmla v17.2d, v6.2d, v24.d[0]
+	WORD $0x4fd818f1 // fmla v17.2d, v7.2d, v24.d[1]
 	VLD1.P 16(R9), [V0.D2]
 	VLD1.P 16(R10), [V1.D2]
 	VTRN1 V1.D2, V0.D2, V2.D2
 	VTRN2 V1.D2, V0.D2, V3.D2
-	WORD $0x4fd81052 // FMLA V18.D2, V2.D2, V24.D[0]
-	WORD $0x4fd81872 // FMLA V18.D2, V3.D2, V24.D[1]
+	WORD $0x4fd81052 // fmla v18.2d, v2.2d, v24.d[0]
+	WORD $0x4fd81872 // fmla v18.2d, v3.2d, v24.d[1]
 	VLD1.P 16(R11), [V4.D2]
 	VLD1.P 16(R12), [V5.D2]
 	VTRN1 V5.D2, V4.D2, V6.D2
 	VTRN2 V5.D2, V4.D2, V7.D2
-	WORD $0x4fd810d3 // FMLA V19.D2, V6.D2, V24.D[0]
-	WORD $0x4fd818f3 // FMLA V19.D2, V7.D2, V24.D[1]
+	WORD $0x4fd810d3 // fmla v19.2d, v6.2d, v24.d[0]
+	WORD $0x4fd818f3 // fmla v19.2d, v7.2d, v24.d[1]
 	VLD1.P 16(R13), [V0.D2]
 	VLD1.P 16(R14), [V1.D2]
 	VTRN1 V1.D2, V0.D2, V2.D2
 	VTRN2 V1.D2, V0.D2, V3.D2
-	WORD $0x4fd81054 // FMLA V20.D2, V2.D2, V24.D[0]
-	WORD $0x4fd81874 // FMLA V20.D2, V3.D2, V24.D[1]
+	WORD $0x4fd81054 // fmla v20.2d, v2.2d, v24.d[0]
+	WORD $0x4fd81874 // fmla v20.2d, v3.2d, v24.d[1]
 	VLD1.P 16(R15), [V4.D2]
 	VLD1.P 16(R16), [V5.D2]
 	VTRN1 V5.D2, V4.D2, V6.D2
 	VTRN2 V5.D2, V4.D2, V7.D2
-	WORD $0x4fd810d5 // FMLA V21.D2, V6.D2, V24.D[0]
-	WORD $0x4fd818f5 // FMLA V21.D2, V7.D2, V24.D[1]
+	WORD $0x4fd810d5 // fmla v21.2d, v6.2d, v24.d[0]
+	WORD $0x4fd818f5 // fmla v21.2d, v7.2d, v24.d[1]
 	VLD1.P 16(R17), [V0.D2]
 	VLD1.P 16(R19), [V1.D2]
 	VTRN1 V1.D2, V0.D2, V2.D2
 	VTRN2 V1.D2, V0.D2, V3.D2
-	WORD $0x4fd81056 // FMLA V22.D2, V2.D2, V24.D[0]
-	WORD $0x4fd81876 // FMLA V22.D2, V3.D2, V24.D[1]
+	WORD $0x4fd81056 // fmla v22.2d, v2.2d, v24.d[0]
+	WORD $0x4fd81876 // fmla v22.2d, v3.2d, v24.d[1]
 	VLD1.P 16(R20), [V4.D2]
 	VLD1.P 16(R21), [V5.D2]
 	VTRN1 V5.D2, V4.D2, V6.D2
 	VTRN2 V5.D2, V4.D2, V7.D2
-	WORD $0x4fd810d7 // FMLA V23.D2, V6.D2, V24.D[0]
-	WORD $0x4fd818f7 // FMLA V23.D2, V7.D2, V24.D[1]
+	WORD $0x4fd810d7 // fmla v23.2d, v6.2d, v24.d[0]
+	WORD $0x4fd818f7 // fmla v23.2d, v7.2d, v24.d[1]
 	SUBS $2, R0, R0
 	BGE drowsNEON_l
 drowsNEON_few:
@@ -1106,25 +1106,25 @@ gemvRowsNEON_4_k:
 	SUB $1, R5, R5
 	CBNZ R5, gemvRowsNEON_4_k
 gemvRowsNEON_4_sum:
-	WORD $0x4e62d400 // FADD V0.D2, V0.D2, V2.D2
-	WORD $0x4e63d421 // FADD V1.D2, V1.D2, V3.D2
-	WORD $0x4e61d400 // FADD V0.D2, V0.D2, V1.D2
-	WORD $0x7e70d800 // FADDP V0.D2, F0
+	WORD $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	WORD $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD $0x7e70d800 // faddp d0, v0.2d
 	FMOVD F0, 0(R4)
-	WORD $0x4e66d484 // FADD V4.D2, V4.D2, V6.D2
-	WORD $0x4e67d4a5 // FADD V5.D2, V5.D2, V7.D2
-	WORD $0x4e65d484 // FADD V4.D2, V4.D2, V5.D2
-	WORD $0x7e70d884 // FADDP V4.D2, F4
+	WORD $0x4e66d484 // fadd v4.2d, v4.2d, v6.2d
+	WORD $0x4e67d4a5 // fadd v5.2d, v5.2d, v7.2d
+	WORD $0x4e65d484 // fadd v4.2d, v4.2d, v5.2d
+	WORD $0x7e70d884 // faddp d4, v4.2d
 	FMOVD F4, 8(R4)
-	WORD $0x4e6ad508 // FADD V8.D2, V8.D2, V10.D2
-	WORD $0x4e6bd529 // FADD V9.D2, V9.D2, V11.D2
-	WORD $0x4e69d508 // FADD V8.D2, V8.D2, V9.D2
-	WORD $0x7e70d908 // FADDP V8.D2, F8
+	WORD $0x4e6ad508 // fadd v8.2d, v8.2d, v10.2d
+	WORD $0x4e6bd529 // fadd v9.2d, v9.2d, v11.2d
+	WORD $0x4e69d508 // fadd v8.2d, v8.2d, v9.2d
+	WORD $0x7e70d908 // faddp d8, v8.2d
 	FMOVD F8, 16(R4)
-	WORD $0x4e6ed58c // FADD V12.D2, V12.D2, V14.D2
-	WORD $0x4e6fd5ad // FADD V13.D2, V13.D2, V15.D2
-	WORD $0x4e6dd58c // FADD V12.D2, V12.D2, V13.D2
-	WORD $0x7e70d98c // FADDP V12.D2, F12
+	WORD $0x4e6ed58c // fadd v12.2d, v12.2d, v14.2d
+	WORD $0x4e6fd5ad // fadd v13.2d, v13.2d, v15.2d
+	WORD $0x4e6dd58c // fadd v12.2d, v12.2d, v13.2d
+	WORD $0x7e70d98c // faddp d12, v12.2d
 	FMOVD F12, 24(R4)
 	ADD $32, R4, R4
 	SUB $4, R0, R0
@@ -1156,10 +1156,10 @@ gemvRowsNEON_1_k:
 	SUB $1, R5, R5
 	CBNZ R5, gemvRowsNEON_1_k
 gemvRowsNEON_1_sum:
-	WORD $0x4e62d400 // FADD V0.D2, V0.D2, V2.D2
-	WORD $0x4e63d421 // FADD V1.D2, V1.D2, V3.D2
-	WORD $0x4e61d400 // FADD V0.D2, V0.D2, V1.D2
-	WORD $0x7e70d800 // FADDP V0.D2, F0
+	WORD $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	WORD $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD $0x7e70d800 // faddp d0, v0.2d
 	FMOVD F0, 0(R4)
 	ADD $8, R4, R4
 	SUB $1, R0, R0
@@ -1258,10 +1258,10 @@ TEXT ·divideNEON(SB), NOSPLIT, $0-24
 	VDUP V31.D[0], V31.D2
 divideNEON_l:
 	VLD1 (R1), [V0.D2, V1.D2, V2.D2, V3.D2]
-	WORD $0x6e7ffc00 // FDIV V0.D2, V0.D2, V31.D2
-	WORD $0x6e7ffc21 // FDIV V1.D2, V1.D2, V31.D2
-	WORD $0x6e7ffc42 // FDIV V2.D2, V2.D2, V31.D2
-	WORD $0x6e7ffc63 // FDIV V3.D2, V3.D2, V31.D2
+	WORD $0x6e7ffc00 // fdiv v0.2d, v0.2d, v31.2d
+	WORD $0x6e7ffc21 // fdiv v1.2d, v1.2d, v31.2d
+	WORD $0x6e7ffc42 // fdiv v2.2d, v2.2d, v31.2d
+	WORD $0x6e7ffc63 // fdiv v3.2d, v3.2d, v31.2d
 	VST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R1)
 	SUBS $8, R0, R0
 	BNE divideNEON_l
@@ -1284,18 +1284,18 @@ TEXT ·polesNEON(SB), NOSPLIT, $0-40
 polesNEON_l:
 	VLD1.P 32(R1), [V4.D2, V5.D2]
 	VLD1.P 32(R2), [V6.D2, V7.D2]
-	WORD $0x4ef0d484 // FSUB V4.D2, V4.D2, V16.D2
-	WORD $0x6e64fe24 // FDIV V4.D2, V17.D2, V4.D2
-	WORD $0x6e64dcc6 // FMUL V6.D2, V6.D2, V4.D2
-	WORD $0x4e66d400 // FADD V0.D2, V0.D2, V6.D2
-	WORD $0x6e64dcc6 // FMUL V6.D2, V6.D2, V4.D2
-	WORD $0x4e66d442 // FADD V2.D2, V2.D2, V6.D2
-	WORD $0x4ef0d4a5 // FSUB V5.D2, V5.D2, V16.D2
-	WORD $0x6e65fe25 // FDIV V5.D2, V17.D2, V5.D2
-	WORD $0x6e65dce7 // FMUL V7.D2, V7.D2, V5.D2
-	WORD $0x4e67d421 // FADD V1.D2, V1.D2, V7.D2
-	WORD $0x6e65dce7 // FMUL V7.D2, V7.D2, V5.D2
-	WORD $0x4e67d463 // FADD V3.D2, V3.D2, V7.D2
+	WORD $0x4ef0d484 // fsub v4.2d, v4.2d, v16.2d
+	WORD $0x6e64fe24 // fdiv v4.2d, v17.2d, v4.2d
+	WORD $0x6e64dcc6 // fmul v6.2d, v6.2d, v4.2d
+	WORD $0x4e66d400 // fadd v0.2d, v0.2d, v6.2d
+	WORD $0x6e64dcc6 // fmul v6.2d, v6.2d, v4.2d
+	WORD $0x4e66d442 // fadd v2.2d, v2.2d, v6.2d
+	WORD $0x4ef0d4a5 // fsub v5.2d, v5.2d, v16.2d
+	WORD $0x6e65fe25 // fdiv v5.2d, v17.2d, v5.2d
+	WORD $0x6e65dce7 // fmul v7.2d, v7.2d, v5.2d
+	WORD $0x4e67d421 // fadd v1.2d, v1.2d, v7.2d
+	WORD $0x6e65dce7 // fmul v7.2d, v7.2d, v5.2d
+	WORD $0x4e67d463 // fadd v3.2d, v3.2d, v7.2d
 	SUBS $4, R0, R0
 	BNE polesNEON_l
 	VST1 [V0.D2, V1.D2, V2.D2, V3.D2], (R3)
@@ -1313,14 +1313,244 @@ gapRatiosNEON_l:
 	VLD1.P 32(R3), [V0.D2, V1.D2]
 	VLD1.P 32(R2), [V2.D2, V3.D2]
 	VLD1 (R1), [V4.D2, V5.D2]
-	WORD $0x4ef0d400 // FSUB V0.D2, V0.D2, V16.D2
-	WORD $0x6e60fc40 // FDIV V0.D2, V2.D2, V0.D2
-	WORD $0x6e60dc80 // FMUL V0.D2, V4.D2, V0.D2
-	WORD $0x4ef0d421 // FSUB V1.D2, V1.D2, V16.D2
-	WORD $0x6e61fc61 // FDIV V1.D2, V3.D2, V1.D2
-	WORD $0x6e61dca1 // FMUL V1.D2, V5.D2, V1.D2
+	WORD $0x4ef0d400 // fsub v0.2d, v0.2d, v16.2d
+	WORD $0x6e60fc40 // fdiv v0.2d, v2.2d, v0.2d
+	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
+	WORD $0x4ef0d421 // fsub v1.2d, v1.2d, v16.2d
+	WORD $0x6e61fc61 // fdiv v1.2d, v3.2d, v1.2d
+	WORD $0x6e61dca1 // fmul v1.2d, v5.2d, v1.2d
 	VST1.P [V0.D2, V1.D2], 32(R1)
 	SUBS $4, R0, R0
 	BNE gapRatiosNEON_l
+	RET
+
+// func packRowsNEON(kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, nv int)
+TEXT ·packRowsNEON(SB), NOSPLIT, $0-40
+	MOVD kc+0(FP), R0
+	MOVD src+8(FP), R1
+	MOVD ldBytes+16(FP), R2
+	MOVD dst+24(FP), R3
+	MOVD nv+32(FP), R4
+	CMP $3, R4
+	BEQ packRowsNEON_3
+	BGT packRowsNEON_4
+packRowsNEON_2:
+	VLD1 (R1), [V0.D2, V1.D2]
+	ADD R2, R1, R1
+	VST1.P [V0.D2, V1.D2], 32(R3)
+	SUBS $1, R0, R0
+	BNE packRowsNEON_2
+	RET
+packRowsNEON_3:
+	VLD1 (R1), [V0.D2, V1.D2, V2.D2]
+	ADD R2, R1, R1
+	VST1.P [V0.D2, V1.D2, V2.D2], 48(R3)
+	SUBS $1, R0, R0
+	BNE packRowsNEON_3
+	RET
+packRowsNEON_4:
+	VLD1 (R1), [V0.D2, V1.D2, V2.D2, V3.D2]
+	ADD R2, R1, R1
+	VST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R3)
+	SUBS $1, R0, R0
+	BNE packRowsNEON_4
+	RET
+
+// func transpackF32w8NEON(nb int, src *float32, ld int, dst *float32, stride int)
+TEXT ·transpackF32w8NEON(SB), NOSPLIT, $0-40
+	MOVD nb+0(FP), R0
+	MOVD src+8(FP), R5
+	MOVD ld+16(FP), R2
+	LSL $2, R2, R2
+	MOVD dst+24(FP), R3
+	MOVD stride+32(FP), R4
+	LSL $2, R4, R4
+	ADD R2, R5, R6
+	ADD R2, R6, R7
+	ADD R2, R7, R8
+	ADD R2, R8, R9
+	ADD R2, R9, R10
+	ADD R2, R10, R11
+	ADD R2, R11, R12
+transpackF32w8NEON_l:
+	VLD1.P 16(R5), [V0.S4]
+	VLD1.P 16(R6), [V1.S4]
+	VLD1.P 16(R7), [V2.S4]
+	VLD1.P 16(R8), [V3.S4]
+	VLD1.P 16(R9), [V4.S4]
+	VLD1.P 16(R10), [V5.S4]
+	VLD1.P 16(R11), [V6.S4]
+	VLD1.P 16(R12), [V7.S4]
+	VTRN1 V1.S4, V0.S4, V12.S4
+	VTRN2 V1.S4, V0.S4, V13.S4
+	VTRN1 V3.S4, V2.S4, V14.S4
+	VTRN2 V3.S4, V2.S4, V15.S4
+	VTRN1 V14.D2, V12.D2, V16.D2
+	VTRN2 V14.D2, V12.D2, V20.D2
+	VTRN1 V15.D2, V13.D2, V18.D2
+	VTRN2 V15.D2, V13.D2, V22.D2
+	VTRN1 V5.S4, V4.S4, V12.S4
+	VTRN2 V5.S4, V4.S4, V13.S4
+	VTRN1 V7.S4, V6.S4, V14.S4
+	VTRN2 V7.S4, V6.S4, V15.S4
+	VTRN1 V14.D2, V12.D2, V17.D2
+	VTRN2 V14.D2, V12.D2, V21.D2
+	VTRN1 V15.D2, V13.D2, V19.D2
+	VTRN2 V15.D2, V13.D2, V23.D2
+	VST1 [V16.S4, V17.S4], (R3)
+	ADD R4, R3, R3
+	VST1 [V18.S4, V19.S4], (R3)
+	ADD R4, R3, R3
+	VST1 [V20.S4, V21.S4], (R3)
+	ADD R4, R3, R3
+	VST1 [V22.S4, V23.S4], (R3)
+	ADD R4, R3, R3
+	SUBS $1, R0, R0
+	BNE transpackF32w8NEON_l
+	RET
+
+// func transpackF32w12NEON(nb int, src *float32, ld int, dst *float32, stride int)
+TEXT ·transpackF32w12NEON(SB), NOSPLIT, $0-40
+	MOVD nb+0(FP), R0
+	MOVD src+8(FP), R5
+	MOVD ld+16(FP), R2
+	LSL $2, R2, R2
+	MOVD dst+24(FP), R3
+	MOVD stride+32(FP), R4
+	LSL $2, R4, R4
+	ADD R2, R5, R6
+	ADD R2, R6, R7
+	ADD R2, R7, R8
+	ADD R2, R8, R9
+	ADD R2, R9, R10
+	ADD R2, R10, R11
+	ADD R2, R11, R12
+	ADD R2, R12, R13
+	ADD R2, R13, R14
+	ADD R2, R14, R15
+	ADD R2, R15, R16
+transpackF32w12NEON_l:
+	VLD1.P 16(R5), [V0.S4]
+	VLD1.P 16(R6), [V1.S4]
+	VLD1.P 16(R7), [V2.S4]
+	VLD1.P 16(R8), [V3.S4]
+	VLD1.P 16(R9), [V4.S4]
+	VLD1.P 16(R10), [V5.S4]
+	VLD1.P 16(R11), [V6.S4]
+	VLD1.P 16(R12), [V7.S4]
+	VLD1.P 16(R13), [V8.S4]
+	VLD1.P 16(R14), [V9.S4]
+	VLD1.P 16(R15), [V10.S4]
+	VLD1.P 16(R16), [V11.S4]
+	VTRN1 V1.S4, V0.S4, V12.S4
+	VTRN2 V1.S4, V0.S4, V13.S4
+	VTRN1 V3.S4, V2.S4, V14.S4
+	VTRN2 V3.S4, V2.S4, V15.S4
+	VTRN1 V14.D2, V12.D2, V16.D2
+	VTRN2 V14.D2, V12.D2, V22.D2
+	VTRN1 V15.D2, V13.D2, V19.D2
+	VTRN2 V15.D2, V13.D2, V25.D2
+	VTRN1 V5.S4, V4.S4, V12.S4
+	VTRN2 V5.S4, V4.S4, V13.S4
+	VTRN1 V7.S4, V6.S4, V14.S4
+	VTRN2 V7.S4, V6.S4, V15.S4
+	VTRN1 V14.D2, V12.D2, V17.D2
+	VTRN2 V14.D2, V12.D2, V23.D2
+	VTRN1 V15.D2, V13.D2, V20.D2
+	VTRN2 V15.D2, V13.D2, V26.D2
+	VTRN1 V9.S4, V8.S4, V12.S4
+	VTRN2 V9.S4, V8.S4, V13.S4
+	VTRN1 V11.S4, V10.S4, V14.S4
+	VTRN2 V11.S4, V10.S4, V15.S4
+	VTRN1 V14.D2, V12.D2, V18.D2
+	VTRN2 V14.D2, V12.D2, V24.D2
+	VTRN1 V15.D2, V13.D2, V21.D2
+	VTRN2 V15.D2, V13.D2, V27.D2
+	VST1 [V16.S4, V17.S4, V18.S4], (R3)
+	ADD R4, R3, R3
+	VST1 [V19.S4, V20.S4, V21.S4], (R3)
+	ADD R4, R3, R3
+	VST1 [V22.S4, V23.S4, V24.S4], (R3)
+	ADD R4, R3, R3
+	VST1 [V25.S4, V26.S4, V27.S4], (R3)
+	ADD R4, R3, R3
+	SUBS $1, R0, R0
+	BNE transpackF32w12NEON_l
+	RET
+
+// func transpackF64w6NEON(nb int, src *float64, ld int, dst *float64, stride int)
+TEXT ·transpackF64w6NEON(SB), NOSPLIT, $0-40
+	MOVD nb+0(FP), R0
+	MOVD src+8(FP), R5
+	MOVD ld+16(FP), R2
+	LSL $3, R2, R2
+	MOVD dst+24(FP), R3
+	MOVD stride+32(FP), R4
+	LSL $3, R4, R4
+	ADD R2, R5, R6
+	ADD R2, R6, R7
+	ADD R2, R7, R8
+	ADD R2, R8, R9
+	ADD R2, R9, R10
+transpackF64w6NEON_l:
+	VLD1.P 16(R5), [V0.D2]
+	VLD1.P 16(R6), [V1.D2]
+	VLD1.P 16(R7), [V2.D2]
+	VLD1.P 16(R8), [V3.D2]
+	VLD1.P 16(R9), [V4.D2]
+	VLD1.P 16(R10), [V5.D2]
+	VTRN1 V1.D2, V0.D2, V16.D2
+	VTRN2 V1.D2, V0.D2, V19.D2
+	VTRN1 V3.D2, V2.D2, V17.D2
+	VTRN2 V3.D2, V2.D2, V20.D2
+	VTRN1 V5.D2, V4.D2, V18.D2
+	VTRN2 V5.D2, V4.D2, V21.D2
+	VST1 [V16.D2, V17.D2, V18.D2], (R3)
+	ADD R4, R3, R3
+	VST1 [V19.D2, V20.D2, V21.D2], (R3)
+	ADD R4, R3, R3
+	SUBS $1, R0, R0
+	BNE transpackF64w6NEON_l
+	RET
+
+// func transpackF64w8NEON(nb int, src *float64, ld int, dst *float64, stride int)
+TEXT ·transpackF64w8NEON(SB), NOSPLIT, $0-40
+	MOVD nb+0(FP), R0
+	MOVD src+8(FP), R5
+	MOVD ld+16(FP), R2
+	LSL $3, R2, R2
+	MOVD dst+24(FP), R3
+	MOVD stride+32(FP), R4
+	LSL $3, R4, R4
+	ADD R2, R5, R6
+	ADD R2, R6, R7
+	ADD R2, R7, R8
+	ADD R2, R8, R9
+	ADD R2, R9, R10
+	ADD R2, R10, R11
+	ADD R2, R11, R12
+transpackF64w8NEON_l:
+	VLD1.P 16(R5), [V0.D2]
+	VLD1.P 16(R6), [V1.D2]
+	VLD1.P 16(R7), [V2.D2]
+	VLD1.P 16(R8), [V3.D2]
+	VLD1.P 16(R9), [V4.D2]
+	VLD1.P 16(R10), [V5.D2]
+	VLD1.P 16(R11), [V6.D2]
+	VLD1.P 16(R12), [V7.D2]
+	VTRN1 V1.D2, V0.D2, V16.D2
+	VTRN2 V1.D2, V0.D2, V20.D2
+	VTRN1 V3.D2, V2.D2, V17.D2
+	VTRN2 V3.D2, V2.D2, V21.D2
+	VTRN1 V5.D2, V4.D2, V18.D2
+	VTRN2 V5.D2, V4.D2, V22.D2
+	VTRN1 V7.D2, V6.D2, V19.D2
+	VTRN2 V7.D2, V6.D2, V23.D2
+	VST1 [V16.D2, V17.D2, V18.D2, V19.D2], (R3)
+	ADD R4, R3, R3
+	VST1 [V20.D2, V21.D2, V22.D2, V23.D2], (R3)
+	ADD R4, R3, R3
+	SUBS $1, R0, R0
+	BNE transpackF64w8NEON_l
 	RET
 

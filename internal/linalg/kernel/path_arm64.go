@@ -10,14 +10,17 @@ var neonTable = table{
 	dvector:  Vector[float64]{Width: 16, Run: dvectorNEON},
 	srows:    []Rows[float32]{{4, 1, 4, []int{1}, srowsNEON}},
 	drows:    []Rows[float64]{{8, 1, 2, []int{1}, drowsNEON}},
-	packF32:  packGo[float32],
-	packF64:  packGo[float64],
+	packF32:  packNEON[float32],
+	packF64:  packNEON[float64],
 	gemvRows: gemvRowsNEON,
 	gemvCols: gemvColsNEON,
 	divide:   divideNEON,
 	poles:    polesNEON,
 	ratios:   gapRatiosNEON,
-	band:     1 << 30,
+	band:     8,
+	transposeBand: func(cols int, src []float64, lds int, dst []float64, ldd int) {
+		transpackF64w8NEON(cols/2, &src[0], lds, &dst[0], ldd)
+	},
 }
 
 func tables() []*table { return []*table{&neonTable, &goTable} }

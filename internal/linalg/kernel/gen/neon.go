@@ -5,11 +5,12 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 )
 
 // The assembler of Go knows few of the floating point instructions on vectors;
 // the others are written as their encodings (Arm Architecture Reference Manual,
-// C7.2).
+// C7.2), with what a disassembler makes of them as comment.
 
 func word(op int, comment string, a ...any) {
 	p("\tWORD $0x%08x // %s", op, fmt.Sprintf(comment, a...))
@@ -18,13 +19,13 @@ func word(op int, comment string, a ...any) {
 // neonElement is d += n·m[at].
 func neonElement(f64 bool, d, n, m, at int) {
 	if f64 {
-		word(0x4fc01000|at<<11|m<<16|n<<5|d, "FMLA V%d.D2, V%d.D2, V%d.D[%d]", d, n, m, at)
+		word(0x4fc01000|at<<11|m<<16|n<<5|d, "fmla v%d.2d, v%d.2d, v%d.d[%d]", d, n, m, at)
 	} else {
-		word(0x4f801000|(at&1)<<21|(at>>1)<<11|m<<16|n<<5|d, "FMLA V%d.S4, V%d.S4, V%d.S[%d]", d, n, m, at)
+		word(0x4f801000|(at&1)<<21|(at>>1)<<11|m<<16|n<<5|d, "fmla v%d.4s, v%d.4s, v%d.s[%d]", d, n, m, at)
 	}
 }
 
-func neonAdd(d, n, m int) { neonOp(0x4e60d400, "FADD", d, n, m) }
+func neonAdd(d, n, m int) { neonOp(0x4e60d400, "fadd", d, n, m) }
 
 // neonTile is a GEMM kernel of 8 rows by 3 vectors: 24 accumulators, the rest for
 // one step of both panels.
@@ -144,6 +145,14 @@ func neonVector(name string, f64 bool) {
 	p("")
 }
 
+// neonRowPointer is the register that points to row i, at most the sixteenth.
+func neonRowPointer(i int) string {
+	if i < 13 {
+		return fmt.Sprintf("R%d", 5+i)
+	}
+	return fmt.Sprintf("R%d", 6+i) // R18 is the platform's
+}
+
 // neonRows is rowTile with one lane a register and sixteen rows: each has its
 // pointer. Columns that make no whole register are loaded one at a time, so that
 // x needs nothing beyond kc.
@@ -154,12 +163,7 @@ func neonRows(name string, f64 bool) {
 	}
 	const rows, acc, regX, alpha = 16, 16, 24, 31
 	groups := rows / lane
-	pointer := func(i int) string {
-		if i < 13 {
-			return fmt.Sprintf("R%d", 5+i)
-		}
-		return fmt.Sprintf("R%d", 6+i) // R18 is the platform's
-	}
+	pointer := neonRowPointer
 	fn(name, fmt.Sprintf("kc int, x, a *%s, l1, l2, ld, rg int, y *%s, alpha %s", ty, ty, ty), 64+es)
 	p("\tMOVD kc+0(FP), R0\n\tMOVD x+8(FP), R1\n\tMOVD a+16(FP), %s\n\tMOVD ld+40(FP), R3\n\tMOVD y+56(FP), R4\n\tLSL $%d, R3, R3", pointer(0), sh)
 	for i := 1; i < rows; i++ {
@@ -236,7 +240,7 @@ func neonGemvRows() {
 			neonAdd(4*i, 4*i, 4*i+2)
 			neonAdd(4*i+1, 4*i+1, 4*i+3)
 			neonAdd(4*i, 4*i, 4*i+1)
-			word(0x7e70d800|4*i<<5|4*i, "FADDP V%d.D2, F%d", 4*i, 4*i)
+			word(0x7e70d800|4*i<<5|4*i, "faddp d%d, v%d.2d", 4*i, 4*i)
 			p("\tFMOVD F%d, %d(R4)", 4*i, 8*i)
 		}
 		// R8+rows-1 has walked the last row; its start is what comes next.
@@ -280,18 +284,82 @@ func neonGemvCols() {
 	p("\tRET\n")
 }
 
+// neonPackRows copies nv vectors, two to four, of each of kc rows that are ldBytes
+// apart.
+func neonPackRows() {
+	const name = "packRowsNEON"
+	fn(name, "kc int, src unsafe.Pointer, ldBytes int, dst unsafe.Pointer, nv int", 40)
+	p("\tMOVD kc+0(FP), R0\n\tMOVD src+8(FP), R1\n\tMOVD ldBytes+16(FP), R2\n\tMOVD dst+24(FP), R3\n\tMOVD nv+32(FP), R4\n\tCMP $3, R4\n\tBEQ %s_3\n\tBGT %s_4", name, name)
+	list := "V0.D2, V1.D2"
+	for nv := 2; nv <= 4; nv++ {
+		p("%s_%d:\n\tVLD1 (R1), [%s]\n\tADD R2, R1, R1\n\tVST1.P [%s], %d(R3)\n\tSUBS $1, R0, R0\n\tBNE %s_%d\n\tRET", name, nv, list, list, 16*nv, name, nv)
+		list += fmt.Sprintf(", V%d.D2", nv)
+	}
+	p("")
+}
+
+// neonTranspack writes the columns of w rows, ld apart: nb times as many as a
+// register has elements, stride apart.
+func neonTranspack(name string, f64 bool, w int) {
+	sh, ty, form, lane := 2, "float32", "S4", 4
+	if f64 {
+		sh, ty, form, lane = 3, "float64", "D2", 2
+	}
+	const temp, out = 12, 16
+	groups := w / lane
+	fn(name, fmt.Sprintf("nb int, src *%s, ld int, dst *%s, stride int", ty, ty), 40)
+	p("\tMOVD nb+0(FP), R0\n\tMOVD src+8(FP), %s\n\tMOVD ld+16(FP), R2\n\tLSL $%d, R2, R2\n\tMOVD dst+24(FP), R3\n\tMOVD stride+32(FP), R4\n\tLSL $%d, R4, R4", neonRowPointer(0), sh, sh)
+	for i := 1; i < w; i++ {
+		p("\tADD R2, %s, %s", neonRowPointer(i-1), neonRowPointer(i))
+	}
+	p("%s_l:", name)
+	for i := range w {
+		p("\tVLD1.P 16(%s), [V%d.%s]", neonRowPointer(i), i, form)
+	}
+	trn := func(half int, kind string, b, a, d int) {
+		p("\tVTRN%d V%d.%s, V%d.%s, V%d.%s", half, b, kind, a, kind, d, kind)
+	}
+	for g := range groups {
+		column := func(j int) int { return out + j*groups + g }
+		if f64 {
+			trn(1, "D2", 2*g+1, 2*g, column(0))
+			trn(2, "D2", 2*g+1, 2*g, column(1))
+			continue
+		}
+		for i := 0; i < 4; i += 2 {
+			trn(1, "S4", 4*g+i+1, 4*g+i, temp+i)
+			trn(2, "S4", 4*g+i+1, 4*g+i, temp+i+1)
+		}
+		for i := range 2 {
+			trn(1, "D2", temp+2+i, temp+i, column(i))
+			trn(2, "D2", temp+2+i, temp+i, column(2+i))
+		}
+	}
+	for j := range lane {
+		list := ""
+		for g := range groups {
+			if g > 0 {
+				list += ", "
+			}
+			list += fmt.Sprintf("V%d.%s", out+j*groups+g, form)
+		}
+		p("\tVST1 [%s], (R3)\n\tADD R4, R3, R3", list)
+	}
+	p("\tSUBS $1, R0, R0\n\tBNE %s_l\n\tRET\n", name)
+}
+
 func neonDivide() {
 	fn("divideNEON", "n int, x *float64, d float64", 24)
 	p("\tMOVD n+0(FP), R0\n\tMOVD x+8(FP), R1\n\tFMOVD d+16(FP), F31\n\tVDUP V31.D[0], V31.D2\ndivideNEON_l:\n\tVLD1 (R1), [V0.D2, V1.D2, V2.D2, V3.D2]")
 	for v := range 4 {
-		neonOp(fdiv64, "FDIV", v, v, 31)
+		neonOp(fdiv64, "fdiv", v, v, 31)
 	}
 	p("\tVST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R1)\n\tSUBS $8, R0, R0\n\tBNE divideNEON_l\n\tRET\n")
 }
 
 // neonOp emits a float64 operation of two vectors: d = n op m.
 func neonOp(op int, name string, d, n, m int) {
-	word(op|m<<16|n<<5|d, name+" V%d.D2, V%d.D2, V%d.D2", d, n, m)
+	word(op|m<<16|n<<5|d, name+" v%d.2d, v%d.2d, v%d.2d", d, n, m)
 }
 
 const (
@@ -308,11 +376,11 @@ func neonPoles() {
 	}
 	p("polesNEON_l:\n\tVLD1.P 32(R1), [V4.D2, V5.D2]\n\tVLD1.P 32(R2), [V6.D2, V7.D2]")
 	for v := range 2 {
-		neonOp(fsub64, "FSUB", 4+v, 4+v, 16)
-		neonOp(fdiv64, "FDIV", 4+v, 17, 4+v)
-		neonOp(fmul64, "FMUL", 6+v, 6+v, 4+v)
+		neonOp(fsub64, "fsub", 4+v, 4+v, 16)
+		neonOp(fdiv64, "fdiv", 4+v, 17, 4+v)
+		neonOp(fmul64, "fmul", 6+v, 6+v, 4+v)
 		neonAdd(v, v, 6+v)
-		neonOp(fmul64, "FMUL", 6+v, 6+v, 4+v)
+		neonOp(fmul64, "fmul", 6+v, 6+v, 4+v)
 		neonAdd(2+v, 2+v, 6+v)
 	}
 	p("\tSUBS $4, R0, R0\n\tBNE polesNEON_l\n\tVST1 [V0.D2, V1.D2, V2.D2, V3.D2], (R3)\n\tRET\n")
@@ -323,16 +391,16 @@ func neonGapRatios() {
 	p("\tMOVD n+0(FP), R0\n\tMOVD x+8(FP), R1\n\tMOVD gap+16(FP), R2\n\tMOVD d+24(FP), R3\n\tFMOVD at+32(FP), F16\n\tVDUP V16.D[0], V16.D2")
 	p("gapRatiosNEON_l:\n\tVLD1.P 32(R3), [V0.D2, V1.D2]\n\tVLD1.P 32(R2), [V2.D2, V3.D2]\n\tVLD1 (R1), [V4.D2, V5.D2]")
 	for v := range 2 {
-		neonOp(fsub64, "FSUB", v, v, 16)
-		neonOp(fdiv64, "FDIV", v, 2+v, v)
-		neonOp(fmul64, "FMUL", v, 4+v, v)
+		neonOp(fsub64, "fsub", v, v, 16)
+		neonOp(fdiv64, "fdiv", v, 2+v, v)
+		neonOp(fmul64, "fmul", v, 4+v, v)
 	}
 	p("\tVST1.P [V0.D2, V1.D2], 32(R1)\n\tSUBS $4, R0, R0\n\tBNE gapRatiosNEON_l\n\tRET\n")
 }
 
 // writeFiles writes what was generated so far for one architecture.
 func writeFiles(arch string) {
-	for name, s := range map[string]string{"kernel_" + arch + ".s": asm.String(), "kernel_" + arch + ".go": decl.String()} {
+	for name, s := range map[string]string{"kernel_" + arch + ".s": asm.String(), "kernel_" + arch + ".go": strings.TrimRight(decl.String(), "\n") + "\n"} {
 		if err := os.WriteFile(name, []byte(s), 0o644); err != nil {
 			panic(err)
 		}
@@ -342,7 +410,7 @@ func writeFiles(arch string) {
 }
 
 func neon() {
-	gp("// Code generated by gen/main.go. DO NOT EDIT.\n\npackage kernel\n")
+	gp("// Code generated by gen/main.go. DO NOT EDIT.\n\npackage kernel\n\nimport \"unsafe\"\n")
 	p("// Code generated by gen/main.go. DO NOT EDIT.\n\n#include \"textflag.h\"\n")
 	neonTile("sgemm8x12NEON", false)
 	neonTile("dgemm8x6NEON", true)
@@ -355,5 +423,10 @@ func neon() {
 	neonDivide()
 	neonPoles()
 	neonGapRatios()
+	neonPackRows()
+	neonTranspack("transpackF32w8NEON", false, 8)
+	neonTranspack("transpackF32w12NEON", false, 12)
+	neonTranspack("transpackF64w6NEON", true, 6)
+	neonTranspack("transpackF64w8NEON", true, 8)
 	writeFiles("arm64")
 }

@@ -1,6 +1,5 @@
 //go:build unix
 
-// Package kerneltest helps to test code in assembler.
 package kerneltest
 
 import (
