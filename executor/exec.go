@@ -246,14 +246,14 @@ func (w *leafWriter) store(d artifact.Digest, data []byte, shared bool) {
 
 // readBack has the store hash the file of a leaf that was read from memory
 // before it was there: of all others the first reader does. A leaf that the
-// disk has damaged is stored again.
+// disk has damaged, or that somebody took away, is stored again.
 func (e *Executor) readBack(d artifact.Digest, data []byte) error {
 	b, err := e.store.Open(cache.Digest(d))
 	if err == nil {
 		b.Release()
 		return nil
 	}
-	if !errors.Is(err, cache.ErrCorrupt) {
+	if !errors.Is(err, cache.ErrCorrupt) && !errors.Is(err, cache.ErrNotFound) {
 		return err
 	}
 	got, err := e.store.Put(data)

@@ -377,8 +377,13 @@ func (p *pass) completed(j *job, r *execution) {
 			return
 		}
 		if cause := n.failedInput(); cause != nil {
+			dependents := j.dependents
+			j.dependents = nil
 			p.dismiss(j)
 			p.fail(n, cause, false)
+			for _, d := range dependents {
+				p.failJob(d, cause)
+			}
 			return
 		}
 	}
