@@ -155,10 +155,11 @@ func normalize(p *linalg.Pool, m, n int, u []float64) {
 	})
 }
 
-// root sets s [n, n] to a square root S of c, C ≈ S·Sᵀ: a Cholesky factor. Second moments
-// of few tokens are singular, and sums of float32 products are not exactly
-// positive semi-definite; so the diagonal is raised, relative to each entry: by
-// a few units of rounding first, and tenfold more as long as that does not do.
+// root sets s [n, n] to a square root S of c, C ≈ S·Sᵀ: a Cholesky factor.
+// Second moments of few tokens are singular, and sums of float32 products are not
+// exactly positive semi-definite; so the diagonal is raised, relative to each
+// entry: by a few units of rounding first, and tenfold more as long as that does
+// not do.
 func root(p *linalg.Pool, n int, c, s []float64) error {
 	mean := 0.0
 	for i := range n {

@@ -234,7 +234,7 @@ func (c *collector) putMoments(b *artifact.Builder) {
 func (c *collector) putGram(b *artifact.Builder) {
 	for _, s := range arch.Sites() {
 		z := c.sites[s]
-		linalg.GramMirror(nil, z.gram, z.width)
+		linalg.GramMirror(c.pool, z.gram, z.width)
 		b.PutFloat64(s, []int{z.width, z.width}, z.gram)
 	}
 }
