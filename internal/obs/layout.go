@@ -1,6 +1,9 @@
 package obs
 
 import (
+	"slices"
+	"sync"
+
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/linalg/kernel"
@@ -48,12 +51,21 @@ type turning struct {
 	buf           *linalg.Buffer[float64]
 }
 
+var turnings = sync.Pool{New: func() any { return new(turning) }}
+
 func (l layout) takeTurning() *turning {
-	b := linalg.TakeBuffer[float64](2 * panelRows * l.n)
-	return &turning{b.S[:panelRows*l.n], b.S[panelRows*l.n:], make([]uint64, l.n), b}
+	t := turnings.Get().(*turning)
+	t.buf = linalg.TakeBuffer[float64](2 * panelRows * l.n)
+	t.rows, t.columns = t.buf.S[:panelRows*l.n], t.buf.S[panelRows*l.n:]
+	t.bits = slices.Grow(t.bits[:0], l.n)[:l.n]
+	return t
 }
 
-func (t *turning) give() { t.buf.Give() }
+func (t *turning) give() {
+	t.buf.Give()
+	*t = turning{bits: t.bits}
+	turnings.Put(t)
+}
 
 // eachPanel calls f with the first row of every panel, in any order and from several
 // goroutines.
