@@ -2,6 +2,7 @@ package linalg
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -110,6 +111,31 @@ func TakeBuffer[T kernel.Float](n int) *Buffer[T] {
 
 // Give hands the buffer back; its elements must not be used any more.
 func (b *Buffer[T]) Give() { shelfOf[T]().give(b) }
+
+// Lent is scratch memory of any number of buffers that are given back together. The
+// zero value is ready. It serves one goroutine at a time.
+type Lent[T kernel.Float] struct{ buffers []*Buffer[T] }
+
+// Take returns n elements with anything in them, which are the taker's until Give.
+func (l *Lent[T]) Take(n int) []T {
+	b := TakeBuffer[T](n)
+	l.buffers = append(l.buffers, b)
+	return b.S
+}
+
+// Holds reports whether x, which is not empty, begins what Take returned.
+func (l *Lent[T]) Holds(x []T) bool {
+	return slices.ContainsFunc(l.buffers, func(b *Buffer[T]) bool { return len(b.S) > 0 && &b.S[0] == &x[0] })
+}
+
+// Give hands the memory back. More may be taken afterwards.
+func (l *Lent[T]) Give() {
+	for _, b := range l.buffers {
+		b.Give()
+	}
+	clear(l.buffers)
+	l.buffers = l.buffers[:0]
+}
 
 func (b *Buffer[T]) bytes() int64 {
 	var z T

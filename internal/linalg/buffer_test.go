@@ -50,3 +50,21 @@ func TestScratchIsBounded(t *testing.T) {
 		t.Errorf("%d bytes lie unused after all went", n)
 	}
 }
+
+// What was lent is given back together, and taken again.
+func TestLent(t *testing.T) {
+	defer BoundScratch(BoundScratch(1 << 20))
+	var l Lent[float32]
+	a, b := l.Take(100), l.Take(1000)
+	if len(a) != 100 || len(b) != 1000 || !l.Holds(a[:1]) || !l.Holds(b) || l.Holds(b[1:]) || l.Holds(make([]float32, 100)) {
+		t.Fatal("other memory than was taken")
+	}
+	l.Give()
+	if l.Holds(a) {
+		t.Error("what was given back is held")
+	}
+	if again := l.Take(999); &again[0] != &b[0] {
+		t.Error("a buffer was not found again")
+	}
+	l.Give()
+}

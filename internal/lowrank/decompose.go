@@ -38,24 +38,14 @@ type Factors struct {
 	// entry of each column of U (the first of equals) is positive.
 	U, A []float64
 
-	lent []*linalg.Buffer[float64]
-}
-
-// borrow returns n elements, with anything in them, that are the decomposition's
-// until Give.
-func (f *Factors) borrow(n int) []float64 {
-	b := linalg.TakeBuffer[float64](n)
-	f.lent = append(f.lent, b)
-	return b.S
+	lent linalg.Lent[float64]
 }
 
 // Give hands back the memory of U and A, which must not be used any more. It may
 // be left out: the garbage collector finds it then.
 func (f *Factors) Give() {
-	for _, b := range f.lent {
-		b.Give()
-	}
-	f.U, f.A, f.lent = nil, nil, nil
+	f.lent.Give()
+	f.U, f.A = nil, nil
 }
 
 // Errors that Decompose wraps.
@@ -109,7 +99,7 @@ func Decompose(p *linalg.Pool, dw []float64, out, in int, c []float64, keep int)
 	}
 	f.fixSigns()
 	if k := f.Rank; k > 0 {
-		f.A = f.borrow(k * in)
+		f.A = f.lent.Take(k * in)
 		p.Dgemm(true, false, k, in, out, 1, f.U, k, dw, in, 0, f.A, in)
 	}
 	return f, nil

@@ -63,7 +63,7 @@ func (f *Factors) fromInputs(p *linalg.Pool, dw, c []float64, keep int) error {
 		return err
 	}
 	f.Rank = min(keep, rank)
-	f.U = f.borrow(m * f.Rank)
+	f.U = f.lent.Take(m * f.Rank)
 	for i := range m {
 		copy(f.U[i*f.Rank:(i+1)*f.Rank], u.S[i*ld:])
 	}

@@ -62,7 +62,7 @@ type refinement struct {
 	p      *linalg.Pool
 	q      *grid.Quantized // nil of unquantised weights
 	grids  gridsByColumn
-	base   *linalg.Buffer[float32] // [out/panelRows, n, panelRows]: codes less zero points, by column
+	base   []float32 // [out/panelRows, n, panelRows]: codes less zero points, by column
 	dead   []int
 	h      []float64      // [n, n]: H+λI, both triangles; zero for dead inputs
 	d      []float64      // [n, out]: Ŵ−W
@@ -73,7 +73,8 @@ type refinement struct {
 	width  int            // the largest number of columns of a block
 	gain   []float64      // [padded]: what a row's loss has fallen by
 	moved  []bool         // of panels: whether the pass has changed it
-	bufs   []*linalg.Buffer[float64]
+	lent   linalg.Lent[float64]
+	lent32 linalg.Lent[float32]
 }
 
 // refiningWork is what a worker works in: blocks [columns, rowsPerTask].
@@ -86,19 +87,8 @@ type refiningWork struct {
 
 // give hands back what s works in.
 func (s *refinement) give() {
-	for _, b := range s.bufs {
-		b.Give()
-	}
-	if s.base != nil {
-		s.base.Give()
-	}
-}
-
-// take returns working memory of n elements.
-func (s *refinement) take(n int) []float64 {
-	b := linalg.TakeBuffer[float64](n)
-	s.bufs = append(s.bufs, b)
-	return b.S
+	s.lent.Give()
+	s.lent32.Give()
 }
 
 func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int, r *Result) *refinement {
@@ -111,7 +101,7 @@ func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int,
 	}
 	s.gain, s.moved = make([]float64, s.padded), make([]bool, s.padded/panelRows)
 	s.free = make([]uint64, s.padded/panelRows*n)
-	s.h, s.d = s.take(n*n), s.take(n*s.ld)
+	s.h, s.d = s.lent.Take(n*n), s.lent.Take(n*s.ld)
 	f.damped(p, s.h, h)
 	if s.q != nil {
 		// A block is made of whole groups, so that their scales can be refitted.
@@ -120,13 +110,13 @@ func newRefinement(p *linalg.Pool, f *Factor, h []float64, w []float32, out int,
 		for i := range s.panels {
 			s.panels[i].Top = float32(s.q.MaxCode())
 			work := &s.work[i]
-			work.values, work.change, work.product = s.take(size*rowsPerTask), s.take(size*rowsPerTask), s.take(size*rowsPerTask)
+			work.values, work.change, work.product = s.lent.Take(size*rowsPerTask), s.lent.Take(size*rowsPerTask), s.lent.Take(size*rowsPerTask)
 		}
 		s.grids = s.gridsOf(s.q)
 		s.grids.setAll(s.q)
-		s.base = linalg.TakeBuffer[float32](s.padded * n)
+		s.base = s.lent32.Take(s.padded * n)
 	}
-	s.g = s.take(s.width * s.ld)
+	s.g = s.lent.Take(s.width * s.ld)
 	for c, dead := range f.Dead {
 		if dead {
 			s.dead = append(s.dead, c)
@@ -155,7 +145,7 @@ func (s *refinement) load(t *turning, r0 int, w []float32, r *Result) {
 		*(*[panelRows]float64)(s.d[c*s.ld+r0:]) = [panelRows]float64{}
 	}
 	if s.q != nil {
-		s.decode(s.base.S[r0*n:], s.q, r0)
+		s.decode(s.base[r0*n:], s.q, r0)
 	}
 }
 
@@ -165,7 +155,7 @@ func (s *refinement) finish(r *Result, w []float32) {
 	s.eachPanel(s.p, func(t *turning, r0 int) {
 		rows := min(panelRows, s.out-r0)
 		if s.q != nil {
-			s.encode(s.q, r0, s.base.S[r0*n:])
+			s.encode(s.q, r0, s.base[r0*n:])
 			for i := r0; i < r0+rows; i++ {
 				s.q.Row(r.Weights[i*n:(i+1)*n], i, 0, n)
 			}
@@ -245,7 +235,7 @@ func (s *refinement) move(p *vmath.Panel, i1, a, b, r int, steps []float64) {
 	if s.q != nil {
 		scale, zero := s.grids.at(r, s.q.Group(a))
 		p.Scale[0], p.Zero[0] = *scale, *zero
-		base = s.base.S[panel*panelRows*n:][a*panelRows : b*panelRows]
+		base = s.base[panel*panelRows*n:][a*panelRows : b*panelRows]
 		for k := range b - a {
 			p.Base[k] = [panelRows]float32(base[k*panelRows:])
 		}
@@ -268,7 +258,7 @@ func (s *refinement) refit(work *refiningWork, i1, lo, hi, r1, r2 int) {
 	times := func(x []float64) { // product = h·x of the group
 		(*linalg.Pool)(nil).Dgemm(false, false, b, r2-r1, b, 1, s.h[lo*n+lo:], n, x, ld, 0, product, ld)
 	}
-	base := func(r int) []float32 { return s.base.S[r*n:][lo*panelRows : hi*panelRows] }
+	base := func(r int) []float32 { return s.base[r*n:][lo*panelRows : hi*panelRows] }
 	for r := r1; r < r2; r += panelRows {
 		scale, _ := s.grids.at(r, group)
 		vmath.ValueBlock(b, values[r-r1:], ld, base(r), scale[:])

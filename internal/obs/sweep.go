@@ -78,16 +78,17 @@ type sweep struct {
 	res     *Result
 	rowLoss []float64 // [padded]
 
-	w    []float64 // [n, out] by step: the working weights
-	e    []float64 // [block, out]: the current block's errors w−q over u_jj
-	invU []float64 // 1/u_jj by step
-	bufs []*linalg.Buffer[float64]
+	w      []float64 // [n, out] by step: the working weights
+	e      []float64 // [block, out]: the current block's errors w−q over u_jj
+	invU   []float64 // 1/u_jj by step
+	lent   linalg.Lent[float64]
+	lent32 linalg.Lent[float32]
 
 	column []int // by step
 	group  []int // grid group by step
 	grids  gridsByColumn
-	next   *linalg.Buffer[float32] // [out/panelRows, n, panelRows]: codes less zero points, by column
-	panels []vmath.Panel           // one a worker
+	next   []float32     // [out/panelRows, n, panelRows]: codes less zero points, by column
+	panels []vmath.Panel // one a worker
 	// on [out/panelRows, n] are the rows that keep their weight in a step, as bits;
 	// nil if nothing is ever dropped.
 	on      []uint64
@@ -97,19 +98,8 @@ type sweep struct {
 
 // give hands back what s works in.
 func (s *sweep) give() {
-	for _, b := range s.bufs {
-		b.Give()
-	}
-	if s.next != nil {
-		s.next.Give()
-	}
-}
-
-// take returns working memory of n elements.
-func (s *sweep) take(n int) []float64 {
-	b := linalg.TakeBuffer[float64](n)
-	s.bufs = append(s.bufs, b)
-	return b.S
+	s.lent.Give()
+	s.lent32.Give()
 }
 
 // innerColumns is how many columns are worked off one at a time before the rest
@@ -135,7 +125,7 @@ func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*swee
 		s.inner = roundUp(innerColumns, o.Pattern.M)
 	}
 	s.rowLoss = make([]float64, s.padded)
-	s.w, s.e = s.take(n*s.ld), s.take(s.block*s.ld)
+	s.w, s.e = s.lent.Take(n*s.ld), s.lent.Take(s.block*s.ld)
 	for i := range n {
 		s.invU[i] = 1 / f.u[i*n+i]
 		s.column[i] = f.Column(i)
@@ -143,7 +133,7 @@ func newSweep(p *linalg.Pool, f *Factor, w []float32, out int, o Options) (*swee
 	if !o.Pattern.IsZero() {
 		s.res.Mask = mask.New(out, n)
 		if !o.Pattern.IsNM() {
-			s.scores, s.scratch = s.take(out*s.block), s.take(out*s.block)
+			s.scores, s.scratch = s.lent.Take(out*s.block), s.lent.Take(out*s.block)
 		}
 	}
 	if s.res.Mask != nil {
@@ -207,7 +197,7 @@ func (s *sweep) fitGrids(w []float32) error {
 		s.group[i] = q.Group(c)
 	}
 	s.grids = s.gridsOf(q)
-	s.next = linalg.TakeBuffer[float32](s.padded * s.n)
+	s.next = s.lent32.Take(s.padded * s.n)
 	for i := range s.panels {
 		s.panels[i].Top = float32(q.MaxCode())
 	}
@@ -379,7 +369,7 @@ func (s *sweep) freeze(p *vmath.Panel, i1, a, b, r int) {
 	p.Store(width, s.w[a*s.ld+r:], s.ld)
 	p.StoreD(width, s.e[(a-i1)*s.ld+r:], s.ld)
 	if quantized {
-		next := s.next.S[r*n:]
+		next := s.next[r*n:]
 		for k, c := range s.column[a:b] {
 			*(*[panelRows]float32)(next[c*panelRows:]) = p.Next[k]
 		}
@@ -428,7 +418,7 @@ func (s *sweep) finish() {
 			s.res.Mask.SetColumnBits(r, rows, t.bits)
 		}
 		if q := s.res.Quantized; q != nil {
-			s.encode(q, r, s.next.S[r*n:])
+			s.encode(q, r, s.next[r*n:])
 		}
 	})
 }

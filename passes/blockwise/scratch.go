@@ -17,35 +17,21 @@ import (
 // a leaf. Weights that lie as float32 are views, as everywhere. The zero value is
 // ready; a nil Scratch leaves what it decodes to the garbage collector. It serves
 // one goroutine at a time.
-type Scratch struct{ lent []*linalg.Buffer[float32] }
+type Scratch struct{ lent linalg.Lent[float32] }
 
 // Give hands the memory back. The scratch may be used again.
-func (s *Scratch) Give() {
-	for _, b := range s.lent {
-		b.Give()
-	}
-	s.lent = s.lent[:0]
-}
+func (s *Scratch) Give() { s.lent.Give() }
 
 // take returns n elements with anything in them.
 func (s *Scratch) take(n int) []float32 {
 	if s == nil {
 		return make([]float32, n)
 	}
-	b := linalg.TakeBuffer[float32](n)
-	s.lent = append(s.lent, b)
-	return b.S
+	return s.lent.Take(n)
 }
 
 // holds reports whether x is what take returned.
-func (s *Scratch) holds(x []float32) bool {
-	for _, b := range s.lent {
-		if len(x) > 0 && len(b.S) > 0 && &b.S[0] == &x[0] {
-			return true
-		}
-	}
-	return false
-}
+func (s *Scratch) holds(x []float32) bool { return len(x) > 0 && s.lent.Holds(x) }
 
 // float32s is v.Float32 with the decoded elements in the scratch.
 func (s *Scratch) float32s(v *artifact.Value, name string) ([]float32, error) {
