@@ -25,7 +25,7 @@ func TestLeavesAreReadOnTheirWay(t *testing.T) {
 		b := bytes.Repeat([]byte{fill}, n)
 		return artifact.Entry{Name: string(fill), Digest: artifact.Sum(b), Size: int64(n)}, b
 	}
-	e.mem = newMemory(1<<30, t.TempDir(), t.Logf)
+	e.mem = newMemory(1<<30, t.TempDir(), t.Logf, func(int64) {})
 	a, aData := leaf(3*smallLeaf, 'a')
 	b, bData := leaf(3*smallLeaf, 'b')
 	c, cData := leaf(smallLeaf, 'c')

@@ -232,6 +232,7 @@ func (w *leafWriter) store(d artifact.Digest, data []byte, shared bool) {
 	l := w.e.air.takeOff(d, data)
 	w.g.Go(func() error {
 		defer w.e.flight.Release(n)
+		size := int64(len(data))
 		err := w.e.store.PutAs(cache.Digest(d), data)
 		if lent := w.e.air.land(d, l); err == nil && (lent || shared) {
 			err = w.e.readBack(d, data)
@@ -240,6 +241,8 @@ func (w *leafWriter) store(d artifact.Digest, data []byte, shared bool) {
 			w.e.known.add(d)
 		}
 		l.landed(err)
+		data, l = nil, nil
+		w.e.pacing.dropped(size) // before others that wait for the flight go on
 		return err
 	})
 }

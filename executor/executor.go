@@ -162,10 +162,10 @@ func New(g *action.Graph, o Options) (*Executor, error) {
 		e.defs = map[*action.Action]artifact.Digest{}
 	}
 	e.o.Threads = e.pool.Threads()
-	e.mem = newMemory(usable(o.Memory), filepath.Join(o.Store.Dir(), "tmp"), e.logf)
+	e.pacing = pace(o.Memory)
+	e.mem = newMemory(usable(o.Memory), filepath.Join(o.Store.Dir(), "tmp"), e.logf, e.pacing.dropped)
 	e.ev = &sender{f: o.Events, mem: e.mem}
 	e.scratch = linalg.BoundScratch(min(maxScratch, usable(o.Memory)/16))
-	e.pacing = pace(o.Memory)
 	return e, nil
 }
 

@@ -16,6 +16,8 @@ type memory struct {
 	budget int64
 	dir    string // for spilled leaves
 	logf   func(format string, args ...any)
+	// dropped is told of bytes that have become garbage.
+	dropped func(bytes int64)
 
 	mu       sync.Mutex
 	leaves   map[artifact.Digest]*memLeaf
@@ -38,8 +40,8 @@ type memLeaf struct {
 	writing bool // being spilled
 }
 
-func newMemory(budget int64, dir string, logf func(string, ...any)) *memory {
-	return &memory{budget: budget, dir: dir, logf: logf, leaves: map[artifact.Digest]*memLeaf{}, spills: true}
+func newMemory(budget int64, dir string, logf func(string, ...any), dropped func(int64)) *memory {
+	return &memory{budget: budget, dir: dir, logf: logf, dropped: dropped, leaves: map[artifact.Digest]*memLeaf{}, spills: true}
 }
 
 // add takes ownership of data and returns its leaf with a reference for the
@@ -112,6 +114,7 @@ func (m *memory) heapBytes(ls []*memLeaf) int64 {
 // release gives references up; a leaf without any is gone.
 func (m *memory) release(ls ...*memLeaf) {
 	var files []*memLeaf
+	var most int64
 	m.mu.Lock()
 	for _, l := range ls {
 		l.refs--
@@ -126,10 +129,12 @@ func (m *memory) release(ls ...*memLeaf) {
 			files = append(files, l)
 		} else {
 			m.live -= int64(len(l.data))
+			most = max(most, int64(len(l.data)))
 		}
 		l.data = nil
 	}
 	m.mu.Unlock()
+	m.dropped(most)
 	for _, l := range files {
 		m.unmap(l.file, l.path)
 	}
@@ -241,6 +246,9 @@ func (m *memory) makeRoom(need int64, keep func(artifact.Digest) bool) {
 		}
 		m.mu.Unlock()
 		m.release(victim)
+		if err == nil {
+			m.dropped(int64(len(data)))
+		}
 	}
 }
 

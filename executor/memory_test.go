@@ -121,7 +121,7 @@ func TestSpillFails(t *testing.T) {
 
 // The leaf that is needed latest goes first.
 func TestSpillOrder(t *testing.T) {
-	m := newMemory(100*mib, t.TempDir(), t.Logf)
+	m := newMemory(100*mib, t.TempDir(), t.Logf, func(int64) {})
 	var none int64
 	var ls []*memLeaf
 	for i := range 4 {
@@ -151,7 +151,7 @@ func TestSpillOrder(t *testing.T) {
 }
 
 func TestMemoryIsShared(t *testing.T) {
-	m := newMemory(100*mib, t.TempDir(), t.Logf)
+	m := newMemory(100*mib, t.TempDir(), t.Logf, func(int64) {})
 	reserved := int64(3 * mib)
 	m.force(reserved)
 	data := make([]byte, 2*mib)
@@ -176,7 +176,7 @@ func TestMemoryIsShared(t *testing.T) {
 
 // Spilling, reading and releasing at once, for the race detector.
 func TestMemoryConcurrently(t *testing.T) {
-	m := newMemory(mib, t.TempDir(), t.Logf)
+	m := newMemory(mib, t.TempDir(), t.Logf, func(int64) {})
 	var wg sync.WaitGroup
 	for g := range 4 {
 		wg.Go(func() {

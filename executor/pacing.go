@@ -11,6 +11,11 @@ import (
 // not before there are garbageFloor bytes: small heaps are left alone. Nearly all
 // bytes are in large slices without pointers, so that a collection costs a few
 // milliseconds whatever lives. Near the budget the runtime collects more often.
+//
+// The runtime looks at its goal after a large allocation, not before it, and what
+// has survived counts in full for the next goal. So memory for a new table of
+// embeddings is taken while the one before it is garbage already: a leaf as large
+// as the floor is collected when it is dropped.
 const (
 	garbagePercent = 20
 	garbageFloor   = 64 << 20
@@ -65,6 +70,14 @@ func (p *pacing) collected() {
 		debug.SetGCPercent(n)
 	}
 	p.arm()
+}
+
+// dropped takes the news that a leaf of n bytes has become garbage. It may be
+// called by several goroutines.
+func (p *pacing) dropped(n int64) {
+	if n >= p.floor {
+		runtime.GC()
+	}
 }
 
 // wanted returns the percentage that lets the garbage grow to its bound.

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"testing"
+	"time"
 )
 
 // percentNow is what the runtime goes by.
@@ -51,5 +52,32 @@ func TestPacing(t *testing.T) {
 	defer p.end()
 	if p.floor != 4<<20 {
 		t.Errorf("floor %d", p.floor)
+	}
+}
+
+// A dropped leaf as large as the floor is gone when dropped returns, a smaller one
+// is left to the runtime.
+func TestDroppedLeaf(t *testing.T) {
+	p := pace(1 << 40)
+	defer p.end()
+	forced := func() uint32 {
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return s.NumForcedGC
+	}
+	before := forced()
+	p.dropped(garbageFloor - 1)
+	if n := forced() - before; n != 0 {
+		t.Errorf("%d collections for a small leaf", n)
+	}
+	gone := make(chan struct{})
+	leaf := make([]byte, garbageFloor)
+	runtime.AddCleanup(&leaf[0], func(gone chan struct{}) { close(gone) }, gone)
+	leaf = nil
+	p.dropped(garbageFloor)
+	select {
+	case <-gone:
+	case <-time.After(time.Minute):
+		t.Error("the leaf is still there")
 	}
 }
