@@ -26,6 +26,7 @@ func TestPeakMemory(t *testing.T) {
 		{"gptq", oneShot("quantize.g"), "", 600 * mb},
 		{"sparsegpt, gptq, eora in 350MB", oneShot("compensate.sqe"), "350MB", 350e6},
 		{"merge of three", protocol(r) + scaledModels, "", 500e6},
+		{"merge of three in 250MB", protocol(r) + scaledModels, "250MB", 250e6},
 		{"chain with training", oneShot("compensate.wlqe"), "", 1500 * mb},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/compressc/compressc/cache"
 	"github.com/compressc/compressc/cache/fault"
@@ -106,6 +108,36 @@ func slowDisk(t *testing.T) (w *world, gate func(), a, b action.Ref) {
 	b = add("b", a)
 	copied = map[string]func([]byte){}
 	return w, sync.OnceFunc(func() { close(open) }), a, b
+}
+
+// What is on its way to a slow disk counts against the budget: nothing begins that
+// does not fit beside it, and nothing is spilled for it.
+func TestFlyingLeavesCount(t *testing.T) {
+	w, gate, a, b := slowDisk(t)
+	var opened atomic.Bool
+	copied["b"] = func([]byte) {
+		if !opened.Load() {
+			t.Error("b has begun while a's leaf takes the memory that it needs")
+		}
+	}
+	e := w.executor()
+	e.mem.budget = a.Action.Outputs[0].Bytes * 3 / 2
+	go func() {
+		for !e.mem.flies() {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(50 * time.Millisecond) // for b to begin, if it did
+		opened.Store(true)
+		gate()
+	}()
+	res, err := e.Run(t.Context(), []action.Ref{b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.calls("a b")
+	if _, reserved, _, spilled := e.mem.usage(); reserved != 0 || e.mem.flies() || spilled+res.Spilled != 0 {
+		t.Errorf("%d bytes reserved at the end, %v, %d spilled", reserved, e.mem.flies(), spilled)
+	}
 }
 
 // scribble writes to a leaf, once.

@@ -149,6 +149,7 @@ func (p *pass) compute(j *job, how []keeping, r *execution) {
 	// Threads and inputs are free while the leaves are on their way to disk.
 	// What has been on record before is compared with that first.
 	r.again = n.outs[0].digest != ""
+	w.handOver()
 	if r.err == nil && !j.rewind && !r.again {
 		in.releaseHeap()
 		p.post(func() { p.computed(j, r) })
@@ -191,6 +192,10 @@ type leafWriter struct {
 	sent map[artifact.Digest]bool
 	// landings are leaves of others on their way, which are carried over.
 	landings []*landing
+	// flying are bytes on their way. The job's reservation counts them until over
+	// is set, the memory budget from then on.
+	flying int64
+	over   bool
 }
 
 func newLeafWriter(ctx context.Context, e *Executor, j *job) *leafWriter {
@@ -221,18 +226,19 @@ func (w *leafWriter) builder(how keeping) *artifact.Builder {
 // store sends a leaf on its way, whose bytes others have read, or may read,
 // from memory if shared. It blocks while too much is on its way already.
 func (w *leafWriter) store(d artifact.Digest, data []byte, shared bool) {
+	size := int64(len(data))
 	w.mu.Lock()
 	w.sent[d] = true
 	w.mu.Unlock()
-	n := min(int64(len(data)), flightBytes)
+	n := min(size, flightBytes)
 	if err := w.e.flight.Acquire(w.ctx, n); err != nil {
 		w.g.Go(func() error { return err })
 		return
 	}
+	w.fly(size)
 	l := w.e.air.takeOff(d, data)
 	w.g.Go(func() error {
 		defer w.e.flight.Release(n)
-		size := int64(len(data))
 		err := w.e.store.PutAs(cache.Digest(d), data)
 		if lent := w.e.air.land(d, l); err == nil && (lent || shared) {
 			err = w.e.readBack(d, data)
@@ -243,8 +249,28 @@ func (w *leafWriter) store(d artifact.Digest, data []byte, shared bool) {
 		l.landed(err)
 		data, l = nil, nil
 		w.e.pacing.dropped(size) // before others that wait for the flight go on
+		w.fly(-size)
 		return err
 	})
+}
+
+// fly counts n more bytes on their way, or fewer.
+func (w *leafWriter) fly(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.flying += n
+	if w.over {
+		w.e.mem.fly(n)
+	}
+}
+
+// handOver has the budget count what is on its way when the job gives its
+// reservation back.
+func (w *leafWriter) handOver() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	w.e.mem.fly(w.flying)
 }
 
 // readBack has the store hash the file of a leaf that was read from memory

@@ -480,7 +480,8 @@ func need(a *action.Action, stored func(i int) bool) int64 {
 	n := a.Peak
 	for i, o := range a.Outputs {
 		if stored(i) {
-			n += min(o.Bytes, flightBytes)
+			// One is being made, others are on their way.
+			n += min(o.Bytes, max(flightBytes, o.Largest)+o.Largest)
 		} else {
 			n += o.Bytes
 		}

@@ -22,7 +22,8 @@ type memory struct {
 	mu       sync.Mutex
 	leaves   map[artifact.Digest]*memLeaf
 	live     int64 // bytes on the heap
-	reserved int64 // what running jobs are still expected to take
+	reserved int64 // what running jobs are still expected to take, and flying
+	flying   int64 // leaves on their way to the store that no reservation counts any more
 	peak     int64 // most bytes on the heap so far
 	spilled  int64 // bytes written to spill files so far
 	spills   bool  // false once spilling has failed: the disk may be full
@@ -187,6 +188,21 @@ func (m *memory) force(n int64) {
 	m.mu.Lock()
 	m.reserved += n
 	m.mu.Unlock()
+}
+
+// fly counts n more bytes on their way to the store, or fewer.
+func (m *memory) fly(n int64) {
+	m.mu.Lock()
+	m.flying += n
+	m.reserved += n
+	m.mu.Unlock()
+}
+
+// flies reports whether memory will come free when leaves are stored.
+func (m *memory) flies() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.flying > 0
 }
 
 // unreserve gives back what is left of a reservation.

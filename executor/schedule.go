@@ -57,8 +57,8 @@ func (p *pass) schedule() {
 			continue
 		}
 		if !p.e.mem.reserve(j.need()) {
-			if len(p.running) > 0 {
-				return // it will fit once something has ended
+			if len(p.running) > 0 || p.e.mem.flies() {
+				return // it will fit once something has ended, or is stored
 			}
 			p.rankLeaves()
 			p.e.mem.makeRoom(j.need(), func(d artifact.Digest) bool { return j.reads(d) })

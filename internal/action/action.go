@@ -136,6 +136,9 @@ type Output struct {
 	Class Class
 	// Bytes estimates the size of the leaves that are new.
 	Bytes int64
+	// Largest is the size of the largest of them, where the kernel forms it whole
+	// and Peak does not count that.
+	Largest int64
 }
 
 // Action is one node of the graph. All fields are fixed once it is added, but

@@ -87,16 +87,16 @@ func (m *Method[A]) run(c *action.Context, ts []tensorParams[A]) error {
 
 // cost estimates an action.
 type cost struct {
-	bytes int64
-	flops float64
-	peak  int64
+	bytes, largest int64 // of all tensors and of one
+	flops          float64
+	peak           int64
 }
 
 // costOf is the cost of passing over a part's tensors; perElement bytes of each
 // element are kept.
 func (j job) costOf(p part, perElement int64) cost {
 	n := int64(len(j.Models))
-	return cost{p.elements() * perElement, float64(p.elements() * (n + 1) * 8), 16<<20 + n*(4<<20+min(4*maxGathered, p.elements()/4))}
+	return cost{p.elements() * perElement, p.largest() * perElement, float64(p.elements() * (n + 1) * 8), 16<<20 + n*(4<<20+min(4*maxGathered, p.elements()/4))}
 }
 
 // add lowers one part. of gives a tensor's arguments; extra are inputs besides
@@ -116,7 +116,7 @@ func (m *Method[A]) add(g *action.Graph, j job, p part, e cost, report bool, of 
 	for i, x := range j.Models {
 		in = append(in, action.Input{Name: modelInput(i), Ref: p.of(x)})
 	}
-	outs := []action.Output{{Name: "merged", Class: action.Durable, Bytes: e.bytes}}
+	outs := []action.Output{{Name: "merged", Class: action.Durable, Bytes: e.bytes, Largest: e.largest}}
 	if report {
 		outs = append(outs, action.Output{Name: "report", Class: action.Durable, Bytes: 4096})
 	}

@@ -48,6 +48,16 @@ func (p part) elements() (n int64) {
 	return n
 }
 
+// largest is the number of elements of the largest tensor.
+func (p part) largest() (n int64) {
+	for _, t := range p.places {
+		if !t.keep {
+			n = max(n, int64(t.elements))
+		}
+	}
+	return n
+}
+
 // merges reports whether there is anything to do.
 func (p part) merges() bool { return p.elements() > 0 }
 
