@@ -70,8 +70,9 @@ type Event struct {
 	Totals Totals
 }
 
-// Totals count the actions of a run, without sources and structural ones, and
-// its memory.
+// Totals count actions, without sources and structural ones, and memory: in
+// events those of all runs of the executor so far, each action once and as it
+// stands now.
 type Totals struct {
 	Actions, Cached, Ran, Failed, Skipped, Running int
 	// MemoryLive is what transient outputs take, MemoryReserved what running
@@ -95,6 +96,50 @@ func (s *sender) count(f func(*Totals)) {
 	s.mu.Lock()
 	f(&s.totals)
 	s.mu.Unlock()
+}
+
+// expect adds nodes that are about to be brought about.
+func (s *sender) expect(nodes []*node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range nodes {
+		if n.a.Computes() && !n.expected {
+			n.expected = true
+			s.totals.Actions++
+		}
+	}
+}
+
+// settled counts n as what it is now, and no longer as what it was.
+func (s *sender) settled(n *node, now Status) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.totals.add(n.counted, -1)
+	s.totals.add(now, 1)
+	n.counted = now
+}
+
+func (t *Totals) add(s Status, n int) {
+	switch s {
+	case Cached:
+		t.Cached += n
+	case Ran:
+		t.Ran += n
+	case Failed:
+		t.Failed += n
+	case Skipped:
+		t.Skipped += n
+	}
+}
+
+// since returns t with the counts less those of before.
+func (t Totals) since(before Totals) Totals {
+	t.Actions -= before.Actions
+	t.Cached -= before.Cached
+	t.Ran -= before.Ran
+	t.Failed -= before.Failed
+	t.Skipped -= before.Skipped
+	return t
 }
 
 func (s *sender) snapshot() Totals {

@@ -189,7 +189,8 @@ func (e *Executor) logf(format string, args ...any) {
 	}
 }
 
-// Result sums a run up.
+// Result sums a run up. Its counts are the actions that the run has added, or has
+// made something else of.
 type Result struct {
 	Totals
 	// Rewound counts the actions that ran again for their bytes, Compared those
@@ -213,7 +214,7 @@ func (e *Executor) Run(ctx context.Context, targets []action.Ref) (*Result, erro
 	e.passMu.Lock()
 	defer e.passMu.Unlock()
 	var res *Result
-	compared := 0
+	before, compared := e.ev.snapshot(), 0
 	err := e.fits(targets)
 	if err != nil {
 		res = &Result{Totals: Totals{MemoryBudget: e.mem.budget}}
@@ -235,7 +236,7 @@ func (e *Executor) Run(ctx context.Context, targets []action.Ref) (*Result, erro
 				p.remember()
 			}
 		}
-		res = &Result{Totals: e.ev.snapshot(), Rewound: p.rewound, Compared: compared}
+		res = &Result{Totals: e.ev.snapshot().since(before), Rewound: p.rewound, Compared: compared}
 	}
 	res.Wall, res.PeakAnon = time.Since(start), e.PeakAnon()
 	_, _, res.PeakLive, _ = e.mem.usage()

@@ -43,6 +43,11 @@ type node struct {
 
 	job *job // first run or rewind under way
 
+	// In the totals it is one of the actions if expected, and counted as that.
+	// Both are guarded by sender.mu.
+	expected bool
+	counted  Status
+
 	// Of the current pass:
 
 	users     []*node // demanded nodes that read an output of it, each once

@@ -175,9 +175,7 @@ func (p *pass) begin() {
 		n.tail += n.a.Flops
 	}
 	p.left += len(p.todo)
-	if len(p.todo) > 0 {
-		p.e.ev.count(func(t *Totals) { *t = Totals{Actions: computing(p.todo)} })
-	}
+	p.e.ev.expect(p.todo)
 	for _, n := range p.todo {
 		if n.state != demanded {
 			continue // failed along with an earlier one
@@ -540,18 +538,7 @@ func (p *pass) settle(n *node, out Outcome) {
 	if !n.a.Computes() {
 		return
 	}
-	p.e.ev.count(func(t *Totals) {
-		switch out.Status {
-		case Cached:
-			t.Cached++
-		case Ran:
-			t.Ran++
-		case Failed:
-			t.Failed++
-		case Skipped:
-			t.Skipped++
-		}
-	})
+	p.e.ev.settled(n, out.Status)
 	p.e.ev.send(Event{Kind: EventFinished, Action: n.a, Status: out.Status, Err: out.Err, Seconds: out.Seconds})
 }
 

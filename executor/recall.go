@@ -155,7 +155,7 @@ func (p *pass) recall() bool {
 	if len(known) < len(actions) {
 		return false
 	}
-	e.ev.count(func(t *Totals) { *t = Totals{Actions: computing(p.todo)} })
+	e.ev.expect(p.todo)
 	p.left = len(actions)
 	for _, n := range p.todo {
 		r := known[n.a]

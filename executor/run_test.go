@@ -66,7 +66,11 @@ func TestStages(t *testing.T) {
 	s := w.source("x")
 	a := w.toy(toyParams{Name: "a"}, transient, s)
 	b := w.toy(toyParams{Name: "b"}, durable, a)
-	e, _ := w.run(b)
+	var last Totals
+	e := w.executor(func(o *Options) { o.Events = func(ev Event) { last = ev.Totals } })
+	if _, err := e.Run(t.Context(), []action.Ref{b}); err != nil {
+		t.Fatal(err)
+	}
 	w.calls("a b")
 	c := w.toy(toyParams{Name: "c"}, durable, b)
 	d := w.toy(toyParams{Name: "d"}, durable, a) // needs a's bytes again
@@ -78,6 +82,9 @@ func TestStages(t *testing.T) {
 	w.calls("a c d")
 	if res.Ran != 2 || res.Rewound != 1 || res.Actions != 2 {
 		t.Errorf("%+v", res)
+	}
+	if last.Actions != 4 || last.Ran != 4 {
+		t.Errorf("events tell of %+v after both", last)
 	}
 }
 
