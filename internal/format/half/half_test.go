@@ -8,6 +8,7 @@ import (
 	"github.com/x448/float16"
 	"pgregory.net/rapid"
 
+	"github.com/compressc/compressc/internal/linalg/kernel"
 	"github.com/compressc/compressc/internal/tensor"
 )
 
@@ -239,14 +240,32 @@ func BenchmarkF32ToF16(b *testing.B) {
 	}
 }
 
-// The vector loops give the bits of the scalar conversions: every 16-bit pattern,
-// float32 patterns of every exponent with ties and NaNs, every length around the
-// step, and nothing written past the end.
-func TestVectorsAgree(t *testing.T) {
-	f32 := make([]float32, 0, 1<<18)
-	for u := uint64(0); u < 1<<32; u += 32749 {
-		f32 = append(f32, math.Float32frombits(uint32(u)), math.Float32frombits(uint32(u)&^0xffff|0x8000), math.Float32frombits(uint32(u)&^0x1fff|0x1000))
+// narrowed are float32s to be narrowed: every upper half with lower halves around the
+// ties of both formats, NaNs of all kinds among them; the midpoints of neighbouring
+// binary16, which lie elsewhere among subnormals, and what is next to them; and
+// patterns with nothing special about them.
+func narrowed() []float32 {
+	var x []float32
+	for u := range uint32(1 << 16) {
+		for _, low := range []uint32{0, 1, 0xfff, 0x1000, 0x1001, 0x1fff, 0x2000, 0x2fff, 0x3000, 0x3001, 0x7fff, 0x8000, 0x8001, 0xefff, 0xf000, 0xf001, 0xffff} {
+			x = append(x, math.Float32frombits(u<<16|low))
+		}
 	}
+	for i := range uint16(0x7bff) {
+		mid := (FromF16(i) + FromF16(i+1)) / 2
+		x = append(x, math.Nextafter32(mid, 0), mid, math.Nextafter32(mid, 1e9), -math.Nextafter32(mid, 0), -mid, -math.Nextafter32(mid, 1e9))
+	}
+	for u := uint64(0); u < 1<<32; u += 32749 {
+		x = append(x, math.Float32frombits(uint32(u)))
+	}
+	return x
+}
+
+// The vector loops of every path give the bits of the scalar conversions: every 16-bit
+// pattern, float32s of every exponent with ties and NaNs, every length around the
+// step, in memory that is not aligned, and nothing written beside it.
+func TestVectorsAgree(t *testing.T) {
+	f32 := narrowed()
 	h16 := make([]byte, 2<<16)
 	for i := range 1 << 16 {
 		binary.LittleEndian.PutUint16(h16[2*i:], uint16(i))
@@ -258,33 +277,54 @@ func TestVectorsAgree(t *testing.T) {
 		wide1 func(uint16) float32
 		thin1 func(float32) uint16
 	}{{"F16", F16ToF32, F32ToF16, FromF16, ToF16}, {"BF16", BF16ToF32, F32ToBF16, FromBF16, ToBF16}} {
-		got := make([]float32, 1<<16)
-		c.wide(got, h16)
-		for i, v := range got {
-			if math.Float32bits(v) != math.Float32bits(c.wide1(uint16(i))) {
-				t.Fatalf("%s %#04x is widened to %#x, want %#x", c.name, i, math.Float32bits(v), math.Float32bits(c.wide1(uint16(i))))
-			}
+		wide, thin := make([]uint32, 1<<16), make([]uint16, len(f32))
+		for i := range wide {
+			wide[i] = math.Float32bits(c.wide1(uint16(i)))
 		}
-		out := make([]byte, 2*len(f32))
-		c.thin(out, f32)
 		for i, v := range f32 {
-			if b := binary.LittleEndian.Uint16(out[2*i:]); b != c.thin1(v) {
-				t.Fatalf("%s: %#x is narrowed to %#04x, want %#04x", c.name, math.Float32bits(v), b, c.thin1(v))
-			}
+			thin[i] = c.thin1(v)
 		}
-		for n := range 50 {
-			w, b := make([]float32, n+1), make([]byte, 2*n+1)
-			w[n], b[2*n] = 7, 7
-			c.wide(w[:n], h16[0x3f00*2:][:2*n])
-			c.thin(b[:2*n], f32[1000:][:n])
-			if w[n] != 7 || b[2*n] != 7 {
-				t.Fatalf("%s writes past the end of %d", c.name, n)
-			}
-			for i := range n {
-				if w[i] != c.wide1(uint16(0x3f00+i)) || binary.LittleEndian.Uint16(b[2*i:]) != c.thin1(f32[1000+i]) {
-					t.Fatalf("%s: element %d of %d is wrong", c.name, i, n)
+		for _, path := range kernel.Paths() {
+			t.Run(c.name+"/"+string(path), func(t *testing.T) {
+				defer kernel.Use(path)()
+				got := make([]float32, len(wide))
+				c.wide(got, h16)
+				for i, v := range got {
+					if math.Float32bits(v) != wide[i] {
+						t.Fatalf("%#04x is widened to %#08x, want %#08x", i, math.Float32bits(v), wide[i])
+					}
 				}
-			}
+				out := make([]byte, 2*len(f32))
+				c.thin(out, f32)
+				for i, v := range f32 {
+					if b := binary.LittleEndian.Uint16(out[2*i:]); b != thin[i] {
+						t.Fatalf("%#08x is narrowed to %#04x, want %#04x", math.Float32bits(v), b, thin[i])
+					}
+				}
+				const h0, f0 = 0x7be1, 4321 // up to infinity and NaNs of binary16
+				for n := range 70 {
+					w, b := make([]float32, n+2), make([]byte, 2*n+2)
+					w[0], w[n+1], b[0], b[2*n+1] = 7, 8, 7, 8
+					c.wide(w[1:n+1], h16[2*h0:][:2*n])
+					c.thin(b[1:2*n+1], f32[f0:][:n])
+					if w[0] != 7 || w[n+1] != 8 || b[0] != 7 || b[2*n+1] != 8 {
+						t.Fatalf("of %d elements, something beside them is written", n)
+					}
+					for i := range n {
+						if math.Float32bits(w[1+i]) != wide[h0+i] || binary.LittleEndian.Uint16(b[1+2*i:]) != thin[f0+i] {
+							t.Fatalf("element %d of %d is wrong", i, n)
+						}
+					}
+					odd := append([]byte{0}, h16[2*h0:][:2*n]...)
+					clear(w)
+					c.wide(w[1:n+1], odd[1:])
+					for i := range n {
+						if math.Float32bits(w[1+i]) != wide[h0+i] {
+							t.Fatalf("element %d of %d from an odd address is wrong", i, n)
+						}
+					}
+				}
+			})
 		}
 	}
 }

@@ -2,7 +2,7 @@ package rng
 
 import "unsafe"
 
-//go:generate go run gen/main.go
+//go:generate go run gen/main.go gen/neon.go
 
 // vectorBlocks is the number of counters that the vector loops take at a time.
 const vectorBlocks = 16
