@@ -144,16 +144,16 @@ func TestExtremesOfNaNs(t *testing.T) {
 			for i := range x {
 				for _, v := range []float32{nan, -7, 7} {
 					x[i] = v
-					for _, start := range []float32{-3, 3} {
-						least, most := start, start
+					for _, start := range [][2]float32{{-3, 3}, {3, -3}} {
+						least, most := start[0], start[1]
 						if v < least {
 							least = v
 						}
 						if v > most {
 							most = v
 						}
-						if a, b := Extremes(x, start, start); a != least || b != most {
-							t.Errorf("%s: Extremes of %v, %v at %d and NaNs %x are %v and %v", path, start, v, i, math.Float32bits(nan), a, b)
+						if a, b := Extremes(x, start[0], start[1]); a != least || b != most {
+							t.Errorf("%s: Extremes of %v, of %v at %d and NaNs %x are %v and %v", path, start, v, i, math.Float32bits(nan), a, b)
 						}
 					}
 				}
@@ -312,6 +312,7 @@ func TestPanelBlocks(t *testing.T) {
 		still := r.Uint64()
 		for k := range start.D {
 			steps := hostile64(r, PanelRows, []int{0, 3, 40}[round/3%3])
+			copy(start.Next[k][:], hostile(r, PanelRows, 0))
 			for i := range start.D[k] {
 				switch {
 				case still>>i&1 == 1:
@@ -320,6 +321,17 @@ func TestPanelBlocks(t *testing.T) {
 					start.D[k][i] = steps[i]
 				case r.IntN(2) == 0:
 					start.D[k][i] = 0
+				}
+			}
+		}
+		from := r.IntN(PanelColumns)
+		to := from + (PanelColumns-from)/4*4
+		inv := hostile64(r, to, 0)
+		if round%4 == 0 { // scores that are equal
+			for k := range to {
+				inv[k] = 1
+				for i := range PanelRows {
+					start.W[k][i] = float64(r.IntN(5) - 2)
 				}
 			}
 		}
@@ -339,9 +351,6 @@ func TestPanelBlocks(t *testing.T) {
 			}
 		}
 		chosen := *start
-		from := r.IntN(PanelColumns)
-		to := from + (PanelColumns-from)/4*4
-		inv := hostile64(r, to, 0)
 		for k := from; k < to; k += 4 {
 			for i := range PanelRows {
 				score := func(j int) float64 {
