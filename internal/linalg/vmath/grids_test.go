@@ -13,7 +13,7 @@ import (
 )
 
 // guarded copies x to where memory ends.
-func guarded[T float32 | float64 | uint32 | byte](t *testing.T, x []T) []T {
+func guarded[T float32 | float64 | uint32 | uint64 | byte](t *testing.T, x []T) []T {
 	t.Helper()
 	g := kerneltest.Guarded[T](t, len(x))
 	copy(g, x)
@@ -31,7 +31,22 @@ func TestGrids(t *testing.T) {
 			for i := range bits {
 				bits[i] = byte(r.Uint32())
 			}
+			for i := range wide { // with float32s that are denormal or too large, and halfway between two
+				wide[i] = math.Ldexp(wide[i], r.IntN(320)-160)
+				if r.IntN(4) == 0 {
+					wide[i] = math.Float64frombits(math.Float64bits(float64(float32(wide[i]))) | 1<<28)
+				}
+			}
 			scale, zero := float32(math.Exp(r.NormFloat64())), uint8(r.IntN(256))
+			if r.IntN(3) == 0 { // and codes halfway between two
+				scale = 4
+				for i := range x {
+					if r.IntN(2) == 0 {
+						x[i] = float32(2 * (r.IntN(40) - 20))
+					}
+				}
+			}
+			by32 := []float32{scale, hostile(r, 1, 80)[0]}[r.IntN(2)]
 			whole := make([]float32, n)
 			for i := range codes {
 				codes[i] = byte(r.Uint32())
@@ -60,7 +75,7 @@ func TestGrids(t *testing.T) {
 				if v > most {
 					most = v
 				}
-				decoded[i] = scale * float32(int(codes[i])-int(zero))
+				decoded[i] = by32 * float32(int(codes[i])-int(zero))
 				scores[i] = math.Abs(float64(v)) * by[i]
 			}
 			for _, path := range kernel.Paths() {
@@ -75,7 +90,7 @@ func TestGrids(t *testing.T) {
 				if a, b := Extremes(gx, low, high); a != least || b != most {
 					t.Fatalf("%s Extremes of %d: %v and %v, want %v and %v", path, n, a, b, least, most)
 				}
-				Decode(g32, guarded(t, codes), scale, zero)
+				Decode(g32, guarded(t, codes), by32, zero)
 				equal(t, path, "Decode", n, g32, decoded)
 				gCodes := kerneltest.Guarded[byte](t, n)
 				Encode(gCodes, guarded(t, whole), zero)
@@ -116,6 +131,39 @@ func TestEncodeNaN(t *testing.T) {
 		if slices.ContainsFunc(codes, func(c byte) bool { return c != 0 }) {
 			t.Fatalf("%s: %v", path, codes)
 		}
+	}
+}
+
+// Extremes passes over NaNs of either kind, and keeps what it is given where that is one.
+func TestExtremesOfNaNs(t *testing.T) {
+	quiet, signalling := math.Float32frombits(0x7fc00000), math.Float32frombits(0x7f800001)
+	for _, path := range kernel.Paths() {
+		restore := kernel.Use(path)
+		for _, nan := range []float32{quiet, -quiet, signalling, -signalling} {
+			x := slices.Repeat([]float32{nan}, 48)
+			for i := range x {
+				for _, v := range []float32{nan, -7, 7} {
+					x[i] = v
+					for _, start := range [][2]float32{{-3, 3}, {3, -3}} {
+						least, most := start[0], start[1]
+						if v < least {
+							least = v
+						}
+						if v > most {
+							most = v
+						}
+						if a, b := Extremes(x, start[0], start[1]); a != least || b != most {
+							t.Errorf("%s: Extremes of %v, of %v at %d and NaNs %x are %v and %v", path, start, v, i, math.Float32bits(nan), a, b)
+						}
+					}
+				}
+				x[i] = nan
+			}
+			if a, b := Extremes(slices.Repeat([]float32{7}, 48), nan, nan); a == a || b == b {
+				t.Errorf("%s: Extremes of NaN %x and 7 are %v and %v", path, math.Float32bits(nan), a, b)
+			}
+		}
+		restore()
 	}
 }
 
@@ -188,7 +236,9 @@ func TestBlocks(t *testing.T) {
 			rows[i] = -uint64(r.IntN(2))
 		}
 		dotsWant, energiesWant = dots, energies
-		on, inv, limit := make([]uint64, columns), hostile64(r, columns, share), []float64{0, 1e-4, math.Inf(1), math.NaN(), -1}[r.IntN(5)]
+		on, inv := make([]uint64, columns), hostile64(r, columns, share)
+		score := float64(x.x[0] * inv[0])
+		limit := []float64{0, 1e-4, math.Inf(1), math.NaN(), -1, score * score}[r.IntN(6)]
 		for k := range on {
 			on[k] = r.Uint64()
 		}
@@ -231,20 +281,20 @@ func TestBlocks(t *testing.T) {
 			got = guarded(t, changes.x)
 			ChangeBlock(columns, got, changes.ld, guarded(t, base), guarded(t, scale), ys, y.ld)
 			check("ChangeBlock", changes, got)
-			sum := dots
-			DotBlock(columns, &sum, xs, x.ld, ys, y.ld)
-			equal64(t, path, "DotBlock", sum[:], dotsWant[:])
-			sum = energies
-			EnergyBlock(columns, &sum, xs, x.ld, ys, y.ld, zs, z.ld)
-			equal64(t, path, "EnergyBlock", sum[:], energiesWant[:])
+			sum := guarded(t, dots[:])
+			DotBlock(columns, (*[PanelRows]float64)(sum), xs, x.ld, ys, y.ld)
+			equal64(t, path, "DotBlock", sum, dotsWant[:])
+			copy(sum, energies[:])
+			EnergyBlock(columns, (*[PanelRows]float64)(sum), xs, x.ld, ys, y.ld, zs, z.ld)
+			equal64(t, path, "EnergyBlock", sum, energiesWant[:])
 			cs, ds, gs := guarded(t, change.x), guarded(t, d.x), guarded(t, g.x)
-			AcceptBlock(columns, &rows, cs, change.ld, zs, z.ld, ds, d.ld, gs, g.ld)
+			AcceptBlock(columns, (*[PanelRows]uint64)(guarded(t, rows[:])), cs, change.ld, zs, z.ld, ds, d.ld, gs, g.ld)
 			check("change of AcceptBlock", change, cs)
 			check("d of AcceptBlock", d, ds)
 			check("g of AcceptBlock", g, gs)
 			check("product of AcceptBlock", &matrix{want: z.x}, zs)
-			bits := slices.Clone(on)
-			DropBlock(bits, xs, x.ld, inv, limit)
+			bits := guarded(t, on)
+			DropBlock(bits, xs, x.ld, guarded(t, inv), limit)
 			if !slices.Equal(bits, kept) {
 				t.Fatalf("%s DropBlock: %b, want %b", path, bits, kept)
 			}
@@ -259,10 +309,29 @@ func TestPanelBlocks(t *testing.T) {
 	for round := range 200 {
 		columns, ld := 1+r.IntN(PanelColumns), PanelRows+r.IntN(20)
 		start := panel(r, []int{0, 3, 40}[round%3])
+		still := r.Uint64()
 		for k := range start.D {
+			steps := hostile64(r, PanelRows, []int{0, 3, 40}[round/3%3])
+			copy(start.Next[k][:], hostile(r, PanelRows, 0))
 			for i := range start.D[k] {
-				if r.IntN(2) == 0 {
+				switch {
+				case still>>i&1 == 1:
+					start.D[k][i] = math.Copysign(0, r.NormFloat64())
+				case r.IntN(2) == 0:
+					start.D[k][i] = steps[i]
+				case r.IntN(2) == 0:
 					start.D[k][i] = 0
+				}
+			}
+		}
+		from := r.IntN(PanelColumns)
+		to := from + (PanelColumns-from)/4*4
+		inv := hostile64(r, to, 0)
+		if round%4 == 0 { // scores that are equal
+			for k := range to {
+				inv[k] = 1
+				for i := range PanelRows {
+					start.W[k][i] = float64(r.IntN(5) - 2)
 				}
 			}
 		}
@@ -282,9 +351,6 @@ func TestPanelBlocks(t *testing.T) {
 			}
 		}
 		chosen := *start
-		from := r.IntN(PanelColumns)
-		to := from + (PanelColumns-from)/4*4
-		inv := hostile64(r, to, 0)
 		for k := from; k < to; k += 4 {
 			for i := range PanelRows {
 				score := func(j int) float64 {

@@ -7,7 +7,7 @@ import (
 )
 
 //go:generate go run gen/main.go
-//go:generate go run gen/neon/main.go
+//go:generate go run gen/neon/main.go gen/neon/grids.go
 
 // vectorStep is the number of elements that the vector loops take at a time.
 const vectorStep = 16

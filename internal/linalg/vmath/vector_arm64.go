@@ -97,3 +97,66 @@ func descendNEON(p *Panel, width int, h *float64, ld int)
 
 //go:noescape
 func descendGridNEON(p *Panel, width int, h *float64, ld int)
+
+//go:noescape
+func widenNEON(n int, dst *float64, x *float32)
+
+//go:noescape
+func narrowNEON(n int, dst *float32, x *float64)
+
+//go:noescape
+func onlyNEON(n int, dst, x *float32, bits *byte)
+
+//go:noescape
+func extremesNEON(n int, x *float32, low, high float32) (least, most float32)
+
+//go:noescape
+func decodeNEON(n int, dst *float32, codes *byte, scale, zero float32)
+
+//go:noescape
+func encodeNEON(n int, codes *byte, x *float32, zero float32)
+
+//go:noescape
+func roundNEON(n int, codes *byte, x *float32, scale, low, high, zero float32)
+
+//go:noescape
+func scoresNEON(n int, dst *float64, x *float32, by *float64)
+
+//go:noescape
+func finiteNEON(n int, x *float32) (other int)
+
+//go:noescape
+func finite64NEON(n int, x *float64) (other int)
+
+//go:noescape
+func twoOfFourNEON(n int, bits *byte, x *float64) (nan int)
+
+//go:noescape
+func copyBlockNEON(columns int, dst *float64, ldd int, src *float64, lds int)
+
+//go:noescape
+func valueBlockNEON(columns int, dst *float64, ldd int, base, scale *float32)
+
+//go:noescape
+func changeBlockNEON(columns int, dst *float64, ldd int, base, scale *float32, from *float64, ldf int)
+
+//go:noescape
+func dotBlockNEON(columns int, sum, x *float64, ldx int, y *float64, ldy int)
+
+//go:noescape
+func energyBlockNEON(columns int, sum, change *float64, ldc int, grad *float64, ldg int, product *float64, ldp int)
+
+//go:noescape
+func acceptBlockNEON(columns int, rows *uint64, change *float64, ldc int, product *float64, ldp int, d *float64, ldd int, grad *float64, ldg int)
+
+//go:noescape
+func settleNEON(p *Panel, columns int, d *float64, ldd int) (moved uint64)
+
+//go:noescape
+func settleGridNEON(p *Panel, columns int, d *float64, ldd int, base *float32) (moved uint64)
+
+//go:noescape
+func chooseTwoOf4NEON(p *Panel, from, to int, inv *float64)
+
+//go:noescape
+func dropBlockNEON(columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64)

@@ -74,6 +74,23 @@ DATA shuffles<>+232(SB)/8, $0xf0e0d0c
 DATA shuffles<>+240(SB)/8, $0x706050403020100
 DATA shuffles<>+248(SB)/8, $0xf0e0d0c0b0a0908
 GLOBL shuffles<>(SB), RODATA|NOPTR, $256
+DATA fours<>+0(SB)/8, $0x1
+DATA fours<>+8(SB)/8, $0x10
+DATA fours<>+16(SB)/8, $0x2
+DATA fours<>+24(SB)/8, $0x20
+DATA fours<>+32(SB)/8, $0x4
+DATA fours<>+40(SB)/8, $0x40
+DATA fours<>+48(SB)/8, $0x8
+DATA fours<>+56(SB)/8, $0x80
+DATA fours<>+64(SB)/8, $0x100
+DATA fours<>+72(SB)/8, $0x1000
+DATA fours<>+80(SB)/8, $0x200
+DATA fours<>+88(SB)/8, $0x2000
+DATA fours<>+96(SB)/8, $0x400
+DATA fours<>+104(SB)/8, $0x4000
+DATA fours<>+112(SB)/8, $0x800
+DATA fours<>+120(SB)/8, $0x8000
+GLOBL fours<>(SB), RODATA|NOPTR, $128
 
 // func expNEON(n int, dst, x *float32)
 TEXT ·expNEON(SB), NOSPLIT, $0-24
@@ -3236,4 +3253,1278 @@ descendGridNEON_n:
 	SUB $1, R3, R3
 	SUBS $1, R2, R2
 	BNE descendGridNEON_k
+	RET
+
+// func widenNEON(n int, dst *float64, x *float32)
+TEXT ·widenNEON(SB), NOSPLIT, $0-24
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD x+16(FP), R2
+widenNEON_l:
+	VLD1.P 64(R2), [V0.S4, V1.S4, V2.S4, V3.S4]
+	WORD $0x0e617810 // fcvtl v16.2d, v0.2s
+	WORD $0x4e617811 // fcvtl2 v17.2d, v0.4s
+	WORD $0x0e617832 // fcvtl v18.2d, v1.2s
+	WORD $0x4e617833 // fcvtl2 v19.2d, v1.4s
+	WORD $0x0e617854 // fcvtl v20.2d, v2.2s
+	WORD $0x4e617855 // fcvtl2 v21.2d, v2.4s
+	WORD $0x0e617876 // fcvtl v22.2d, v3.2s
+	WORD $0x4e617877 // fcvtl2 v23.2d, v3.4s
+	VST1.P [V16.D2, V17.D2, V18.D2, V19.D2], 64(R1)
+	VST1.P [V20.D2, V21.D2, V22.D2, V23.D2], 64(R1)
+	SUBS $16, R0, R0
+	BNE widenNEON_l
+	RET
+
+// func narrowNEON(n int, dst *float32, x *float64)
+TEXT ·narrowNEON(SB), NOSPLIT, $0-24
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD x+16(FP), R2
+narrowNEON_l:
+	VLD1.P 64(R2), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P 64(R2), [V4.D2, V5.D2, V6.D2, V7.D2]
+	WORD $0x0e616810 // fcvtn v16.2s, v0.2d
+	WORD $0x4e616830 // fcvtn2 v16.4s, v1.2d
+	WORD $0x0e616851 // fcvtn v17.2s, v2.2d
+	WORD $0x4e616871 // fcvtn2 v17.4s, v3.2d
+	WORD $0x0e616892 // fcvtn v18.2s, v4.2d
+	WORD $0x4e6168b2 // fcvtn2 v18.4s, v5.2d
+	WORD $0x0e6168d3 // fcvtn v19.2s, v6.2d
+	WORD $0x4e6168f3 // fcvtn2 v19.4s, v7.2d
+	VST1.P [V16.S4, V17.S4, V18.S4, V19.S4], 64(R1)
+	SUBS $16, R0, R0
+	BNE narrowNEON_l
+	RET
+
+// func onlyNEON(n int, dst, x *float32, bits *byte)
+TEXT ·onlyNEON(SB), NOSPLIT, $0-32
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD bits+24(FP), R3
+	MOVD $bits32<>(SB), R9
+	VLD1 (R9), [V24.S4, V25.S4, V26.S4, V27.S4]
+onlyNEON_l:
+	VLD1.P 64(R2), [V0.S4, V1.S4, V2.S4, V3.S4]
+	MOVHU.P 2(R3), R8
+	VDUP R8, V20.S4
+	VCMTST V20.S4, V24.S4, V16.S4
+	VCMTST V20.S4, V25.S4, V17.S4
+	VCMTST V20.S4, V26.S4, V18.S4
+	VCMTST V20.S4, V27.S4, V19.S4
+	VAND V16.B16, V0.B16, V0.B16
+	VAND V17.B16, V1.B16, V1.B16
+	VAND V18.B16, V2.B16, V2.B16
+	VAND V19.B16, V3.B16, V3.B16
+	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R1)
+	SUBS $16, R0, R0
+	BNE onlyNEON_l
+	RET
+
+// func extremesNEON(n int, x *float32, low, high float32) (least, most float32)
+TEXT ·extremesNEON(SB), NOSPLIT, $0-32
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	FMOVS low+16(FP), F0
+	VDUP V0.S[0], V0.S4
+	FMOVS high+20(FP), F4
+	VDUP V4.S[0], V4.S4
+	VMOV V0.B16, V1.B16
+	VMOV V4.B16, V5.B16
+	VMOV V0.B16, V2.B16
+	VMOV V4.B16, V6.B16
+	VMOV V0.B16, V3.B16
+	VMOV V4.B16, V7.B16
+extremesNEON_l:
+	VLD1.P 64(R1), [V16.S4, V17.S4, V18.S4, V19.S4]
+	WORD $0x6eb0e414 // fcmgt v20.4s, v0.4s, v16.4s
+	VBIT V20.B16, V16.B16, V0.B16
+	WORD $0x6eb1e435 // fcmgt v21.4s, v1.4s, v17.4s
+	VBIT V21.B16, V17.B16, V1.B16
+	WORD $0x6eb2e456 // fcmgt v22.4s, v2.4s, v18.4s
+	VBIT V22.B16, V18.B16, V2.B16
+	WORD $0x6eb3e477 // fcmgt v23.4s, v3.4s, v19.4s
+	VBIT V23.B16, V19.B16, V3.B16
+	WORD $0x6ea4e618 // fcmgt v24.4s, v16.4s, v4.4s
+	VBIT V24.B16, V16.B16, V4.B16
+	WORD $0x6ea5e639 // fcmgt v25.4s, v17.4s, v5.4s
+	VBIT V25.B16, V17.B16, V5.B16
+	WORD $0x6ea6e65a // fcmgt v26.4s, v18.4s, v6.4s
+	VBIT V26.B16, V18.B16, V6.B16
+	WORD $0x6ea7e67b // fcmgt v27.4s, v19.4s, v7.4s
+	VBIT V27.B16, V19.B16, V7.B16
+	SUBS $16, R0, R0
+	BNE extremesNEON_l
+	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
+	VBIT V20.B16, V1.B16, V0.B16
+	WORD $0x6ea3e455 // fcmgt v21.4s, v2.4s, v3.4s
+	VBIT V21.B16, V3.B16, V2.B16
+	WORD $0x6ea2e414 // fcmgt v20.4s, v0.4s, v2.4s
+	VBIT V20.B16, V2.B16, V0.B16
+	VDUP V0.D[1], V1.D2
+	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
+	VBIT V20.B16, V1.B16, V0.B16
+	VDUP V0.S[1], V1.S4
+	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
+	VBIT V20.B16, V1.B16, V0.B16
+	FMOVS F0, least+24(FP)
+	WORD $0x6ea4e4b4 // fcmgt v20.4s, v5.4s, v4.4s
+	VBIT V20.B16, V5.B16, V4.B16
+	WORD $0x6ea6e4f5 // fcmgt v21.4s, v7.4s, v6.4s
+	VBIT V21.B16, V7.B16, V6.B16
+	WORD $0x6ea4e4d4 // fcmgt v20.4s, v6.4s, v4.4s
+	VBIT V20.B16, V6.B16, V4.B16
+	VDUP V4.D[1], V5.D2
+	WORD $0x6ea4e4b4 // fcmgt v20.4s, v5.4s, v4.4s
+	VBIT V20.B16, V5.B16, V4.B16
+	VDUP V4.S[1], V5.S4
+	WORD $0x6ea4e4b4 // fcmgt v20.4s, v5.4s, v4.4s
+	VBIT V20.B16, V5.B16, V4.B16
+	FMOVS F4, most+28(FP)
+	RET
+
+// func decodeNEON(n int, dst *float32, codes *byte, scale, zero float32)
+TEXT ·decodeNEON(SB), NOSPLIT, $0-32
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD codes+16(FP), R2
+	FMOVS scale+24(FP), F30
+	VDUP V30.S[0], V30.S4
+	FMOVS zero+28(FP), F31
+	VDUP V31.S[0], V31.S4
+decodeNEON_l:
+	VLD1.P 16(R2), [V0.B16]
+	VUXTL V0.B8, V1.H8
+	VUXTL2 V0.B16, V2.H8
+	VUXTL V1.H4, V16.S4
+	VUXTL2 V1.H8, V17.S4
+	VUXTL V2.H4, V18.S4
+	VUXTL2 V2.H8, V19.S4
+	WORD $0x6e21da10 // ucvtf v16.4s, v16.4s
+	WORD $0x6e21da31 // ucvtf v17.4s, v17.4s
+	WORD $0x6e21da52 // ucvtf v18.4s, v18.4s
+	WORD $0x6e21da73 // ucvtf v19.4s, v19.4s
+	WORD $0x4ebfd610 // fsub v16.4s, v16.4s, v31.4s
+	WORD $0x4ebfd631 // fsub v17.4s, v17.4s, v31.4s
+	WORD $0x4ebfd652 // fsub v18.4s, v18.4s, v31.4s
+	WORD $0x4ebfd673 // fsub v19.4s, v19.4s, v31.4s
+	WORD $0x6e30dfd0 // fmul v16.4s, v30.4s, v16.4s
+	WORD $0x6e31dfd1 // fmul v17.4s, v30.4s, v17.4s
+	WORD $0x6e32dfd2 // fmul v18.4s, v30.4s, v18.4s
+	WORD $0x6e33dfd3 // fmul v19.4s, v30.4s, v19.4s
+	VST1.P [V16.S4, V17.S4, V18.S4, V19.S4], 64(R1)
+	SUBS $16, R0, R0
+	BNE decodeNEON_l
+	RET
+
+// func encodeNEON(n int, codes *byte, x *float32, zero float32)
+TEXT ·encodeNEON(SB), NOSPLIT, $0-28
+	MOVD n+0(FP), R0
+	MOVD codes+8(FP), R1
+	MOVD x+16(FP), R2
+	FMOVS zero+24(FP), F31
+	VDUP V31.S[0], V31.S4
+encodeNEON_l:
+	VLD1.P 64(R2), [V0.S4, V1.S4, V2.S4, V3.S4]
+	WORD $0x4e3fd400 // fadd v0.4s, v0.4s, v31.4s
+	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
+	WORD $0x4e3fd442 // fadd v2.4s, v2.4s, v31.4s
+	WORD $0x4e3fd463 // fadd v3.4s, v3.4s, v31.4s
+	WORD $0x4ea1b800 // fcvtzs v0.4s, v0.4s
+	WORD $0x4ea1b821 // fcvtzs v1.4s, v1.4s
+	WORD $0x4ea1b842 // fcvtzs v2.4s, v2.4s
+	WORD $0x4ea1b863 // fcvtzs v3.4s, v3.4s
+	VUZP1 V1.H8, V0.H8, V4.H8
+	VUZP1 V3.H8, V2.H8, V5.H8
+	VUZP1 V5.B16, V4.B16, V4.B16
+	VST1.P [V4.B16], 16(R1)
+	SUBS $16, R0, R0
+	BNE encodeNEON_l
+	RET
+
+// func roundNEON(n int, codes *byte, x *float32, scale, low, high, zero float32)
+TEXT ·roundNEON(SB), NOSPLIT, $0-40
+	MOVD n+0(FP), R0
+	MOVD codes+8(FP), R1
+	MOVD x+16(FP), R2
+	FMOVS zero+36(FP), F31
+	VDUP V31.S[0], V31.S4
+	FMOVS scale+24(FP), F30
+	VDUP V30.S[0], V30.S4
+	FMOVS low+28(FP), F29
+	VDUP V29.S[0], V29.S4
+	FMOVS high+32(FP), F28
+	VDUP V28.S[0], V28.S4
+	MOVD $0x4b400000, R8
+	VDUP R8, V27.S4
+roundNEON_l:
+	VLD1.P 64(R2), [V0.S4, V1.S4, V2.S4, V3.S4]
+	WORD $0x6e3efc00 // fdiv v0.4s, v0.4s, v30.4s
+	WORD $0x6e3efc21 // fdiv v1.4s, v1.4s, v30.4s
+	WORD $0x6e3efc42 // fdiv v2.4s, v2.4s, v30.4s
+	WORD $0x6e3efc63 // fdiv v3.4s, v3.4s, v30.4s
+	WORD $0x6ea0e7b0 // fcmgt v16.4s, v29.4s, v0.4s
+	VBIT V16.B16, V29.B16, V0.B16
+	WORD $0x6ea1e7b1 // fcmgt v17.4s, v29.4s, v1.4s
+	VBIT V17.B16, V29.B16, V1.B16
+	WORD $0x6ea2e7b2 // fcmgt v18.4s, v29.4s, v2.4s
+	VBIT V18.B16, V29.B16, V2.B16
+	WORD $0x6ea3e7b3 // fcmgt v19.4s, v29.4s, v3.4s
+	VBIT V19.B16, V29.B16, V3.B16
+	WORD $0x6ebce410 // fcmgt v16.4s, v0.4s, v28.4s
+	VBIT V16.B16, V28.B16, V0.B16
+	WORD $0x6ebce431 // fcmgt v17.4s, v1.4s, v28.4s
+	VBIT V17.B16, V28.B16, V1.B16
+	WORD $0x6ebce452 // fcmgt v18.4s, v2.4s, v28.4s
+	VBIT V18.B16, V28.B16, V2.B16
+	WORD $0x6ebce473 // fcmgt v19.4s, v3.4s, v28.4s
+	VBIT V19.B16, V28.B16, V3.B16
+	WORD $0x4e3bd400 // fadd v0.4s, v0.4s, v27.4s
+	WORD $0x4e3bd421 // fadd v1.4s, v1.4s, v27.4s
+	WORD $0x4e3bd442 // fadd v2.4s, v2.4s, v27.4s
+	WORD $0x4e3bd463 // fadd v3.4s, v3.4s, v27.4s
+	WORD $0x4ebbd400 // fsub v0.4s, v0.4s, v27.4s
+	WORD $0x4ebbd421 // fsub v1.4s, v1.4s, v27.4s
+	WORD $0x4ebbd442 // fsub v2.4s, v2.4s, v27.4s
+	WORD $0x4ebbd463 // fsub v3.4s, v3.4s, v27.4s
+	WORD $0x4e3fd400 // fadd v0.4s, v0.4s, v31.4s
+	WORD $0x4e3fd421 // fadd v1.4s, v1.4s, v31.4s
+	WORD $0x4e3fd442 // fadd v2.4s, v2.4s, v31.4s
+	WORD $0x4e3fd463 // fadd v3.4s, v3.4s, v31.4s
+	WORD $0x4ea1b800 // fcvtzs v0.4s, v0.4s
+	WORD $0x4ea1b821 // fcvtzs v1.4s, v1.4s
+	WORD $0x4ea1b842 // fcvtzs v2.4s, v2.4s
+	WORD $0x4ea1b863 // fcvtzs v3.4s, v3.4s
+	VUZP1 V1.H8, V0.H8, V4.H8
+	VUZP1 V3.H8, V2.H8, V5.H8
+	VUZP1 V5.B16, V4.B16, V4.B16
+	VST1.P [V4.B16], 16(R1)
+	SUBS $16, R0, R0
+	BNE roundNEON_l
+	RET
+
+// func scoresNEON(n int, dst *float64, x *float32, by *float64)
+TEXT ·scoresNEON(SB), NOSPLIT, $0-32
+	MOVD n+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD by+24(FP), R3
+scoresNEON_l:
+	VLD1.P 64(R2), [V0.S4, V1.S4, V2.S4, V3.S4]
+	WORD $0x4ea0f800 // fabs v0.4s, v0.4s
+	WORD $0x4ea0f821 // fabs v1.4s, v1.4s
+	WORD $0x4ea0f842 // fabs v2.4s, v2.4s
+	WORD $0x4ea0f863 // fabs v3.4s, v3.4s
+	WORD $0x0e617810 // fcvtl v16.2d, v0.2s
+	WORD $0x4e617811 // fcvtl2 v17.2d, v0.4s
+	WORD $0x0e617832 // fcvtl v18.2d, v1.2s
+	WORD $0x4e617833 // fcvtl2 v19.2d, v1.4s
+	WORD $0x0e617854 // fcvtl v20.2d, v2.2s
+	WORD $0x4e617855 // fcvtl2 v21.2d, v2.4s
+	WORD $0x0e617876 // fcvtl v22.2d, v3.2s
+	WORD $0x4e617877 // fcvtl2 v23.2d, v3.4s
+	VLD1.P 64(R3), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P 64(R3), [V4.D2, V5.D2, V6.D2, V7.D2]
+	WORD $0x6e60de10 // fmul v16.2d, v16.2d, v0.2d
+	WORD $0x6e61de31 // fmul v17.2d, v17.2d, v1.2d
+	WORD $0x6e62de52 // fmul v18.2d, v18.2d, v2.2d
+	WORD $0x6e63de73 // fmul v19.2d, v19.2d, v3.2d
+	WORD $0x6e64de94 // fmul v20.2d, v20.2d, v4.2d
+	WORD $0x6e65deb5 // fmul v21.2d, v21.2d, v5.2d
+	WORD $0x6e66ded6 // fmul v22.2d, v22.2d, v6.2d
+	WORD $0x6e67def7 // fmul v23.2d, v23.2d, v7.2d
+	VST1.P [V16.D2, V17.D2, V18.D2, V19.D2], 64(R1)
+	VST1.P [V20.D2, V21.D2, V22.D2, V23.D2], 64(R1)
+	SUBS $16, R0, R0
+	BNE scoresNEON_l
+	RET
+
+// func finiteNEON(n int, x *float32) (other int)
+TEXT ·finiteNEON(SB), NOSPLIT, $0-24
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+finiteNEON_l:
+	VLD1.P 64(R1), [V0.S4, V1.S4, V2.S4, V3.S4]
+	WORD $0x4ea0d400 // fsub v0.4s, v0.4s, v0.4s
+	WORD $0x4ea1d421 // fsub v1.4s, v1.4s, v1.4s
+	WORD $0x4ea2d442 // fsub v2.4s, v2.4s, v2.4s
+	WORD $0x4ea3d463 // fsub v3.4s, v3.4s, v3.4s
+	VORR V0.B16, V16.B16, V16.B16
+	VORR V1.B16, V17.B16, V17.B16
+	VORR V2.B16, V18.B16, V18.B16
+	VORR V3.B16, V19.B16, V19.B16
+	SUBS $16, R0, R0
+	BNE finiteNEON_l
+	VORR V18.B16, V16.B16, V16.B16
+	VORR V19.B16, V17.B16, V17.B16
+	VORR V17.B16, V16.B16, V16.B16
+	VMOV V16.D[0], R8
+	VMOV V16.D[1], R9
+	ORR R9, R8, R8
+	MOVD R8, other+16(FP)
+	RET
+
+// func finite64NEON(n int, x *float64) (other int)
+TEXT ·finite64NEON(SB), NOSPLIT, $0-24
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	VEOR V16.B16, V16.B16, V16.B16
+	VEOR V17.B16, V17.B16, V17.B16
+	VEOR V18.B16, V18.B16, V18.B16
+	VEOR V19.B16, V19.B16, V19.B16
+finite64NEON_l:
+	VLD1.P 64(R1), [V0.D2, V1.D2, V2.D2, V3.D2]
+	WORD $0x4ee0d400 // fsub v0.2d, v0.2d, v0.2d
+	WORD $0x4ee1d421 // fsub v1.2d, v1.2d, v1.2d
+	WORD $0x4ee2d442 // fsub v2.2d, v2.2d, v2.2d
+	WORD $0x4ee3d463 // fsub v3.2d, v3.2d, v3.2d
+	VORR V0.B16, V16.B16, V16.B16
+	VORR V1.B16, V17.B16, V17.B16
+	VORR V2.B16, V18.B16, V18.B16
+	VORR V3.B16, V19.B16, V19.B16
+	VLD1.P 64(R1), [V0.D2, V1.D2, V2.D2, V3.D2]
+	WORD $0x4ee0d400 // fsub v0.2d, v0.2d, v0.2d
+	WORD $0x4ee1d421 // fsub v1.2d, v1.2d, v1.2d
+	WORD $0x4ee2d442 // fsub v2.2d, v2.2d, v2.2d
+	WORD $0x4ee3d463 // fsub v3.2d, v3.2d, v3.2d
+	VORR V0.B16, V16.B16, V16.B16
+	VORR V1.B16, V17.B16, V17.B16
+	VORR V2.B16, V18.B16, V18.B16
+	VORR V3.B16, V19.B16, V19.B16
+	SUBS $16, R0, R0
+	BNE finite64NEON_l
+	VORR V18.B16, V16.B16, V16.B16
+	VORR V19.B16, V17.B16, V17.B16
+	VORR V17.B16, V16.B16, V16.B16
+	VMOV V16.D[0], R8
+	VMOV V16.D[1], R9
+	ORR R9, R8, R8
+	MOVD R8, other+16(FP)
+	RET
+
+// func twoOfFourNEON(n int, bits *byte, x *float64) (nan int)
+TEXT ·twoOfFourNEON(SB), NOSPLIT, $0-32
+	MOVD n+0(FP), R0
+	MOVD bits+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD $fours<>(SB), R9
+	VLD1.P 64(R9), [V20.D2, V21.D2, V22.D2, V23.D2]
+	VLD1.P 64(R9), [V24.D2, V25.D2, V26.D2, V27.D2]
+	VCMEQ V30.D2, V30.D2, V30.D2
+	VCMEQ V31.D2, V31.D2, V31.D2
+twoOfFourNEON_l:
+	VLD4.P 64(R2), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD4.P 64(R2), [V4.D2, V5.D2, V6.D2, V7.D2]
+	WORD $0x4e60e408 // fcmeq v8.2d, v0.2d, v0.2d
+	WORD $0x4e61e429 // fcmeq v9.2d, v1.2d, v1.2d
+	WORD $0x4e62e44a // fcmeq v10.2d, v2.2d, v2.2d
+	WORD $0x4e63e46b // fcmeq v11.2d, v3.2d, v3.2d
+	WORD $0x4e64e48c // fcmeq v12.2d, v4.2d, v4.2d
+	WORD $0x4e65e4ad // fcmeq v13.2d, v5.2d, v5.2d
+	WORD $0x4e66e4ce // fcmeq v14.2d, v6.2d, v6.2d
+	WORD $0x4e67e4ef // fcmeq v15.2d, v7.2d, v7.2d
+	VAND V8.B16, V30.B16, V30.B16
+	VAND V9.B16, V30.B16, V30.B16
+	VAND V10.B16, V30.B16, V30.B16
+	VAND V11.B16, V30.B16, V30.B16
+	VAND V12.B16, V31.B16, V31.B16
+	VAND V13.B16, V31.B16, V31.B16
+	VAND V14.B16, V31.B16, V31.B16
+	VAND V15.B16, V31.B16, V31.B16
+	WORD $0x6e60e428 // fcmge v8.2d, v1.2d, v0.2d
+	WORD $0x6e64e4a9 // fcmge v9.2d, v5.2d, v4.2d
+	WORD $0x6e60e44a // fcmge v10.2d, v2.2d, v0.2d
+	WORD $0x6e64e4cb // fcmge v11.2d, v6.2d, v4.2d
+	WORD $0x6e60e46c // fcmge v12.2d, v3.2d, v0.2d
+	WORD $0x6e64e4ed // fcmge v13.2d, v7.2d, v4.2d
+	WORD $0x6e61e44e // fcmge v14.2d, v2.2d, v1.2d
+	WORD $0x6e65e4cf // fcmge v15.2d, v6.2d, v5.2d
+	WORD $0x6e61e470 // fcmge v16.2d, v3.2d, v1.2d
+	WORD $0x6e65e4f1 // fcmge v17.2d, v7.2d, v5.2d
+	WORD $0x6e62e472 // fcmge v18.2d, v3.2d, v2.2d
+	WORD $0x6e66e4f3 // fcmge v19.2d, v7.2d, v6.2d
+	VEOR V10.B16, V8.B16, V0.B16
+	VEOR V11.B16, V9.B16, V4.B16
+	VEOR V16.B16, V14.B16, V1.B16
+	VEOR V17.B16, V15.B16, V5.B16
+	VEOR V14.B16, V10.B16, V2.B16
+	VEOR V15.B16, V11.B16, V6.B16
+	VEOR V16.B16, V12.B16, V3.B16
+	VEOR V17.B16, V13.B16, V7.B16
+	VBSL V8.B16, V12.B16, V0.B16
+	VBSL V9.B16, V13.B16, V4.B16
+	VBSL V12.B16, V18.B16, V3.B16
+	VBSL V13.B16, V19.B16, V7.B16
+	WORD $0x6e205908 // mvn v8.16b, v8.16b
+	WORD $0x6e205929 // mvn v9.16b, v9.16b
+	WORD $0x6e205a52 // mvn v18.16b, v18.16b
+	WORD $0x6e205a73 // mvn v19.16b, v19.16b
+	VBSL V14.B16, V8.B16, V1.B16
+	VBSL V15.B16, V9.B16, V5.B16
+	VBSL V10.B16, V18.B16, V2.B16
+	VBSL V11.B16, V19.B16, V6.B16
+	WORD $0x4e601e80 // bic v0.16b, v20.16b, v0.16b
+	WORD $0x4e611ea1 // bic v1.16b, v21.16b, v1.16b
+	VAND V2.B16, V22.B16, V2.B16
+	VAND V3.B16, V23.B16, V3.B16
+	WORD $0x4e641f04 // bic v4.16b, v24.16b, v4.16b
+	WORD $0x4e651f25 // bic v5.16b, v25.16b, v5.16b
+	VAND V6.B16, V26.B16, V6.B16
+	VAND V7.B16, V27.B16, V7.B16
+	VORR V4.B16, V0.B16, V0.B16
+	VORR V5.B16, V1.B16, V1.B16
+	VORR V6.B16, V2.B16, V2.B16
+	VORR V7.B16, V3.B16, V3.B16
+	VORR V2.B16, V0.B16, V0.B16
+	VORR V3.B16, V1.B16, V1.B16
+	VORR V1.B16, V0.B16, V0.B16
+	VADDP V0.D2, V0.D2, V0.D2
+	VST1.P V0.H[0], 2(R1)
+	SUBS $16, R0, R0
+	BNE twoOfFourNEON_l
+	VAND V31.B16, V30.B16, V30.B16
+	WORD $0x6e205bde // mvn v30.16b, v30.16b
+	VMOV V30.D[0], R8
+	VMOV V30.D[1], R9
+	ORR R9, R8, R8
+	MOVD R8, nan+24(FP)
+	RET
+
+// func copyBlockNEON(columns int, dst *float64, ldd int, src *float64, lds int)
+TEXT ·copyBlockNEON(SB), NOSPLIT, $0-40
+	MOVD columns+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD ldd+16(FP), R2
+	MOVD src+24(FP), R3
+	MOVD lds+32(FP), R4
+	LSL $3, R2, R2
+	SUB $64, R2, R2
+	LSL $3, R4, R4
+	SUB $64, R4, R4
+copyBlockNEON_l:
+	VLD1.P 64(R3), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P (R3)(R4), [V4.D2, V5.D2, V6.D2, V7.D2]
+	VST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R1)
+	VST1.P [V4.D2, V5.D2, V6.D2, V7.D2], (R1)(R2)
+	SUBS $1, R0, R0
+	BNE copyBlockNEON_l
+	RET
+
+// func valueBlockNEON(columns int, dst *float64, ldd int, base, scale *float32)
+TEXT ·valueBlockNEON(SB), NOSPLIT, $0-40
+	MOVD columns+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD ldd+16(FP), R2
+	MOVD base+24(FP), R3
+	MOVD scale+32(FP), R4
+	LSL $3, R2, R2
+	SUB $64, R2, R2
+	VLD1 (R4), [V16.S4, V17.S4, V18.S4, V19.S4]
+valueBlockNEON_l:
+	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x6e32ded6 // fmul v22.4s, v22.4s, v18.4s
+	WORD $0x6e33def7 // fmul v23.4s, v23.4s, v19.4s
+	WORD $0x0e617a80 // fcvtl v0.2d, v20.2s
+	WORD $0x4e617a81 // fcvtl2 v1.2d, v20.4s
+	WORD $0x0e617aa2 // fcvtl v2.2d, v21.2s
+	WORD $0x4e617aa3 // fcvtl2 v3.2d, v21.4s
+	WORD $0x0e617ac4 // fcvtl v4.2d, v22.2s
+	WORD $0x4e617ac5 // fcvtl2 v5.2d, v22.4s
+	WORD $0x0e617ae6 // fcvtl v6.2d, v23.2s
+	WORD $0x4e617ae7 // fcvtl2 v7.2d, v23.4s
+	VST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R1)
+	VST1.P [V4.D2, V5.D2, V6.D2, V7.D2], (R1)(R2)
+	SUBS $1, R0, R0
+	BNE valueBlockNEON_l
+	RET
+
+// func changeBlockNEON(columns int, dst *float64, ldd int, base, scale *float32, from *float64, ldf int)
+TEXT ·changeBlockNEON(SB), NOSPLIT, $0-56
+	MOVD columns+0(FP), R0
+	MOVD dst+8(FP), R1
+	MOVD ldd+16(FP), R2
+	MOVD base+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD from+40(FP), R5
+	MOVD ldf+48(FP), R6
+	LSL $3, R2, R2
+	SUB $64, R2, R2
+	LSL $3, R6, R6
+	SUB $64, R6, R6
+	VLD1 (R4), [V16.S4, V17.S4, V18.S4, V19.S4]
+changeBlockNEON_l:
+	VLD1.P 64(R3), [V20.S4, V21.S4, V22.S4, V23.S4]
+	WORD $0x6e30de94 // fmul v20.4s, v20.4s, v16.4s
+	WORD $0x6e31deb5 // fmul v21.4s, v21.4s, v17.4s
+	WORD $0x6e32ded6 // fmul v22.4s, v22.4s, v18.4s
+	WORD $0x6e33def7 // fmul v23.4s, v23.4s, v19.4s
+	WORD $0x0e617a80 // fcvtl v0.2d, v20.2s
+	WORD $0x4e617a81 // fcvtl2 v1.2d, v20.4s
+	WORD $0x0e617aa2 // fcvtl v2.2d, v21.2s
+	WORD $0x4e617aa3 // fcvtl2 v3.2d, v21.4s
+	WORD $0x0e617ac4 // fcvtl v4.2d, v22.2s
+	WORD $0x4e617ac5 // fcvtl2 v5.2d, v22.4s
+	WORD $0x0e617ae6 // fcvtl v6.2d, v23.2s
+	WORD $0x4e617ae7 // fcvtl2 v7.2d, v23.4s
+	VLD1.P 64(R5), [V24.D2, V25.D2, V26.D2, V27.D2]
+	VLD1.P (R5)(R6), [V28.D2, V29.D2, V30.D2, V31.D2]
+	WORD $0x4ef8d400 // fsub v0.2d, v0.2d, v24.2d
+	WORD $0x4ef9d421 // fsub v1.2d, v1.2d, v25.2d
+	WORD $0x4efad442 // fsub v2.2d, v2.2d, v26.2d
+	WORD $0x4efbd463 // fsub v3.2d, v3.2d, v27.2d
+	WORD $0x4efcd484 // fsub v4.2d, v4.2d, v28.2d
+	WORD $0x4efdd4a5 // fsub v5.2d, v5.2d, v29.2d
+	WORD $0x4efed4c6 // fsub v6.2d, v6.2d, v30.2d
+	WORD $0x4effd4e7 // fsub v7.2d, v7.2d, v31.2d
+	VST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R1)
+	VST1.P [V4.D2, V5.D2, V6.D2, V7.D2], (R1)(R2)
+	SUBS $1, R0, R0
+	BNE changeBlockNEON_l
+	RET
+
+// func dotBlockNEON(columns int, sum, x *float64, ldx int, y *float64, ldy int)
+TEXT ·dotBlockNEON(SB), NOSPLIT, $0-48
+	MOVD columns+0(FP), R0
+	MOVD sum+8(FP), R1
+	MOVD x+16(FP), R2
+	MOVD ldx+24(FP), R3
+	MOVD y+32(FP), R4
+	MOVD ldy+40(FP), R5
+	LSL $3, R3, R3
+	SUB $64, R3, R3
+	LSL $3, R5, R5
+	SUB $64, R5, R5
+	MOVD R1, R8
+	VLD1.P 64(R8), [V16.D2, V17.D2, V18.D2, V19.D2]
+	VLD1 (R8), [V20.D2, V21.D2, V22.D2, V23.D2]
+dotBlockNEON_l:
+	VLD1.P 64(R2), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P (R2)(R3), [V4.D2, V5.D2, V6.D2, V7.D2]
+	VLD1.P 64(R4), [V24.D2, V25.D2, V26.D2, V27.D2]
+	VLD1.P (R4)(R5), [V28.D2, V29.D2, V30.D2, V31.D2]
+	WORD $0x6e78dc00 // fmul v0.2d, v0.2d, v24.2d
+	WORD $0x6e79dc21 // fmul v1.2d, v1.2d, v25.2d
+	WORD $0x6e7adc42 // fmul v2.2d, v2.2d, v26.2d
+	WORD $0x6e7bdc63 // fmul v3.2d, v3.2d, v27.2d
+	WORD $0x6e7cdc84 // fmul v4.2d, v4.2d, v28.2d
+	WORD $0x6e7ddca5 // fmul v5.2d, v5.2d, v29.2d
+	WORD $0x6e7edcc6 // fmul v6.2d, v6.2d, v30.2d
+	WORD $0x6e7fdce7 // fmul v7.2d, v7.2d, v31.2d
+	WORD $0x4e60d610 // fadd v16.2d, v16.2d, v0.2d
+	WORD $0x4e61d631 // fadd v17.2d, v17.2d, v1.2d
+	WORD $0x4e62d652 // fadd v18.2d, v18.2d, v2.2d
+	WORD $0x4e63d673 // fadd v19.2d, v19.2d, v3.2d
+	WORD $0x4e64d694 // fadd v20.2d, v20.2d, v4.2d
+	WORD $0x4e65d6b5 // fadd v21.2d, v21.2d, v5.2d
+	WORD $0x4e66d6d6 // fadd v22.2d, v22.2d, v6.2d
+	WORD $0x4e67d6f7 // fadd v23.2d, v23.2d, v7.2d
+	SUBS $1, R0, R0
+	BNE dotBlockNEON_l
+	VST1.P [V16.D2, V17.D2, V18.D2, V19.D2], 64(R1)
+	VST1 [V20.D2, V21.D2, V22.D2, V23.D2], (R1)
+	RET
+
+// func energyBlockNEON(columns int, sum, change *float64, ldc int, grad *float64, ldg int, product *float64, ldp int)
+TEXT ·energyBlockNEON(SB), NOSPLIT, $0-64
+	MOVD columns+0(FP), R0
+	MOVD sum+8(FP), R1
+	MOVD change+16(FP), R2
+	MOVD ldc+24(FP), R3
+	MOVD grad+32(FP), R4
+	MOVD ldg+40(FP), R5
+	MOVD product+48(FP), R6
+	MOVD ldp+56(FP), R7
+	LSL $3, R3, R3
+	SUB $64, R3, R3
+	LSL $3, R5, R5
+	SUB $64, R5, R5
+	LSL $3, R7, R7
+	SUB $64, R7, R7
+	MOVD R1, R8
+	VLD1.P 64(R8), [V16.D2, V17.D2, V18.D2, V19.D2]
+	VLD1 (R8), [V20.D2, V21.D2, V22.D2, V23.D2]
+energyBlockNEON_l:
+	VLD1.P 64(R4), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P (R4)(R5), [V4.D2, V5.D2, V6.D2, V7.D2]
+	VLD1.P 64(R6), [V24.D2, V25.D2, V26.D2, V27.D2]
+	VLD1.P (R6)(R7), [V28.D2, V29.D2, V30.D2, V31.D2]
+	WORD $0x4e60d400 // fadd v0.2d, v0.2d, v0.2d
+	WORD $0x4e61d421 // fadd v1.2d, v1.2d, v1.2d
+	WORD $0x4e62d442 // fadd v2.2d, v2.2d, v2.2d
+	WORD $0x4e63d463 // fadd v3.2d, v3.2d, v3.2d
+	WORD $0x4e64d484 // fadd v4.2d, v4.2d, v4.2d
+	WORD $0x4e65d4a5 // fadd v5.2d, v5.2d, v5.2d
+	WORD $0x4e66d4c6 // fadd v6.2d, v6.2d, v6.2d
+	WORD $0x4e67d4e7 // fadd v7.2d, v7.2d, v7.2d
+	WORD $0x4e78d400 // fadd v0.2d, v0.2d, v24.2d
+	WORD $0x4e79d421 // fadd v1.2d, v1.2d, v25.2d
+	WORD $0x4e7ad442 // fadd v2.2d, v2.2d, v26.2d
+	WORD $0x4e7bd463 // fadd v3.2d, v3.2d, v27.2d
+	WORD $0x4e7cd484 // fadd v4.2d, v4.2d, v28.2d
+	WORD $0x4e7dd4a5 // fadd v5.2d, v5.2d, v29.2d
+	WORD $0x4e7ed4c6 // fadd v6.2d, v6.2d, v30.2d
+	WORD $0x4e7fd4e7 // fadd v7.2d, v7.2d, v31.2d
+	VLD1.P 64(R2), [V24.D2, V25.D2, V26.D2, V27.D2]
+	VLD1.P (R2)(R3), [V28.D2, V29.D2, V30.D2, V31.D2]
+	WORD $0x6e60df00 // fmul v0.2d, v24.2d, v0.2d
+	WORD $0x6e61df21 // fmul v1.2d, v25.2d, v1.2d
+	WORD $0x6e62df42 // fmul v2.2d, v26.2d, v2.2d
+	WORD $0x6e63df63 // fmul v3.2d, v27.2d, v3.2d
+	WORD $0x6e64df84 // fmul v4.2d, v28.2d, v4.2d
+	WORD $0x6e65dfa5 // fmul v5.2d, v29.2d, v5.2d
+	WORD $0x6e66dfc6 // fmul v6.2d, v30.2d, v6.2d
+	WORD $0x6e67dfe7 // fmul v7.2d, v31.2d, v7.2d
+	WORD $0x4e60d610 // fadd v16.2d, v16.2d, v0.2d
+	WORD $0x4e61d631 // fadd v17.2d, v17.2d, v1.2d
+	WORD $0x4e62d652 // fadd v18.2d, v18.2d, v2.2d
+	WORD $0x4e63d673 // fadd v19.2d, v19.2d, v3.2d
+	WORD $0x4e64d694 // fadd v20.2d, v20.2d, v4.2d
+	WORD $0x4e65d6b5 // fadd v21.2d, v21.2d, v5.2d
+	WORD $0x4e66d6d6 // fadd v22.2d, v22.2d, v6.2d
+	WORD $0x4e67d6f7 // fadd v23.2d, v23.2d, v7.2d
+	SUBS $1, R0, R0
+	BNE energyBlockNEON_l
+	VST1.P [V16.D2, V17.D2, V18.D2, V19.D2], 64(R1)
+	VST1 [V20.D2, V21.D2, V22.D2, V23.D2], (R1)
+	RET
+
+// func acceptBlockNEON(columns int, rows *uint64, change *float64, ldc int, product *float64, ldp int, d *float64, ldd int, grad *float64, ldg int)
+TEXT ·acceptBlockNEON(SB), NOSPLIT, $0-80
+	MOVD columns+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD change+16(FP), R2
+	MOVD ldc+24(FP), R3
+	MOVD product+32(FP), R4
+	MOVD ldp+40(FP), R5
+	MOVD d+48(FP), R6
+	MOVD ldd+56(FP), R7
+	MOVD grad+64(FP), R8
+	MOVD ldg+72(FP), R9
+	LSL $3, R3, R3
+	SUB $64, R3, R3
+	LSL $3, R5, R5
+	SUB $64, R5, R5
+	LSL $3, R7, R7
+	SUB $64, R7, R7
+	LSL $3, R9, R9
+	SUB $64, R9, R9
+	VLD1.P 64(R1), [V16.D2, V17.D2, V18.D2, V19.D2]
+	VLD1 (R1), [V20.D2, V21.D2, V22.D2, V23.D2]
+	MOVD R2, R10
+	MOVD R6, R11
+	MOVD R8, R12
+acceptBlockNEON_l:
+	VLD1.P 64(R2), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P (R2)(R3), [V4.D2, V5.D2, V6.D2, V7.D2]
+	VAND V16.B16, V0.B16, V0.B16
+	VAND V17.B16, V1.B16, V1.B16
+	VAND V18.B16, V2.B16, V2.B16
+	VAND V19.B16, V3.B16, V3.B16
+	VAND V20.B16, V4.B16, V4.B16
+	VAND V21.B16, V5.B16, V5.B16
+	VAND V22.B16, V6.B16, V6.B16
+	VAND V23.B16, V7.B16, V7.B16
+	VST1.P [V0.D2, V1.D2, V2.D2, V3.D2], 64(R10)
+	VST1.P [V4.D2, V5.D2, V6.D2, V7.D2], (R10)(R3)
+	VLD1.P 64(R6), [V24.D2, V25.D2, V26.D2, V27.D2]
+	VLD1.P (R6)(R7), [V28.D2, V29.D2, V30.D2, V31.D2]
+	WORD $0x4e60d718 // fadd v24.2d, v24.2d, v0.2d
+	WORD $0x4e61d739 // fadd v25.2d, v25.2d, v1.2d
+	WORD $0x4e62d75a // fadd v26.2d, v26.2d, v2.2d
+	WORD $0x4e63d77b // fadd v27.2d, v27.2d, v3.2d
+	WORD $0x4e64d79c // fadd v28.2d, v28.2d, v4.2d
+	WORD $0x4e65d7bd // fadd v29.2d, v29.2d, v5.2d
+	WORD $0x4e66d7de // fadd v30.2d, v30.2d, v6.2d
+	WORD $0x4e67d7ff // fadd v31.2d, v31.2d, v7.2d
+	VST1.P [V24.D2, V25.D2, V26.D2, V27.D2], 64(R11)
+	VST1.P [V28.D2, V29.D2, V30.D2, V31.D2], (R11)(R7)
+	VLD1.P 64(R4), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P (R4)(R5), [V4.D2, V5.D2, V6.D2, V7.D2]
+	VAND V16.B16, V0.B16, V0.B16
+	VAND V17.B16, V1.B16, V1.B16
+	VAND V18.B16, V2.B16, V2.B16
+	VAND V19.B16, V3.B16, V3.B16
+	VAND V20.B16, V4.B16, V4.B16
+	VAND V21.B16, V5.B16, V5.B16
+	VAND V22.B16, V6.B16, V6.B16
+	VAND V23.B16, V7.B16, V7.B16
+	VLD1.P 64(R8), [V24.D2, V25.D2, V26.D2, V27.D2]
+	VLD1.P (R8)(R9), [V28.D2, V29.D2, V30.D2, V31.D2]
+	WORD $0x4e60d718 // fadd v24.2d, v24.2d, v0.2d
+	WORD $0x4e61d739 // fadd v25.2d, v25.2d, v1.2d
+	WORD $0x4e62d75a // fadd v26.2d, v26.2d, v2.2d
+	WORD $0x4e63d77b // fadd v27.2d, v27.2d, v3.2d
+	WORD $0x4e64d79c // fadd v28.2d, v28.2d, v4.2d
+	WORD $0x4e65d7bd // fadd v29.2d, v29.2d, v5.2d
+	WORD $0x4e66d7de // fadd v30.2d, v30.2d, v6.2d
+	WORD $0x4e67d7ff // fadd v31.2d, v31.2d, v7.2d
+	VST1.P [V24.D2, V25.D2, V26.D2, V27.D2], 64(R12)
+	VST1.P [V28.D2, V29.D2, V30.D2, V31.D2], (R12)(R9)
+	SUBS $1, R0, R0
+	BNE acceptBlockNEON_l
+	RET
+
+// func settleNEON(p *Panel, columns int, d *float64, ldd int) (moved uint64)
+TEXT ·settleNEON(SB), NOSPLIT, $0-40
+	MOVD p+0(FP), R0
+	MOVD columns+8(FP), R1
+	MOVD d+16(FP), R2
+	MOVD ldd+24(FP), R3
+	LSL $3, R3, R3
+	SUB $64, R3, R3
+	ADD $4096, R0, R5
+	MOVD R2, R12
+	VCMEQ V16.D2, V16.D2, V16.D2
+	VCMEQ V17.D2, V17.D2, V17.D2
+	VCMEQ V18.D2, V18.D2, V18.D2
+	VCMEQ V19.D2, V19.D2, V19.D2
+	VCMEQ V20.D2, V20.D2, V20.D2
+	VCMEQ V21.D2, V21.D2, V21.D2
+	VCMEQ V22.D2, V22.D2, V22.D2
+	VCMEQ V23.D2, V23.D2, V23.D2
+settleNEON_l:
+	VLD1.P 64(R5), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P 64(R5), [V4.D2, V5.D2, V6.D2, V7.D2]
+	VLD1.P 64(R2), [V24.D2, V25.D2, V26.D2, V27.D2]
+	VLD1.P (R2)(R3), [V28.D2, V29.D2, V30.D2, V31.D2]
+	WORD $0x4ee0d808 // fcmeq v8.2d, v0.2d, #0
+	WORD $0x4ee0d829 // fcmeq v9.2d, v1.2d, #0
+	WORD $0x4ee0d84a // fcmeq v10.2d, v2.2d, #0
+	WORD $0x4ee0d86b // fcmeq v11.2d, v3.2d, #0
+	WORD $0x4ee0d88c // fcmeq v12.2d, v4.2d, #0
+	WORD $0x4ee0d8ad // fcmeq v13.2d, v5.2d, #0
+	WORD $0x4ee0d8ce // fcmeq v14.2d, v6.2d, #0
+	WORD $0x4ee0d8ef // fcmeq v15.2d, v7.2d, #0
+	WORD $0x4e60d718 // fadd v24.2d, v24.2d, v0.2d
+	WORD $0x4e61d739 // fadd v25.2d, v25.2d, v1.2d
+	WORD $0x4e62d75a // fadd v26.2d, v26.2d, v2.2d
+	WORD $0x4e63d77b // fadd v27.2d, v27.2d, v3.2d
+	WORD $0x4e64d79c // fadd v28.2d, v28.2d, v4.2d
+	WORD $0x4e65d7bd // fadd v29.2d, v29.2d, v5.2d
+	WORD $0x4e66d7de // fadd v30.2d, v30.2d, v6.2d
+	WORD $0x4e67d7ff // fadd v31.2d, v31.2d, v7.2d
+	VAND V8.B16, V16.B16, V16.B16
+	VAND V9.B16, V17.B16, V17.B16
+	VAND V10.B16, V18.B16, V18.B16
+	VAND V11.B16, V19.B16, V19.B16
+	VAND V12.B16, V20.B16, V20.B16
+	VAND V13.B16, V21.B16, V21.B16
+	VAND V14.B16, V22.B16, V22.B16
+	VAND V15.B16, V23.B16, V23.B16
+	VST1.P [V24.D2, V25.D2, V26.D2, V27.D2], 64(R12)
+	VST1.P [V28.D2, V29.D2, V30.D2, V31.D2], (R12)(R3)
+	SUBS $1, R1, R1
+	BNE settleNEON_l
+	MOVD $bits64<>(SB), R9
+	VLD1.P 64(R9), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1 (R9), [V4.D2, V5.D2, V6.D2, V7.D2]
+	WORD $0x4e701c00 // bic v0.16b, v0.16b, v16.16b
+	WORD $0x4e711c21 // bic v1.16b, v1.16b, v17.16b
+	WORD $0x4e721c42 // bic v2.16b, v2.16b, v18.16b
+	WORD $0x4e731c63 // bic v3.16b, v3.16b, v19.16b
+	WORD $0x4e741c84 // bic v4.16b, v4.16b, v20.16b
+	WORD $0x4e751ca5 // bic v5.16b, v5.16b, v21.16b
+	WORD $0x4e761cc6 // bic v6.16b, v6.16b, v22.16b
+	WORD $0x4e771ce7 // bic v7.16b, v7.16b, v23.16b
+	VORR V4.B16, V0.B16, V0.B16
+	VORR V5.B16, V1.B16, V1.B16
+	VORR V6.B16, V2.B16, V2.B16
+	VORR V7.B16, V3.B16, V3.B16
+	VORR V2.B16, V0.B16, V0.B16
+	VORR V3.B16, V1.B16, V1.B16
+	VORR V1.B16, V0.B16, V0.B16
+	VADDP V0.D2, V0.D2, V0.D2
+	VMOV V0.D[0], R8
+	MOVD R8, moved+32(FP)
+	RET
+
+// func settleGridNEON(p *Panel, columns int, d *float64, ldd int, base *float32) (moved uint64)
+TEXT ·settleGridNEON(SB), NOSPLIT, $0-48
+	MOVD p+0(FP), R0
+	MOVD columns+8(FP), R1
+	MOVD d+16(FP), R2
+	MOVD ldd+24(FP), R3
+	MOVD base+32(FP), R4
+	LSL $3, R3, R3
+	SUB $64, R3, R3
+	ADD $4096, R0, R5
+	ADD $8192, R0, R6
+	MOVD R2, R12
+	MOVD R4, R14
+	VCMEQ V16.D2, V16.D2, V16.D2
+	VCMEQ V17.D2, V17.D2, V17.D2
+	VCMEQ V18.D2, V18.D2, V18.D2
+	VCMEQ V19.D2, V19.D2, V19.D2
+	VCMEQ V20.D2, V20.D2, V20.D2
+	VCMEQ V21.D2, V21.D2, V21.D2
+	VCMEQ V22.D2, V22.D2, V22.D2
+	VCMEQ V23.D2, V23.D2, V23.D2
+settleGridNEON_l:
+	VLD1.P 64(R5), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P 64(R5), [V4.D2, V5.D2, V6.D2, V7.D2]
+	VLD1.P 64(R2), [V24.D2, V25.D2, V26.D2, V27.D2]
+	VLD1.P (R2)(R3), [V28.D2, V29.D2, V30.D2, V31.D2]
+	WORD $0x4ee0d808 // fcmeq v8.2d, v0.2d, #0
+	WORD $0x4ee0d829 // fcmeq v9.2d, v1.2d, #0
+	WORD $0x4ee0d84a // fcmeq v10.2d, v2.2d, #0
+	WORD $0x4ee0d86b // fcmeq v11.2d, v3.2d, #0
+	WORD $0x4ee0d88c // fcmeq v12.2d, v4.2d, #0
+	WORD $0x4ee0d8ad // fcmeq v13.2d, v5.2d, #0
+	WORD $0x4ee0d8ce // fcmeq v14.2d, v6.2d, #0
+	WORD $0x4ee0d8ef // fcmeq v15.2d, v7.2d, #0
+	WORD $0x4e60d718 // fadd v24.2d, v24.2d, v0.2d
+	WORD $0x4e61d739 // fadd v25.2d, v25.2d, v1.2d
+	WORD $0x4e62d75a // fadd v26.2d, v26.2d, v2.2d
+	WORD $0x4e63d77b // fadd v27.2d, v27.2d, v3.2d
+	WORD $0x4e64d79c // fadd v28.2d, v28.2d, v4.2d
+	WORD $0x4e65d7bd // fadd v29.2d, v29.2d, v5.2d
+	WORD $0x4e66d7de // fadd v30.2d, v30.2d, v6.2d
+	WORD $0x4e67d7ff // fadd v31.2d, v31.2d, v7.2d
+	VAND V8.B16, V16.B16, V16.B16
+	VAND V9.B16, V17.B16, V17.B16
+	VAND V10.B16, V18.B16, V18.B16
+	VAND V11.B16, V19.B16, V19.B16
+	VAND V12.B16, V20.B16, V20.B16
+	VAND V13.B16, V21.B16, V21.B16
+	VAND V14.B16, V22.B16, V22.B16
+	VAND V15.B16, V23.B16, V23.B16
+	VST1.P [V24.D2, V25.D2, V26.D2, V27.D2], 64(R12)
+	VST1.P [V28.D2, V29.D2, V30.D2, V31.D2], (R12)(R3)
+	VLD1.P 64(R6), [V0.S4, V1.S4, V2.S4, V3.S4]
+	VLD1.P 64(R4), [V4.S4, V5.S4, V6.S4, V7.S4]
+	VUZP1 V9.S4, V8.S4, V24.S4
+	VUZP1 V11.S4, V10.S4, V25.S4
+	VUZP1 V13.S4, V12.S4, V26.S4
+	VUZP1 V15.S4, V14.S4, V27.S4
+	VBIT V24.B16, V4.B16, V0.B16
+	VBIT V25.B16, V5.B16, V1.B16
+	VBIT V26.B16, V6.B16, V2.B16
+	VBIT V27.B16, V7.B16, V3.B16
+	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R14)
+	SUBS $1, R1, R1
+	BNE settleGridNEON_l
+	MOVD $bits64<>(SB), R9
+	VLD1.P 64(R9), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1 (R9), [V4.D2, V5.D2, V6.D2, V7.D2]
+	WORD $0x4e701c00 // bic v0.16b, v0.16b, v16.16b
+	WORD $0x4e711c21 // bic v1.16b, v1.16b, v17.16b
+	WORD $0x4e721c42 // bic v2.16b, v2.16b, v18.16b
+	WORD $0x4e731c63 // bic v3.16b, v3.16b, v19.16b
+	WORD $0x4e741c84 // bic v4.16b, v4.16b, v20.16b
+	WORD $0x4e751ca5 // bic v5.16b, v5.16b, v21.16b
+	WORD $0x4e761cc6 // bic v6.16b, v6.16b, v22.16b
+	WORD $0x4e771ce7 // bic v7.16b, v7.16b, v23.16b
+	VORR V4.B16, V0.B16, V0.B16
+	VORR V5.B16, V1.B16, V1.B16
+	VORR V6.B16, V2.B16, V2.B16
+	VORR V7.B16, V3.B16, V3.B16
+	VORR V2.B16, V0.B16, V0.B16
+	VORR V3.B16, V1.B16, V1.B16
+	VORR V1.B16, V0.B16, V0.B16
+	VADDP V0.D2, V0.D2, V0.D2
+	VMOV V0.D[0], R8
+	MOVD R8, moved+40(FP)
+	RET
+
+// func chooseTwoOf4NEON(p *Panel, from, to int, inv *float64)
+TEXT ·chooseTwoOf4NEON(SB), NOSPLIT, $0-32
+	MOVD p+0(FP), R0
+	MOVD from+8(FP), R1
+	MOVD to+16(FP), R2
+	MOVD inv+24(FP), R3
+	SUB R1, R2, R2
+	ADD R1<<3, R3, R3
+	MOVD $16384, R8
+	ADD R0, R8, R5
+	ADD R1<<3, R5, R5
+	ADD R1<<7, R0, R4
+	MOVD R5, R15
+	MOVD $bits64<>(SB), R9
+chooseTwoOf4NEON_l:
+	VLD1R.P 8(R3), [V20.D2]
+	VLD1R.P 8(R3), [V21.D2]
+	VLD1R.P 8(R3), [V22.D2]
+	VLD1R.P 8(R3), [V23.D2]
+	VEOR V24.B16, V24.B16, V24.B16
+	VEOR V25.B16, V25.B16, V25.B16
+	VEOR V26.B16, V26.B16, V26.B16
+	VEOR V27.B16, V27.B16, V27.B16
+	FMOVQ 0(R4), F0
+	FMOVQ 128(R4), F1
+	FMOVQ 256(R4), F2
+	FMOVQ 384(R4), F3
+	FMOVQ 16(R4), F4
+	FMOVQ 144(R4), F5
+	FMOVQ 272(R4), F6
+	FMOVQ 400(R4), F7
+	FMOVQ 0(R9), F28
+	FMOVQ 16(R9), F29
+	WORD $0x6e74dc00 // fmul v0.2d, v0.2d, v20.2d
+	WORD $0x6e75dc21 // fmul v1.2d, v1.2d, v21.2d
+	WORD $0x6e76dc42 // fmul v2.2d, v2.2d, v22.2d
+	WORD $0x6e77dc63 // fmul v3.2d, v3.2d, v23.2d
+	WORD $0x6e74dc84 // fmul v4.2d, v4.2d, v20.2d
+	WORD $0x6e75dca5 // fmul v5.2d, v5.2d, v21.2d
+	WORD $0x6e76dcc6 // fmul v6.2d, v6.2d, v22.2d
+	WORD $0x6e77dce7 // fmul v7.2d, v7.2d, v23.2d
+	WORD $0x6e60dc00 // fmul v0.2d, v0.2d, v0.2d
+	WORD $0x6e61dc21 // fmul v1.2d, v1.2d, v1.2d
+	WORD $0x6e62dc42 // fmul v2.2d, v2.2d, v2.2d
+	WORD $0x6e63dc63 // fmul v3.2d, v3.2d, v3.2d
+	WORD $0x6e64dc84 // fmul v4.2d, v4.2d, v4.2d
+	WORD $0x6e65dca5 // fmul v5.2d, v5.2d, v5.2d
+	WORD $0x6e66dcc6 // fmul v6.2d, v6.2d, v6.2d
+	WORD $0x6e67dce7 // fmul v7.2d, v7.2d, v7.2d
+	WORD $0x6e60e428 // fcmge v8.2d, v1.2d, v0.2d
+	WORD $0x6e64e4a9 // fcmge v9.2d, v5.2d, v4.2d
+	WORD $0x6e60e44a // fcmge v10.2d, v2.2d, v0.2d
+	WORD $0x6e64e4cb // fcmge v11.2d, v6.2d, v4.2d
+	WORD $0x6e60e46c // fcmge v12.2d, v3.2d, v0.2d
+	WORD $0x6e64e4ed // fcmge v13.2d, v7.2d, v4.2d
+	WORD $0x6e61e44e // fcmge v14.2d, v2.2d, v1.2d
+	WORD $0x6e65e4cf // fcmge v15.2d, v6.2d, v5.2d
+	WORD $0x6e61e470 // fcmge v16.2d, v3.2d, v1.2d
+	WORD $0x6e65e4f1 // fcmge v17.2d, v7.2d, v5.2d
+	WORD $0x6e62e472 // fcmge v18.2d, v3.2d, v2.2d
+	WORD $0x6e66e4f3 // fcmge v19.2d, v7.2d, v6.2d
+	VEOR V10.B16, V8.B16, V0.B16
+	VEOR V11.B16, V9.B16, V4.B16
+	VEOR V16.B16, V14.B16, V1.B16
+	VEOR V17.B16, V15.B16, V5.B16
+	VEOR V14.B16, V10.B16, V2.B16
+	VEOR V15.B16, V11.B16, V6.B16
+	VEOR V16.B16, V12.B16, V3.B16
+	VEOR V17.B16, V13.B16, V7.B16
+	VBSL V8.B16, V12.B16, V0.B16
+	VBSL V9.B16, V13.B16, V4.B16
+	VBSL V12.B16, V18.B16, V3.B16
+	VBSL V13.B16, V19.B16, V7.B16
+	WORD $0x6e205908 // mvn v8.16b, v8.16b
+	WORD $0x6e205929 // mvn v9.16b, v9.16b
+	WORD $0x6e205a52 // mvn v18.16b, v18.16b
+	WORD $0x6e205a73 // mvn v19.16b, v19.16b
+	VBSL V14.B16, V8.B16, V1.B16
+	VBSL V15.B16, V9.B16, V5.B16
+	VBSL V10.B16, V18.B16, V2.B16
+	VBSL V11.B16, V19.B16, V6.B16
+	VAND V0.B16, V28.B16, V0.B16
+	VAND V1.B16, V28.B16, V1.B16
+	WORD $0x4e621f82 // bic v2.16b, v28.16b, v2.16b
+	WORD $0x4e631f83 // bic v3.16b, v28.16b, v3.16b
+	VAND V4.B16, V29.B16, V4.B16
+	VAND V5.B16, V29.B16, V5.B16
+	WORD $0x4e661fa6 // bic v6.16b, v29.16b, v6.16b
+	WORD $0x4e671fa7 // bic v7.16b, v29.16b, v7.16b
+	VORR V0.B16, V24.B16, V24.B16
+	VORR V1.B16, V25.B16, V25.B16
+	VORR V2.B16, V26.B16, V26.B16
+	VORR V3.B16, V27.B16, V27.B16
+	VORR V4.B16, V24.B16, V24.B16
+	VORR V5.B16, V25.B16, V25.B16
+	VORR V6.B16, V26.B16, V26.B16
+	VORR V7.B16, V27.B16, V27.B16
+	FMOVQ 32(R4), F0
+	FMOVQ 160(R4), F1
+	FMOVQ 288(R4), F2
+	FMOVQ 416(R4), F3
+	FMOVQ 48(R4), F4
+	FMOVQ 176(R4), F5
+	FMOVQ 304(R4), F6
+	FMOVQ 432(R4), F7
+	FMOVQ 32(R9), F28
+	FMOVQ 48(R9), F29
+	WORD $0x6e74dc00 // fmul v0.2d, v0.2d, v20.2d
+	WORD $0x6e75dc21 // fmul v1.2d, v1.2d, v21.2d
+	WORD $0x6e76dc42 // fmul v2.2d, v2.2d, v22.2d
+	WORD $0x6e77dc63 // fmul v3.2d, v3.2d, v23.2d
+	WORD $0x6e74dc84 // fmul v4.2d, v4.2d, v20.2d
+	WORD $0x6e75dca5 // fmul v5.2d, v5.2d, v21.2d
+	WORD $0x6e76dcc6 // fmul v6.2d, v6.2d, v22.2d
+	WORD $0x6e77dce7 // fmul v7.2d, v7.2d, v23.2d
+	WORD $0x6e60dc00 // fmul v0.2d, v0.2d, v0.2d
+	WORD $0x6e61dc21 // fmul v1.2d, v1.2d, v1.2d
+	WORD $0x6e62dc42 // fmul v2.2d, v2.2d, v2.2d
+	WORD $0x6e63dc63 // fmul v3.2d, v3.2d, v3.2d
+	WORD $0x6e64dc84 // fmul v4.2d, v4.2d, v4.2d
+	WORD $0x6e65dca5 // fmul v5.2d, v5.2d, v5.2d
+	WORD $0x6e66dcc6 // fmul v6.2d, v6.2d, v6.2d
+	WORD $0x6e67dce7 // fmul v7.2d, v7.2d, v7.2d
+	WORD $0x6e60e428 // fcmge v8.2d, v1.2d, v0.2d
+	WORD $0x6e64e4a9 // fcmge v9.2d, v5.2d, v4.2d
+	WORD $0x6e60e44a // fcmge v10.2d, v2.2d, v0.2d
+	WORD $0x6e64e4cb // fcmge v11.2d, v6.2d, v4.2d
+	WORD $0x6e60e46c // fcmge v12.2d, v3.2d, v0.2d
+	WORD $0x6e64e4ed // fcmge v13.2d, v7.2d, v4.2d
+	WORD $0x6e61e44e // fcmge v14.2d, v2.2d, v1.2d
+	WORD $0x6e65e4cf // fcmge v15.2d, v6.2d, v5.2d
+	WORD $0x6e61e470 // fcmge v16.2d, v3.2d, v1.2d
+	WORD $0x6e65e4f1 // fcmge v17.2d, v7.2d, v5.2d
+	WORD $0x6e62e472 // fcmge v18.2d, v3.2d, v2.2d
+	WORD $0x6e66e4f3 // fcmge v19.2d, v7.2d, v6.2d
+	VEOR V10.B16, V8.B16, V0.B16
+	VEOR V11.B16, V9.B16, V4.B16
+	VEOR V16.B16, V14.B16, V1.B16
+	VEOR V17.B16, V15.B16, V5.B16
+	VEOR V14.B16, V10.B16, V2.B16
+	VEOR V15.B16, V11.B16, V6.B16
+	VEOR V16.B16, V12.B16, V3.B16
+	VEOR V17.B16, V13.B16, V7.B16
+	VBSL V8.B16, V12.B16, V0.B16
+	VBSL V9.B16, V13.B16, V4.B16
+	VBSL V12.B16, V18.B16, V3.B16
+	VBSL V13.B16, V19.B16, V7.B16
+	WORD $0x6e205908 // mvn v8.16b, v8.16b
+	WORD $0x6e205929 // mvn v9.16b, v9.16b
+	WORD $0x6e205a52 // mvn v18.16b, v18.16b
+	WORD $0x6e205a73 // mvn v19.16b, v19.16b
+	VBSL V14.B16, V8.B16, V1.B16
+	VBSL V15.B16, V9.B16, V5.B16
+	VBSL V10.B16, V18.B16, V2.B16
+	VBSL V11.B16, V19.B16, V6.B16
+	VAND V0.B16, V28.B16, V0.B16
+	VAND V1.B16, V28.B16, V1.B16
+	WORD $0x4e621f82 // bic v2.16b, v28.16b, v2.16b
+	WORD $0x4e631f83 // bic v3.16b, v28.16b, v3.16b
+	VAND V4.B16, V29.B16, V4.B16
+	VAND V5.B16, V29.B16, V5.B16
+	WORD $0x4e661fa6 // bic v6.16b, v29.16b, v6.16b
+	WORD $0x4e671fa7 // bic v7.16b, v29.16b, v7.16b
+	VORR V0.B16, V24.B16, V24.B16
+	VORR V1.B16, V25.B16, V25.B16
+	VORR V2.B16, V26.B16, V26.B16
+	VORR V3.B16, V27.B16, V27.B16
+	VORR V4.B16, V24.B16, V24.B16
+	VORR V5.B16, V25.B16, V25.B16
+	VORR V6.B16, V26.B16, V26.B16
+	VORR V7.B16, V27.B16, V27.B16
+	FMOVQ 64(R4), F0
+	FMOVQ 192(R4), F1
+	FMOVQ 320(R4), F2
+	FMOVQ 448(R4), F3
+	FMOVQ 80(R4), F4
+	FMOVQ 208(R4), F5
+	FMOVQ 336(R4), F6
+	FMOVQ 464(R4), F7
+	FMOVQ 64(R9), F28
+	FMOVQ 80(R9), F29
+	WORD $0x6e74dc00 // fmul v0.2d, v0.2d, v20.2d
+	WORD $0x6e75dc21 // fmul v1.2d, v1.2d, v21.2d
+	WORD $0x6e76dc42 // fmul v2.2d, v2.2d, v22.2d
+	WORD $0x6e77dc63 // fmul v3.2d, v3.2d, v23.2d
+	WORD $0x6e74dc84 // fmul v4.2d, v4.2d, v20.2d
+	WORD $0x6e75dca5 // fmul v5.2d, v5.2d, v21.2d
+	WORD $0x6e76dcc6 // fmul v6.2d, v6.2d, v22.2d
+	WORD $0x6e77dce7 // fmul v7.2d, v7.2d, v23.2d
+	WORD $0x6e60dc00 // fmul v0.2d, v0.2d, v0.2d
+	WORD $0x6e61dc21 // fmul v1.2d, v1.2d, v1.2d
+	WORD $0x6e62dc42 // fmul v2.2d, v2.2d, v2.2d
+	WORD $0x6e63dc63 // fmul v3.2d, v3.2d, v3.2d
+	WORD $0x6e64dc84 // fmul v4.2d, v4.2d, v4.2d
+	WORD $0x6e65dca5 // fmul v5.2d, v5.2d, v5.2d
+	WORD $0x6e66dcc6 // fmul v6.2d, v6.2d, v6.2d
+	WORD $0x6e67dce7 // fmul v7.2d, v7.2d, v7.2d
+	WORD $0x6e60e428 // fcmge v8.2d, v1.2d, v0.2d
+	WORD $0x6e64e4a9 // fcmge v9.2d, v5.2d, v4.2d
+	WORD $0x6e60e44a // fcmge v10.2d, v2.2d, v0.2d
+	WORD $0x6e64e4cb // fcmge v11.2d, v6.2d, v4.2d
+	WORD $0x6e60e46c // fcmge v12.2d, v3.2d, v0.2d
+	WORD $0x6e64e4ed // fcmge v13.2d, v7.2d, v4.2d
+	WORD $0x6e61e44e // fcmge v14.2d, v2.2d, v1.2d
+	WORD $0x6e65e4cf // fcmge v15.2d, v6.2d, v5.2d
+	WORD $0x6e61e470 // fcmge v16.2d, v3.2d, v1.2d
+	WORD $0x6e65e4f1 // fcmge v17.2d, v7.2d, v5.2d
+	WORD $0x6e62e472 // fcmge v18.2d, v3.2d, v2.2d
+	WORD $0x6e66e4f3 // fcmge v19.2d, v7.2d, v6.2d
+	VEOR V10.B16, V8.B16, V0.B16
+	VEOR V11.B16, V9.B16, V4.B16
+	VEOR V16.B16, V14.B16, V1.B16
+	VEOR V17.B16, V15.B16, V5.B16
+	VEOR V14.B16, V10.B16, V2.B16
+	VEOR V15.B16, V11.B16, V6.B16
+	VEOR V16.B16, V12.B16, V3.B16
+	VEOR V17.B16, V13.B16, V7.B16
+	VBSL V8.B16, V12.B16, V0.B16
+	VBSL V9.B16, V13.B16, V4.B16
+	VBSL V12.B16, V18.B16, V3.B16
+	VBSL V13.B16, V19.B16, V7.B16
+	WORD $0x6e205908 // mvn v8.16b, v8.16b
+	WORD $0x6e205929 // mvn v9.16b, v9.16b
+	WORD $0x6e205a52 // mvn v18.16b, v18.16b
+	WORD $0x6e205a73 // mvn v19.16b, v19.16b
+	VBSL V14.B16, V8.B16, V1.B16
+	VBSL V15.B16, V9.B16, V5.B16
+	VBSL V10.B16, V18.B16, V2.B16
+	VBSL V11.B16, V19.B16, V6.B16
+	VAND V0.B16, V28.B16, V0.B16
+	VAND V1.B16, V28.B16, V1.B16
+	WORD $0x4e621f82 // bic v2.16b, v28.16b, v2.16b
+	WORD $0x4e631f83 // bic v3.16b, v28.16b, v3.16b
+	VAND V4.B16, V29.B16, V4.B16
+	VAND V5.B16, V29.B16, V5.B16
+	WORD $0x4e661fa6 // bic v6.16b, v29.16b, v6.16b
+	WORD $0x4e671fa7 // bic v7.16b, v29.16b, v7.16b
+	VORR V0.B16, V24.B16, V24.B16
+	VORR V1.B16, V25.B16, V25.B16
+	VORR V2.B16, V26.B16, V26.B16
+	VORR V3.B16, V27.B16, V27.B16
+	VORR V4.B16, V24.B16, V24.B16
+	VORR V5.B16, V25.B16, V25.B16
+	VORR V6.B16, V26.B16, V26.B16
+	VORR V7.B16, V27.B16, V27.B16
+	FMOVQ 96(R4), F0
+	FMOVQ 224(R4), F1
+	FMOVQ 352(R4), F2
+	FMOVQ 480(R4), F3
+	FMOVQ 112(R4), F4
+	FMOVQ 240(R4), F5
+	FMOVQ 368(R4), F6
+	FMOVQ 496(R4), F7
+	FMOVQ 96(R9), F28
+	FMOVQ 112(R9), F29
+	WORD $0x6e74dc00 // fmul v0.2d, v0.2d, v20.2d
+	WORD $0x6e75dc21 // fmul v1.2d, v1.2d, v21.2d
+	WORD $0x6e76dc42 // fmul v2.2d, v2.2d, v22.2d
+	WORD $0x6e77dc63 // fmul v3.2d, v3.2d, v23.2d
+	WORD $0x6e74dc84 // fmul v4.2d, v4.2d, v20.2d
+	WORD $0x6e75dca5 // fmul v5.2d, v5.2d, v21.2d
+	WORD $0x6e76dcc6 // fmul v6.2d, v6.2d, v22.2d
+	WORD $0x6e77dce7 // fmul v7.2d, v7.2d, v23.2d
+	WORD $0x6e60dc00 // fmul v0.2d, v0.2d, v0.2d
+	WORD $0x6e61dc21 // fmul v1.2d, v1.2d, v1.2d
+	WORD $0x6e62dc42 // fmul v2.2d, v2.2d, v2.2d
+	WORD $0x6e63dc63 // fmul v3.2d, v3.2d, v3.2d
+	WORD $0x6e64dc84 // fmul v4.2d, v4.2d, v4.2d
+	WORD $0x6e65dca5 // fmul v5.2d, v5.2d, v5.2d
+	WORD $0x6e66dcc6 // fmul v6.2d, v6.2d, v6.2d
+	WORD $0x6e67dce7 // fmul v7.2d, v7.2d, v7.2d
+	WORD $0x6e60e428 // fcmge v8.2d, v1.2d, v0.2d
+	WORD $0x6e64e4a9 // fcmge v9.2d, v5.2d, v4.2d
+	WORD $0x6e60e44a // fcmge v10.2d, v2.2d, v0.2d
+	WORD $0x6e64e4cb // fcmge v11.2d, v6.2d, v4.2d
+	WORD $0x6e60e46c // fcmge v12.2d, v3.2d, v0.2d
+	WORD $0x6e64e4ed // fcmge v13.2d, v7.2d, v4.2d
+	WORD $0x6e61e44e // fcmge v14.2d, v2.2d, v1.2d
+	WORD $0x6e65e4cf // fcmge v15.2d, v6.2d, v5.2d
+	WORD $0x6e61e470 // fcmge v16.2d, v3.2d, v1.2d
+	WORD $0x6e65e4f1 // fcmge v17.2d, v7.2d, v5.2d
+	WORD $0x6e62e472 // fcmge v18.2d, v3.2d, v2.2d
+	WORD $0x6e66e4f3 // fcmge v19.2d, v7.2d, v6.2d
+	VEOR V10.B16, V8.B16, V0.B16
+	VEOR V11.B16, V9.B16, V4.B16
+	VEOR V16.B16, V14.B16, V1.B16
+	VEOR V17.B16, V15.B16, V5.B16
+	VEOR V14.B16, V10.B16, V2.B16
+	VEOR V15.B16, V11.B16, V6.B16
+	VEOR V16.B16, V12.B16, V3.B16
+	VEOR V17.B16, V13.B16, V7.B16
+	VBSL V8.B16, V12.B16, V0.B16
+	VBSL V9.B16, V13.B16, V4.B16
+	VBSL V12.B16, V18.B16, V3.B16
+	VBSL V13.B16, V19.B16, V7.B16
+	WORD $0x6e205908 // mvn v8.16b, v8.16b
+	WORD $0x6e205929 // mvn v9.16b, v9.16b
+	WORD $0x6e205a52 // mvn v18.16b, v18.16b
+	WORD $0x6e205a73 // mvn v19.16b, v19.16b
+	VBSL V14.B16, V8.B16, V1.B16
+	VBSL V15.B16, V9.B16, V5.B16
+	VBSL V10.B16, V18.B16, V2.B16
+	VBSL V11.B16, V19.B16, V6.B16
+	VAND V0.B16, V28.B16, V0.B16
+	VAND V1.B16, V28.B16, V1.B16
+	WORD $0x4e621f82 // bic v2.16b, v28.16b, v2.16b
+	WORD $0x4e631f83 // bic v3.16b, v28.16b, v3.16b
+	VAND V4.B16, V29.B16, V4.B16
+	VAND V5.B16, V29.B16, V5.B16
+	WORD $0x4e661fa6 // bic v6.16b, v29.16b, v6.16b
+	WORD $0x4e671fa7 // bic v7.16b, v29.16b, v7.16b
+	VORR V0.B16, V24.B16, V24.B16
+	VORR V1.B16, V25.B16, V25.B16
+	VORR V2.B16, V26.B16, V26.B16
+	VORR V3.B16, V27.B16, V27.B16
+	VORR V4.B16, V24.B16, V24.B16
+	VORR V5.B16, V25.B16, V25.B16
+	VORR V6.B16, V26.B16, V26.B16
+	VORR V7.B16, V27.B16, V27.B16
+	VLD1.P 32(R5), [V0.D2, V1.D2]
+	VADDP V25.D2, V24.D2, V24.D2
+	WORD $0x4e781c00 // bic v0.16b, v0.16b, v24.16b
+	VADDP V27.D2, V26.D2, V26.D2
+	WORD $0x4e7a1c21 // bic v1.16b, v1.16b, v26.16b
+	VST1.P [V0.D2, V1.D2], 32(R15)
+	ADD $512, R4, R4
+	SUBS $4, R2, R2
+	BNE chooseTwoOf4NEON_l
+	RET
+
+// func dropBlockNEON(columns int, on *uint64, w *float64, ldw int, inv *float64, limit float64)
+TEXT ·dropBlockNEON(SB), NOSPLIT, $0-48
+	MOVD columns+0(FP), R0
+	MOVD on+8(FP), R1
+	MOVD w+16(FP), R2
+	MOVD ldw+24(FP), R3
+	MOVD inv+32(FP), R4
+	LSL $3, R3, R3
+	SUB $64, R3, R3
+	FMOVD limit+40(FP), F31
+	VDUP V31.D[0], V31.D2
+	MOVD $bits64<>(SB), R9
+	VLD1.P 64(R9), [V16.D2, V17.D2, V18.D2, V19.D2]
+	VLD1 (R9), [V20.D2, V21.D2, V22.D2, V23.D2]
+	MOVD R1, R11
+dropBlockNEON_l:
+	VLD1R.P 8(R4), [V30.D2]
+	VLD1.P 64(R2), [V0.D2, V1.D2, V2.D2, V3.D2]
+	VLD1.P (R2)(R3), [V4.D2, V5.D2, V6.D2, V7.D2]
+	WORD $0x6e7edc00 // fmul v0.2d, v0.2d, v30.2d
+	WORD $0x6e7edc21 // fmul v1.2d, v1.2d, v30.2d
+	WORD $0x6e7edc42 // fmul v2.2d, v2.2d, v30.2d
+	WORD $0x6e7edc63 // fmul v3.2d, v3.2d, v30.2d
+	WORD $0x6e7edc84 // fmul v4.2d, v4.2d, v30.2d
+	WORD $0x6e7edca5 // fmul v5.2d, v5.2d, v30.2d
+	WORD $0x6e7edcc6 // fmul v6.2d, v6.2d, v30.2d
+	WORD $0x6e7edce7 // fmul v7.2d, v7.2d, v30.2d
+	WORD $0x6e60dc00 // fmul v0.2d, v0.2d, v0.2d
+	WORD $0x6e61dc21 // fmul v1.2d, v1.2d, v1.2d
+	WORD $0x6e62dc42 // fmul v2.2d, v2.2d, v2.2d
+	WORD $0x6e63dc63 // fmul v3.2d, v3.2d, v3.2d
+	WORD $0x6e64dc84 // fmul v4.2d, v4.2d, v4.2d
+	WORD $0x6e65dca5 // fmul v5.2d, v5.2d, v5.2d
+	WORD $0x6e66dcc6 // fmul v6.2d, v6.2d, v6.2d
+	WORD $0x6e67dce7 // fmul v7.2d, v7.2d, v7.2d
+	WORD $0x6e60e7e0 // fcmge v0.2d, v31.2d, v0.2d
+	WORD $0x6e61e7e1 // fcmge v1.2d, v31.2d, v1.2d
+	WORD $0x6e62e7e2 // fcmge v2.2d, v31.2d, v2.2d
+	WORD $0x6e63e7e3 // fcmge v3.2d, v31.2d, v3.2d
+	WORD $0x6e64e7e4 // fcmge v4.2d, v31.2d, v4.2d
+	WORD $0x6e65e7e5 // fcmge v5.2d, v31.2d, v5.2d
+	WORD $0x6e66e7e6 // fcmge v6.2d, v31.2d, v6.2d
+	WORD $0x6e67e7e7 // fcmge v7.2d, v31.2d, v7.2d
+	VAND V16.B16, V0.B16, V0.B16
+	VAND V17.B16, V1.B16, V1.B16
+	VAND V18.B16, V2.B16, V2.B16
+	VAND V19.B16, V3.B16, V3.B16
+	VAND V20.B16, V4.B16, V4.B16
+	VAND V21.B16, V5.B16, V5.B16
+	VAND V22.B16, V6.B16, V6.B16
+	VAND V23.B16, V7.B16, V7.B16
+	VORR V4.B16, V0.B16, V0.B16
+	VORR V5.B16, V1.B16, V1.B16
+	VORR V6.B16, V2.B16, V2.B16
+	VORR V7.B16, V3.B16, V3.B16
+	VORR V2.B16, V0.B16, V0.B16
+	VORR V3.B16, V1.B16, V1.B16
+	VORR V1.B16, V0.B16, V0.B16
+	VADDP V0.D2, V0.D2, V0.D2
+	FMOVD.P 8(R1), F1
+	WORD $0x4e601c20 // bic v0.16b, v1.16b, v0.16b
+	FMOVD.P F0, 8(R11)
+	SUBS $1, R0, R0
+	BNE dropBlockNEON_l
 	RET

@@ -8,7 +8,8 @@ var neonTable = table{expNEON, siluNEON, geluNEON, expShiftNEON, scaleNEON, maxi
 	elementTable{multiplyNEON, scaleGainNEON, rotateNEON, rotateBackNEON, gateGradientNEON},
 	deltaTable{differenceNEON, magnitudesNEON, betweenNEON, keepOverNEON, keepBelowNEON, addProductNEON, addAgreeingNEON, divideByNEON,
 		roundSumNEON, roundSumWhereNEON, countLargerNEON, countEqualNEON},
-	goGrids}
+	gridTable{widenNEON, narrowNEON, onlyNEON, extremesNEON, decodeNEON, encodeNEON, roundNEON, scoresNEON, finiteNEON, finite64NEON, twoOfFourNEON,
+		copyBlockNEON, valueBlockNEON, changeBlockNEON, dotBlockNEON, energyBlockNEON, acceptBlockNEON, settleNEON, settleGridNEON, chooseTwoOf4NEON, dropBlockNEON}}
 
 func active() *table {
 	if kernel.Active() == kernel.NEON {

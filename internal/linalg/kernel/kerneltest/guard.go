@@ -12,7 +12,7 @@ import (
 // Guarded returns n elements that end at a page without access: a read or write
 // past them kills the test, which neither vet nor the race detector would notice
 // in assembler.
-func Guarded[T float32 | float64 | uint32 | byte](t *testing.T, n int) []T {
+func Guarded[T float32 | float64 | uint32 | uint64 | byte](t *testing.T, n int) []T {
 	t.Helper()
 	var z T
 	page := unix.Getpagesize()

@@ -1,8 +1,9 @@
 //go:build ignore
 
 // gen/neon writes vector_arm64.s and vector_arm64.go: NEON forms of the loops over
-// exp37, of the reductions, and of the loops over elements, differences and panels.
-// They execute the Go code's operations one for one, so that their bits are the same.
+// exp37, of the reductions, and of the loops over elements, differences, panels, grids
+// and blocks. They execute the Go code's operations one for one, so that their bits are
+// the same.
 package main
 
 import (
@@ -226,10 +227,13 @@ func (l loop) spread(arg string, v int) {
 const step = 16
 
 // rounds runs body while there are elements, R0 of them.
-func (l loop) rounds(body func()) {
+func (l loop) rounds(body func()) { l.repeat("R0", step, body) }
+
+// repeat runs body until the number in the register r, less by every time, is 0.
+func (l loop) repeat(r string, by int, body func()) {
 	p("%s_l:", l.name)
 	body()
-	p("\tSUBS $%d, R0, R0\n\tBNE %s_l", step, l.name)
+	p("\tSUBS $%d, %s, %s\n\tBNE %s_l", by, r, r, l.name)
 }
 
 func ret() { p("\tRET\n") }
@@ -1063,6 +1067,7 @@ func tables() {
 		}
 	}
 	data("shuffles", 8, shuffles...)
+	data("fours", 8, fourBits()...)
 	p("")
 }
 
@@ -1087,6 +1092,7 @@ func main() {
 	freezeLoop(true)
 	descendLoop(false)
 	descendLoop(true)
+	grids()
 	for name, s := range map[string]string{"vector_arm64.s": asm.String(), "vector_arm64.go": decl.String()} {
 		if err := os.WriteFile(name, []byte(strings.TrimRight(s, "\n")+"\n"), 0o644); err != nil {
 			panic(err)
