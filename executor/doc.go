@@ -45,11 +45,12 @@
 // The budget covers live transient bytes, what running actions are expected to
 // take, and leaves of actions that have ended on their way to the store. Leaves
 // leave a builder as soon as they are put: durable ones go to the store from
-// there, so an output is never in memory as a whole unless it is transient or one
-// leaf, as tables of embeddings are. A transient output is let go when the last kernel that reads it
-// has ended, not when that one's results are durable: how much is live does not
-// depend on the disk. Above the budget, the transient leaf that is needed latest is
-// spilled to an unlinked file and mapped back, where it counts as page cache.
+// there, so an output is never in memory as a whole unless it is transient or
+// one leaf, as tables of embeddings are. A transient output is let go when the
+// last kernel that reads it has ended, not when that one's results are durable:
+// how much is live does not depend on the disk. Above the budget, the transient
+// leaf that is needed latest is spilled to an unlinked file and mapped back,
+// where it counts as page cache.
 //
 // # Comparing
 //
