@@ -93,14 +93,3 @@ func (n *node) reads() []cache.Digest {
 	}
 	return ds
 }
-
-// computing counts the nodes that are work, or were.
-func computing(nodes []*node) int {
-	c := 0
-	for _, n := range nodes {
-		if n.a.Computes() {
-			c++
-		}
-	}
-	return c
-}

@@ -223,7 +223,9 @@ func (p *pass) end() error {
 		default:
 			n.state, n.job = fresh, nil
 			p.settle(n, Outcome{Status: Skipped, Err: p.cause, Key: n.key})
-			err.Skipped += computing([]*node{n})
+			if n.a.Computes() {
+				err.Skipped++
+			}
 		}
 	}
 	p.e.completeQueued()

@@ -68,7 +68,12 @@ func (r *Rows) Float32(lo, hi int, buf []float32) ([]float32, error) {
 	bytes := len(r.data) / r.Count
 	m := r.meta
 	m.Shape = append([]int{hi - lo}, r.meta.Shape[1:]...)
-	out, err := decodeInto(m, r.data[lo*bytes:hi*bytes], buf)
+	out, err := DecodeFloat32In(m, r.data[lo*bytes:hi*bytes], func(n int) []float32 {
+		if cap(buf) < n {
+			buf = make([]float32, n)
+		}
+		return buf[:n]
+	})
 	if err != nil {
 		return nil, fmt.Errorf("artifact: rows %d to %d of %s: %w", lo, hi, r.name, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"unsafe"
 
 	"github.com/compressc/compressc/internal/format/gguf"
-	"github.com/compressc/compressc/internal/format/half"
 	"github.com/compressc/compressc/internal/tensor"
 )
 
@@ -136,43 +135,21 @@ func AsBytes[T float32 | float64 | int32 | uint8 | int64](s []T) []byte {
 }
 
 // DecodeFloat32 decodes a tensor's bytes to float32 in Hugging Face row order.
-func DecodeFloat32(m tensor.Meta, b []byte) ([]float32, error) { return decodeInto(m, b, nil) }
+func DecodeFloat32(m tensor.Meta, b []byte) ([]float32, error) {
+	return DecodeFloat32In(m, b, func(n int) []float32 { return make([]float32, n) })
+}
 
-// decodeInto is DecodeFloat32 into buf where that has room.
-func decodeInto(m tensor.Meta, b []byte, buf []float32) ([]float32, error) {
+// DecodeFloat32In is DecodeFloat32 into what room returns, n elements with anything
+// in them. It is not asked where b holds the elements as they are: the result is a
+// view of b then.
+func DecodeFloat32In(m tensor.Meta, b []byte, room func(n int) []float32) ([]float32, error) {
 	n := m.Elements()
-	room := func() []float32 {
-		if cap(buf) >= n {
-			return buf[:n]
+	if m.Encoding == "" && m.RotaryHeadDim == 0 && m.DType == tensor.F32 {
+		if size := m.DType.Size() * n; size != len(b) {
+			return nil, fmt.Errorf("%v needs %d bytes, found %d", m, size, len(b))
 		}
-		return make([]float32, n)
-	}
-	if m.Encoding == "" && m.DType.Size()*n != len(b) {
-		return nil, fmt.Errorf("%v needs %d bytes, found %d", m, m.DType.Size()*n, len(b))
-	}
-	if m.Encoding != "" || m.RotaryHeadDim > 0 {
-		out := room()
-		return out, gguf.DequantizeRows(m, out, b)
-	}
-	if m.DType == tensor.F32 {
 		return view[float32](b), nil
 	}
-	out := room()
-	switch m.DType {
-	case tensor.F16:
-		half.F16ToF32(out, b)
-	case tensor.BF16:
-		half.BF16ToF32(out, b)
-	case tensor.F8E4:
-		half.F8E4M3ToF32(out, b)
-	case tensor.F8E5:
-		half.F8E5M2ToF32(out, b)
-	case tensor.F64:
-		for i, x := range view[float64](b) {
-			out[i] = float32(x)
-		}
-	default:
-		return nil, fmt.Errorf("%v does not hold floating point numbers", m)
-	}
-	return out, nil
+	out := room(n)
+	return out, gguf.DequantizeRows(m, out, b)
 }

@@ -5,11 +5,9 @@ import (
 
 	"github.com/compressc/compressc/internal/arch"
 	"github.com/compressc/compressc/internal/artifact"
-	"github.com/compressc/compressc/internal/format/gguf"
 	"github.com/compressc/compressc/internal/grid"
 	"github.com/compressc/compressc/internal/linalg"
 	"github.com/compressc/compressc/internal/nn"
-	"github.com/compressc/compressc/internal/tensor"
 )
 
 // Scratch is memory that weights are decoded into, to be used again by the next
@@ -39,15 +37,12 @@ func (s *Scratch) float32s(v *artifact.Value, name string) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s == nil || e.Meta.Encoding == "" && e.Meta.RotaryHeadDim == 0 && e.Meta.DType == tensor.F32 {
-		return v.Float32(name)
-	}
 	b, err := v.Bytes(name)
 	if err != nil {
 		return nil, err
 	}
-	x := s.take(e.Meta.Elements())
-	if err := gguf.DequantizeRows(e.Meta, x, b); err != nil {
+	x, err := artifact.DecodeFloat32In(e.Meta, b, s.take)
+	if err != nil {
 		return nil, fmt.Errorf("blockwise: %s: %w", name, err)
 	}
 	return x, nil
